@@ -1,0 +1,204 @@
+//! The claim of a slot: unconfirmed first, confirmed once the Namespace exists, dropped once it is gone.
+//! It changes the ledger as a value and nothing else; Namespaces are created and deleted elsewhere.
+//!
+//! Why at most `capacity` previews have workloads: every stored version of the ledger has at most `capacity` holders that
+//! were admitted by [`claim`], because one compare-and-swap writes it. Workloads are applied only by a run that saw its holder
+//! confirmed, and only into the Namespace with that UID. A confirmed holder is dropped only by [`drop_holder`] and
+//! [`forget_uid`], whose callers have read the Namespace by name and found that UID gone; a UID never returns. Clocks decide
+//! only when an unconfirmed claim, which has no workloads, is given up.
+
+use super::{Holder, Ledger, RunId};
+use crate::names::{Namespace, PrNumber};
+use jiff::{SignedDuration, Timestamp};
+
+/// An unconfirmed claim of another run is given up after this time.
+const CLAIM_LIFE: SignedDuration = SignedDuration::from_mins(2);
+
+/// Who asks for a slot.
+#[derive(Debug, Clone)]
+pub struct Claimant {
+    /// Preview, as in [`Ledger::previews`].
+    pub key: String,
+    /// Pull request.
+    pub pr: PrNumber,
+    /// Namespace that it will have.
+    pub namespace: Namespace,
+    /// Login of the pull request's author.
+    pub owner: String,
+    /// Run that asks; it must have the turn of this preview.
+    pub run: RunId,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// The slot is ours, and the Namespace with this UID belongs to it.
+    Confirmed {
+        /// Slot, from 1.
+        slot: u32,
+        /// UID of the Namespace.
+        uid: String,
+    },
+    /// The slot is ours for two minutes: create the Namespace, then [`confirm`].
+    Unconfirmed {
+        /// Slot, from 1.
+        slot: u32,
+    },
+    /// Every slot is taken by these.
+    Full(Vec<Holder>),
+}
+
+/// A Namespace that carries our labels, for [`rebuild`].
+#[derive(Debug, Clone)]
+pub struct Owned {
+    /// Preview, as in [`Ledger::previews`].
+    pub key: String,
+    /// Pull request.
+    pub pr: PrNumber,
+    /// Name.
+    pub namespace: Namespace,
+    /// UID.
+    pub uid: String,
+    /// Slot that its label names.
+    pub slot: Option<u32>,
+    /// Main address that its annotation names.
+    pub url: String,
+}
+
+/// Claims a slot; an existing holder keeps its own, so that an update is never refused.
+pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
+    if let Some(holder) = ledger
+        .holders
+        .iter_mut()
+        .find(|holder| holder.key == who.key)
+    {
+        if let Some(uid) = &holder.uid {
+            return Claim::Confirmed {
+                slot: holder.slot,
+                uid: uid.clone(),
+            };
+        }
+        holder.run = who.run.clone();
+        holder.since = now;
+        holder.namespace = who.namespace.clone();
+        return Claim::Unconfirmed { slot: holder.slot };
+    }
+    ledger
+        .holders
+        .retain(|holder| holder.uid.is_some() || now.duration_since(holder.since) < CLAIM_LIFE);
+    if ledger.holders.len() >= ledger.capacity as usize {
+        return Claim::Full(ledger.holders.clone());
+    }
+    let slot = lowest_free_slot(&ledger.holders);
+    ledger.holders.push(Holder {
+        key: who.key.clone(),
+        pr: who.pr,
+        namespace: who.namespace.clone(),
+        uid: None,
+        slot,
+        run: who.run.clone(),
+        since: now,
+        owner: who.owner.clone(),
+        url: String::new(),
+        rest: serde_json::Map::new(),
+    });
+    Claim::Unconfirmed { slot }
+}
+
+fn lowest_free_slot(holders: &[Holder]) -> u32 {
+    let mut slot = 1;
+    while holders.iter().any(|holder| holder.slot == slot) {
+        slot += 1;
+    }
+    slot
+}
+
+/// Binds a claim to the Namespace that was created for it; false when the claim was given up meanwhile.
+///
+/// On false the caller deletes that Namespace (by UID) and claims again.
+#[must_use]
+pub fn confirm(ledger: &mut Ledger, key: &str, run: &RunId, uid: &str) -> bool {
+    let Some(holder) = ledger
+        .holders
+        .iter_mut()
+        .find(|holder| holder.key == key && holder.run == *run)
+    else {
+        return false;
+    };
+    match &holder.uid {
+        Some(bound) => bound == uid,
+        None => {
+            holder.uid = Some(uid.to_owned());
+            true
+        }
+    }
+}
+
+/// Turns a confirmed holder whose Namespace is gone back into an unconfirmed one of this run.
+///
+/// Call it only after reading the Namespace by name: 404, or another UID.
+pub fn forget_uid(ledger: &mut Ledger, key: &str, gone: &str, run: &RunId, now: Timestamp) {
+    if let Some(holder) = ledger
+        .holders
+        .iter_mut()
+        .find(|holder| holder.key == key && holder.uid.as_deref() == Some(gone))
+    {
+        holder.uid = None;
+        holder.run = run.clone();
+        holder.since = now;
+    }
+}
+
+/// Frees the slot of a preview whose Namespace with this UID is gone.
+///
+/// Call it only after reading the Namespace by name: 404, or another UID.
+pub fn drop_holder(ledger: &mut Ledger, key: &str, gone: &str) {
+    ledger
+        .holders
+        .retain(|holder| holder.key != key || holder.uid.as_deref() != Some(gone));
+}
+
+/// Gives up a claim without Namespace, whichever run made it.
+///
+/// Call it only in this preview's turn: whoever made the claim has stopped, and finds out when it tries to confirm.
+pub fn drop_claim(ledger: &mut Ledger, key: &str) {
+    ledger
+        .holders
+        .retain(|holder| holder.key != key || holder.uid.is_some());
+}
+
+/// Gives up this run's own claim that has no Namespace.
+pub fn withdraw(ledger: &mut Ledger, key: &str, run: &RunId) {
+    ledger
+        .holders
+        .retain(|holder| holder.key != key || holder.run != *run || holder.uid.is_some());
+}
+
+/// Makes a ledger from the Namespaces that exist, when it was lost: each is a holder, even above the cap.
+pub fn rebuild(capacity: u32, owned: Vec<Owned>, now: Timestamp) -> Ledger {
+    let mut ledger = Ledger::empty(capacity);
+    for preview in owned {
+        let free = |slot: &u32| ledger.holders.iter().all(|holder| holder.slot != *slot);
+        let slot = preview
+            .slot
+            .filter(free)
+            .unwrap_or_else(|| lowest_free_slot(&ledger.holders));
+        ledger.holders.push(Holder {
+            key: preview.key,
+            pr: preview.pr,
+            namespace: preview.namespace,
+            uid: Some(preview.uid),
+            slot,
+            run: RunId("rebuilt".into()),
+            since: now,
+            owner: String::new(),
+            url: preview.url,
+            rest: serde_json::Map::new(),
+        });
+    }
+    ledger
+}
+
+#[cfg(test)]
+#[path = "claim_tests.rs"]
+mod tests;

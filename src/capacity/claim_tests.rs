@@ -1,0 +1,268 @@
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may fail by panicking"
+)]
+
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn who(pr: u64, run: &str) -> Claimant {
+    Claimant {
+        key: pr.to_string(),
+        pr: PrNumber::new(pr).unwrap(),
+        namespace: format!("pr-web-{pr}").parse().unwrap(),
+        owner: "alice".into(),
+        run: RunId(run.into()),
+    }
+}
+
+fn full(ledger: &mut Ledger, prs: impl IntoIterator<Item = u64>) {
+    for pr in prs {
+        assert!(matches!(
+            claim(ledger, &who(pr, "r"), at(0)),
+            Claim::Unconfirmed { .. }
+        ));
+        assert!(confirm(
+            ledger,
+            &pr.to_string(),
+            &RunId("r".into()),
+            &format!("uid-{pr}")
+        ));
+    }
+}
+
+#[test]
+fn a_claim_without_a_namespace_can_be_dropped_and_a_confirmed_one_cannot() {
+    let mut ledger = Ledger::empty(3);
+    full(&mut ledger, [1]);
+    claim(&mut ledger, &who(2, "dead"), at(0));
+    drop_claim(&mut ledger, "1");
+    drop_claim(&mut ledger, "2");
+    let keys: Vec<&str> = ledger
+        .holders
+        .iter()
+        .map(|holder| holder.key.as_str())
+        .collect();
+    assert_eq!(keys, ["1"]);
+    assert!(!confirm(&mut ledger, "2", &RunId("dead".into()), "uid-2"));
+}
+
+#[test]
+fn the_fourth_is_refused_and_sees_the_three() {
+    let mut ledger = Ledger::empty(3);
+    full(&mut ledger, 1..=3);
+    let Claim::Full(holders) = claim(&mut ledger, &who(4, "r"), at(1000)) else {
+        panic!("admitted")
+    };
+    assert_eq!(
+        holders
+            .iter()
+            .map(|holder| (holder.pr.get(), holder.slot))
+            .collect::<Vec<_>>(),
+        [(1, 1), (2, 2), (3, 3)]
+    );
+}
+
+#[test]
+fn an_update_is_never_refused_even_when_the_cap_was_lowered() {
+    let mut ledger = Ledger::empty(3);
+    full(&mut ledger, 1..=3);
+    ledger.capacity = 0;
+    assert_eq!(
+        claim(&mut ledger, &who(2, "later"), at(9)),
+        Claim::Confirmed {
+            slot: 2,
+            uid: "uid-2".into()
+        }
+    );
+    assert!(matches!(
+        claim(&mut ledger, &who(9, "later"), at(9)),
+        Claim::Full(_)
+    ));
+}
+
+#[test]
+fn a_cap_of_zero_admits_none() {
+    assert_eq!(
+        claim(&mut Ledger::empty(0), &who(1, "r"), at(0)),
+        Claim::Full(vec![])
+    );
+}
+
+#[test]
+fn the_lowest_free_slot_is_given_again() {
+    let mut ledger = Ledger::empty(3);
+    full(&mut ledger, 1..=3);
+    drop_holder(&mut ledger, "2", "another-uid");
+    assert_eq!(ledger.holders.len(), 3);
+    drop_holder(&mut ledger, "2", "uid-2");
+    assert_eq!(
+        claim(&mut ledger, &who(7, "r"), at(0)),
+        Claim::Unconfirmed { slot: 2 }
+    );
+}
+
+#[test]
+fn an_unconfirmed_claim_is_given_up_after_two_minutes_and_then_cannot_be_confirmed() {
+    let mut ledger = Ledger::empty(1);
+    claim(&mut ledger, &who(1, "dead"), at(0));
+    assert!(matches!(
+        claim(&mut ledger, &who(2, "r"), at(119)),
+        Claim::Full(_)
+    ));
+    assert_eq!(
+        claim(&mut ledger, &who(2, "r"), at(120)),
+        Claim::Unconfirmed { slot: 1 }
+    );
+    assert!(!confirm(&mut ledger, "1", &RunId("dead".into()), "uid-1"));
+}
+
+#[test]
+fn confirming_twice_is_the_same_and_another_uid_is_refused() {
+    let mut ledger = Ledger::empty(1);
+    claim(&mut ledger, &who(1, "r"), at(0));
+    let run = RunId("r".into());
+    assert!(confirm(&mut ledger, "1", &run, "u1"));
+    assert!(confirm(&mut ledger, "1", &run, "u1"));
+    assert!(!confirm(&mut ledger, "1", &run, "u2"));
+}
+
+#[test]
+fn a_newer_run_takes_over_the_unconfirmed_claim_of_its_own_preview() {
+    let mut ledger = Ledger::empty(1);
+    claim(&mut ledger, &who(1, "old"), at(0));
+    assert_eq!(
+        claim(&mut ledger, &who(1, "new"), at(1)),
+        Claim::Unconfirmed { slot: 1 }
+    );
+    assert!(!confirm(&mut ledger, "1", &RunId("old".into()), "u-old"));
+    assert!(confirm(&mut ledger, "1", &RunId("new".into()), "u-new"));
+}
+
+#[test]
+fn withdrawing_leaves_a_confirmed_holder_alone() {
+    let mut ledger = Ledger::empty(2);
+    full(&mut ledger, [1]);
+    claim(&mut ledger, &who(2, "r"), at(0));
+    withdraw(&mut ledger, "1", &RunId("r".into()));
+    withdraw(&mut ledger, "2", &RunId("r".into()));
+    assert_eq!(
+        ledger
+            .holders
+            .iter()
+            .map(|holder| holder.key.as_str())
+            .collect::<Vec<_>>(),
+        ["1"]
+    );
+}
+
+#[test]
+fn a_rebuilt_ledger_holds_every_owned_namespace_even_above_the_cap() {
+    let owned = |pr: u64, slot| Owned {
+        key: pr.to_string(),
+        pr: PrNumber::new(pr).unwrap(),
+        namespace: format!("pr-web-{pr}").parse().unwrap(),
+        uid: format!("uid-{pr}"),
+        slot,
+        url: String::new(),
+    };
+    let mut ledger = rebuild(
+        2,
+        vec![owned(1, Some(2)), owned(2, Some(2)), owned(3, None)],
+        at(0),
+    );
+    assert_eq!(
+        ledger
+            .holders
+            .iter()
+            .map(|holder| holder.slot)
+            .collect::<Vec<_>>(),
+        [2, 1, 3]
+    );
+    assert!(
+        matches!(claim(&mut ledger, &who(4, "r"), at(0)), Claim::Full(holders) if holders.len() == 3)
+    );
+}
+
+/// One step of the model: which preview's run does what.
+#[derive(Debug, Clone)]
+enum Act {
+    Claim(u64),
+    Create(u64),
+    Confirm(u64),
+    Work(u64),
+    Crash(u64),
+    Delete(u64),
+    Pass(i64),
+}
+
+fn act() -> impl proptest::strategy::Strategy<Value = Act> {
+    use proptest::prelude::*;
+    prop_oneof![
+        (1..6u64).prop_map(Act::Claim),
+        (1..6u64).prop_map(Act::Create),
+        (1..6u64).prop_map(Act::Confirm),
+        (1..6u64).prop_map(Act::Work),
+        (1..6u64).prop_map(Act::Crash),
+        (1..6u64).prop_map(Act::Delete),
+        (1..200i64).prop_map(Act::Pass),
+    ]
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+    /// Whatever runs do, crash or delete by hand: never more Namespaces with workloads than slots.
+    #[test]
+    fn workloads_never_exceed_the_cap(acts in proptest::collection::vec(act(), 1..60)) {
+        let mut ledger = Ledger::empty(2);
+        let mut now = 0;
+        let mut created: BTreeMap<u64, String> = BTreeMap::new(); // what this preview's run created and has not confirmed
+        let mut may_work: BTreeMap<u64, String> = BTreeMap::new(); // UID that this preview's run saw confirmed
+        let mut exists: BTreeMap<u64, String> = BTreeMap::new(); // Namespaces by preview
+        let mut works: BTreeSet<String> = BTreeSet::new(); // UIDs with workloads
+        let mut next = 0;
+        for act in acts {
+            match act {
+                Act::Claim(pr) => {
+                    // as the pipeline does: holders whose Namespace is gone are found by name, then dropped
+                    for holder in ledger.holders.clone() {
+                        let gone = holder.uid.filter(|uid| exists.get(&holder.pr.get()) != Some(uid));
+                        if let Some(uid) = gone { drop_holder(&mut ledger, &holder.key, &uid); }
+                    }
+                    if let Claim::Confirmed { uid, .. } = claim(&mut ledger, &who(pr, &pr.to_string()), at(now)) {
+                        may_work.insert(pr, uid);
+                    }
+                }
+                Act::Create(pr) => {
+                    let claimed = ledger.holder(&pr.to_string()).is_some_and(|holder| holder.uid.is_none());
+                    if claimed {
+                        next += 1;
+                        let uid = exists.entry(pr).or_insert_with(|| format!("u{next}")).clone();
+                        created.insert(pr, uid);
+                    }
+                }
+                Act::Confirm(pr) => if let Some(uid) = created.remove(&pr) {
+                    if confirm(&mut ledger, &pr.to_string(), &RunId(pr.to_string()), &uid) {
+                        may_work.insert(pr, uid);
+                    } else if exists.get(&pr) == Some(&uid) && !works.contains(&uid) {
+                        exists.remove(&pr);
+                    }
+                },
+                // an apply carries the confirmed UID, so it is refused when that Namespace is gone
+                Act::Work(pr) => if let Some(uid) = may_work.get(&pr) && exists.get(&pr) == Some(uid) {
+                    works.insert(uid.clone());
+                },
+                Act::Crash(pr) => { created.remove(&pr); may_work.remove(&pr); }
+                Act::Delete(pr) => if let Some(uid) = exists.remove(&pr) { works.remove(&uid); },
+                Act::Pass(seconds) => now += seconds,
+            }
+            proptest::prop_assert!(ledger.holders.len() <= 2, "{ledger:?}");
+            proptest::prop_assert!(works.len() <= 2, "{works:?} with {ledger:?}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The ledger of one repository and environment as a value: who holds a slot, and how runs of one preview take turns.
+//! It knows no cluster and no clock; times are arguments and writing is the caller's.
+//! The cap is exact because every change is a pure step from one version of this value to the next.
+
+mod claim;
+mod turn;
+
+pub use claim::{
+    Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid, rebuild, withdraw,
+};
+pub use turn::{Turn, alive, begin, finish, hold};
+
+use crate::names::{CommitSha, Environment, Namespace, PrNumber, RepoId, State};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// Where a ledger is kept: ConfigMap `preview-<repository-id>-<environment>`, key `state.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerName {
+    /// Namespace that it is in.
+    pub namespace: Namespace,
+    /// Repository.
+    pub repository: RepoId,
+    /// Environment.
+    pub environment: Environment,
+}
+
+impl Ledger {
+    /// A ledger in which nobody holds anything.
+    pub fn empty(capacity: u32) -> Self {
+        Self {
+            capacity,
+            holders: Vec::new(),
+            previews: BTreeMap::new(),
+            rest: serde_json::Map::new(),
+        }
+    }
+
+    /// The holder of a preview's slot.
+    pub fn holder(&self, key: &str) -> Option<&Holder> {
+        self.holders.iter().find(|holder| holder.key == key)
+    }
+}
+
+impl LedgerName {
+    /// Name of the ConfigMap.
+    pub fn object(&self) -> String {
+        format!("preview-{}-{}", self.repository, self.environment)
+    }
+}
+
+/// Everything that runs of one repository and environment must agree on.
+///
+/// Fields that a newer version added are kept as they are.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// Cap.
+    pub capacity: u32,
+    /// Previews that hold a slot, in the order of their claims.
+    #[serde(default)]
+    pub holders: Vec<Holder>,
+    /// What is known of each preview, by [`crate::names::PreviewKey::in_ledger`].
+    #[serde(default)]
+    pub previews: BTreeMap<String, Record>,
+    /// Fields of a newer version.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A preview in a slot.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// Which preview, as in [`Ledger::previews`].
+    pub key: String,
+    /// Pull request.
+    pub pr: PrNumber,
+    /// Namespace.
+    pub namespace: Namespace,
+    /// UID of the Namespace; none until the claim is confirmed, and again once that Namespace is gone.
+    pub uid: Option<String>,
+    /// Slot, from 1.
+    pub slot: u32,
+    /// Run that holds the unconfirmed claim.
+    pub run: RunId,
+    /// When the slot was claimed.
+    pub since: Timestamp,
+    /// Login of the pull request's author.
+    #[serde(default)]
+    pub owner: String,
+    /// Main address, once known.
+    #[serde(default)]
+    pub url: String,
+    /// Fields of a newer version.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What is known of one preview, whether it holds a slot or not.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Rises with each run; an older run sees that it is not the newest any more.
+    #[serde(default)]
+    pub sequence: u64,
+    /// Run that raised the sequence last.
+    #[serde(default)]
+    pub newest: Option<RunId>,
+    /// Run that is at work, if any.
+    #[serde(default)]
+    pub active: Option<ActiveRun>,
+    /// Last commit that was attempted.
+    #[serde(default)]
+    pub attempted: Option<Attempt>,
+    /// Commit that was ready last and has not been removed since; it is live while a later one fails.
+    #[serde(default)]
+    pub serving: Option<CommitSha>,
+    /// True when somebody removed the preview on purpose: it stays so until `/deploy`.
+    #[serde(default)]
+    pub removed_on_purpose: bool,
+    /// Fields of a newer version.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A run at work on a preview.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActiveRun {
+    /// Which run.
+    pub run: RunId,
+    /// Its last sign of life.
+    pub heartbeat: Timestamp,
+}
+
+/// A run, told apart from every other: workflow run and attempt, or a random mark for the command line.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub String);
+
+/// The last commit that was attempted and what came of it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Commit.
+    pub sha: CommitSha,
+    /// What came of it; `deploying` while it is under way.
+    pub outcome: State,
+    /// When.
+    pub at: Timestamp,
+}

@@ -1,0 +1,380 @@
+//! The action's face inside a workflow: variables in; comment, outputs, summary, annotations and exit code out.
+//! It decides nothing about previews; it reads what the runner hands over and reports what the pipeline returns.
+//! Everything it reads or writes comes in as a value, so that a whole run can be played in a test or a simulation.
+
+use super::{open, play::Watch};
+use crate::{
+    event::{Event, Repository},
+    inputs::{KubeconfigSource, RawInputs, Settings, registry::INPUTS},
+    names::ReasonCode,
+    pipeline::{self, Connections, Ending, Exit, Failure, Links, Ports, RunId, Sandbox},
+    report::{self, Outcome, StatusView, Summary},
+    runner::{Annotation, Context, Level, Redaction, Runner, RunnerError},
+    templates,
+    trigger::{self, Trigger},
+};
+use std::{collections::BTreeMap, io::Write, path::Path};
+use tokio_util::sync::CancellationToken;
+
+/// Everything that a run inside a workflow gets from outside.
+pub struct Surroundings {
+    /// Environment variables.
+    pub variables: BTreeMap<String, String>,
+    /// Where workflow commands and log lines go.
+    pub out: Box<dyn Write + Send>,
+    /// Renders templates.
+    pub sandbox: Sandbox,
+    /// Cancelled by the first signal.
+    pub stop: CancellationToken,
+    /// Shared with whatever else writes in this process.
+    pub redaction: Redaction,
+    /// True when the health check may ask this machine; only the simulated world lives there.
+    pub loopback: bool,
+    /// Divides every grace of the readiness gate; 1 except in worlds that play faster than life.
+    pub haste: u32,
+    /// Called at each change of a preview.
+    pub watch: Watch,
+}
+
+/// Runs as the action of this process; `None` when this is no workflow.
+pub(super) async fn run(verbose: u8) -> Option<u8> {
+    let variables: BTreeMap<String, String> = std::env::vars().collect();
+    let redaction = Redaction::default();
+    let debug = variables
+        .get("RUNNER_DEBUG")
+        .is_some_and(|value| value == "1");
+    open::log(
+        if debug { verbose.max(1) } else { verbose } + 1,
+        redaction.clone(),
+    );
+    let sandbox = match Sandbox::current() {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            super::print::error(&format!("cannot find this program's own file: {error}"));
+            return Some(Exit::Ours.code());
+        }
+    };
+    let stop = open::stop_on_signals();
+    act(Surroundings {
+        variables,
+        out: Box::new(std::io::stdout()),
+        sandbox,
+        stop,
+        redaction,
+        loopback: false,
+        haste: 1,
+        watch: std::sync::Arc::new(log_progress),
+    })
+    .await
+}
+
+fn log_progress(view: &StatusView) {
+    tracing::info!("{}", open::progress(view));
+}
+
+/// Runs as the action; `None` when the variables are not those of a workflow.
+pub async fn act(surroundings: Surroundings) -> Option<u8> {
+    let Surroundings {
+        variables,
+        out,
+        sandbox,
+        stop,
+        redaction,
+        loopback,
+        haste,
+        watch,
+    } = surroundings;
+    let context = match Context::from_variables(variables.clone()) {
+        Ok(context) => context?,
+        Err(error) => {
+            super::print::error(&error.to_string());
+            return Some(Exit::Yours.code());
+        }
+    };
+    let raw = RawInputs::from_variables(variables.clone());
+    let runner = Runner::new(context, redaction.clone(), out);
+    let run = Run {
+        variables,
+        raw,
+        runner,
+        redaction,
+        sandbox,
+        stop,
+        loopback,
+        haste,
+        watch,
+    };
+    // A whole deploy is a large future; on the heap it costs no caller's stack.
+    let told = Box::pin(run.story()).await;
+    Some(match run.tell(&told) {
+        Ok(()) => told.ending.exit.code(),
+        Err(error) => {
+            tracing::error!("cannot tell the runner how it went: {error}");
+            told.ending.exit.code().max(Exit::Yours.code())
+        }
+    })
+}
+
+struct Run {
+    variables: BTreeMap<String, String>,
+    raw: RawInputs,
+    runner: Runner,
+    redaction: Redaction,
+    sandbox: Sandbox,
+    stop: CancellationToken,
+    loopback: bool,
+    haste: u32,
+    watch: Watch,
+}
+
+/// What there is to tell the runner.
+struct Told {
+    decision: &'static str,
+    ending: Ending,
+}
+
+impl Told {
+    fn failed(failure: Failure) -> Self {
+        Self {
+            decision: "ignore",
+            ending: Ending::failed(failure),
+        }
+    }
+}
+
+impl Run {
+    async fn story(&self) -> Told {
+        match self.prepared().await {
+            Ok(told) => told,
+            Err(failure) => Told::failed(failure),
+        }
+    }
+
+    async fn prepared(&self) -> Result<Told, Failure> {
+        self.mask().map_err(unwritable)?;
+        let known: Vec<&str> = INPUTS.iter().map(|spec| spec.name).collect();
+        for unknown in self.raw.unknown(&known) {
+            let annotation = Annotation::new(Level::Warning, unknown.to_string());
+            self.runner.annotate(&annotation).map_err(unwritable)?;
+        }
+        let settings = Settings::parse(&self.raw)?;
+        let event = self.event()?;
+        let trigger = trigger::decide(&event, &settings)
+            .map_err(|denied| Failure::yours(denied.reason, denied.cause, denied.remedy))?;
+        let decision = trigger.decision();
+        self.say_what(&trigger).map_err(unwritable)?;
+        if matches!(trigger, Trigger::Ignore(_)) {
+            return Ok(Told {
+                decision,
+                ending: pipeline::ignored(&trigger),
+            });
+        }
+        let given = open::kubeconfig(
+            &settings,
+            self.workspace(),
+            self.variables.get("KUBECONFIG").map(String::as_str),
+        )?;
+        let kubeconfig = match given {
+            Some(kubeconfig) => Some(kubeconfig),
+            None => open::in_cluster(|name| self.variables.get(name).cloned())?,
+        };
+        let have = (settings.token.is_some(), kubeconfig.is_some());
+        if let Some(ending) = pipeline::without_credentials(&event, have) {
+            return Ok(Told { decision, ending });
+        }
+        let ports = self.ports(settings, kubeconfig)?;
+        self.runner.mask_all().map_err(unwritable)?;
+        let attempt = self.runner.context().run_attempt;
+        let caller = pipeline::Caller {
+            workspace: Some(self.workspace()),
+            attempt,
+            actor: &self.runner.context().triggering_actor,
+        };
+        let ending = pipeline::respond(&ports, &trigger, &caller, &*self.watch).await;
+        Ok(Told { decision, ending })
+    }
+
+    fn workspace(&self) -> &Path {
+        &self.runner.context().workspace
+    }
+
+    /// Hides what is secret in the inputs before the first line is written.
+    fn mask(&self) -> Result<(), RunnerError> {
+        if let Some(token) = self.raw.text("token") {
+            self.runner.mask(token)?;
+        }
+        if let Some(kubeconfig) = self.raw.text("kubeconfig") {
+            for secret in KubeconfigSource::secrets_in(kubeconfig) {
+                self.runner.mask(secret.expose())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&self) -> Result<Event, Failure> {
+        let context = self.runner.context();
+        let bad = |cause: String| Failure::yours(ReasonCode::BadEvent, cause, "");
+        let payload = context.payload().map_err(|error| bad(error.to_string()))?;
+        let fallback = context.repository_id.map(|id| Repository {
+            id,
+            name: context.repository.clone(),
+            default_branch: None,
+        });
+        Event::parse(&context.event_name, &payload, fallback.as_ref())
+            .map_err(|error| bad(error.to_string()))
+    }
+
+    fn say_what(&self, trigger: &Trigger) -> Result<(), RunnerError> {
+        let context = self.runner.context();
+        let about = match trigger {
+            Trigger::Deploy(request)
+            | Trigger::Announce(request)
+            | Trigger::Remove(request)
+            | Trigger::Status(request)
+            | Trigger::Help(request) => format!(" pull request #{}", request.pr),
+            Trigger::Sweep(_) | Trigger::Ignore(_) => String::new(),
+        };
+        self.runner.say(&format!(
+            "preview-action {}: event {}, so {}{about}",
+            env!("CARGO_PKG_VERSION"),
+            context.event_name,
+            trigger.decision()
+        ))
+    }
+
+    fn ports(
+        &self,
+        settings: Settings,
+        kubeconfig: Option<crate::names::Secret>,
+    ) -> Result<Ports, Failure> {
+        let context = self.runner.context();
+        let extra_ca = open::ca_bundle(&settings, self.workspace())?;
+        self.redaction.learn_all(&settings.secrets());
+        if let Some(kubeconfig) = &kubeconfig {
+            self.redaction
+                .learn_all(&KubeconfigSource::secrets_in(kubeconfig.expose()));
+        }
+        let variable = |names: [&str; 2]| {
+            names
+                .iter()
+                .find_map(|name| self.variables.get(*name))
+                .filter(|value| !value.is_empty())
+                .cloned()
+        };
+        let connections = Connections {
+            github: Some((context.api_url.clone(), context.repository.clone())),
+            kubeconfig,
+            local_files: false,
+            extra_ca,
+            https_proxy: variable(["HTTPS_PROXY", "https_proxy"]),
+            no_proxy: variable(["NO_PROXY", "no_proxy"]),
+            loopback: self.loopback,
+            haste: self.haste,
+        };
+        let links = Links {
+            server: context.server_url.clone(),
+            run: Some(context.run_url()),
+            setup: Some(templates::SETUP_PAGE.into()),
+        };
+        let run = RunId(format!("{}/{}", context.run_id, context.run_attempt));
+        Ports::open(
+            settings,
+            connections,
+            self.sandbox.clone(),
+            self.stop.clone(),
+            run,
+            self.redaction.clone(),
+            links,
+        )
+    }
+
+    fn tell(&self, told: &Told) -> Result<(), RunnerError> {
+        let Told { decision, ending } = told;
+        self.annotate(ending)?;
+        self.runner
+            .say(&format!("{}: {}", ending.reason, ending.why))?;
+        let outcome = Outcome {
+            decision,
+            reason: ending.reason,
+            view: ending.view.as_deref(),
+            state: ending.state,
+        };
+        let outputs = report::outputs(&outcome);
+        let outputs: Vec<(&str, &str)> = outputs
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        self.runner.outputs(&outputs)?;
+        let lines = ending.lines();
+        let summary = Summary {
+            view: ending.view.as_deref(),
+            decision,
+            reason: ending.reason,
+            lines: &lines,
+            applied: &ending.applied,
+            timings: &ending.stages,
+        };
+        match report::summary(&summary) {
+            Ok(text) => self.runner.summary(&text).map(drop),
+            Err(error) => {
+                tracing::error!("the job summary cannot be rendered: {error}");
+                Ok(())
+            }
+        }
+    }
+
+    fn annotate(&self, ending: &Ending) -> Result<(), RunnerError> {
+        for cause in ending.failure.iter().flat_map(|failure| &failure.causes) {
+            let text = if cause.remedy.is_empty() {
+                cause.cause.clone()
+            } else {
+                format!("{}; {}", cause.cause, cause.remedy)
+            };
+            let mut annotation =
+                Annotation::new(Level::Error, text).titled(format!("Preview: {}", cause.reason));
+            if let Some(origin) = cause
+                .origin
+                .as_ref()
+                .filter(|origin| !origin.file.starts_with("built-in/"))
+            {
+                annotation = annotation.at(
+                    &origin.file,
+                    usize::try_from(origin.line).ok().filter(|&line| line > 0),
+                );
+            }
+            self.runner.annotate(&annotation)?;
+            for evidence in &cause.evidence {
+                self.runner.group(&evidence.title)?;
+                self.runner.quote(&evidence.text)?;
+                self.runner.end_group()?;
+            }
+        }
+        for warning in ending.view.iter().flat_map(|view| &view.warnings) {
+            self.runner
+                .annotate(&Annotation::new(Level::Warning, warning.clone()).titled("Preview"))?;
+        }
+        let noticed = matches!(
+            ending.reason,
+            ReasonCode::AtCapacity
+                | ReasonCode::ForkRefused
+                | ReasonCode::PermissionDenied
+                | ReasonCode::NoCredentials
+        );
+        if noticed && ending.failure.is_none() {
+            self.runner.annotate(
+                &Annotation::new(Level::Notice, ending.why.clone())
+                    .titled(format!("Preview: {}", ending.reason)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn unwritable(error: RunnerError) -> Failure {
+    Failure::new(
+        pipeline::Blame::Ours,
+        ReasonCode::InternalError,
+        format!("cannot speak to the runner: {error}"),
+        "",
+    )
+}

@@ -1,0 +1,333 @@
+//! The commands of the command line: deploy, remove, list, status, render.
+//! They translate options into a request and an ending into text; the use cases are those of the action.
+//! With a token the pull request's facts come from GitHub and its comment is kept; without one they come from options.
+
+use super::{
+    inputs::{ForDeploy, ForList, ForRemove, ForRender, ForStatus, Inputs, Offers},
+    open::{self, Opened},
+    print::{self, Failed},
+};
+use crate::{
+    event::Repository,
+    names::{CommitSha, PrNumber, PreviewKey, RepoId, RepoName},
+    pipeline::{self, DeployRequest, Ending, RemoveReason, RemoveRequest, Sources, Teller},
+    report,
+};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// For programs: one JSON value
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct Format {
+    /// How the result is printed
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// Which pull request of which repository.
+#[derive(Debug, Args)]
+struct Which<C: Offers> {
+    /// Repository
+    #[arg(long, value_name = "OWNER/NAME")]
+    repository: RepoName,
+    /// Number of the repository, as `gh api repos/OWNER/NAME --jq .id` prints it; asked of GitHub with a token
+    #[arg(long, value_name = "ID")]
+    repository_id: Option<u64>,
+    /// Pull request
+    #[arg(long, value_name = "NUMBER")]
+    pr: PrNumber,
+    /// Address of GitHub's API, for the token
+    #[arg(long, value_name = "URL", default_value = "https://api.github.com")]
+    api_url: String,
+    #[command(flatten)]
+    inputs: Inputs<C>,
+}
+
+/// Which commit, and where its files are.
+#[derive(Debug, Args)]
+struct What {
+    /// Commit; by default the pull request's newest with a token, else the one that is checked out in the directory
+    #[arg(long, value_name = "SHA")]
+    sha: Option<CommitSha>,
+    /// Branch, for the placeholder {branch}
+    #[arg(long, value_name = "NAME", default_value = "")]
+    branch: String,
+    /// Directory of the repository's files; with a token they are read from GitHub unless it is at that commit
+    #[arg(long, value_name = "PATH", default_value = ".")]
+    directory: PathBuf,
+}
+
+impl<C: Offers> Which<C> {
+    async fn open(&self, verbose: u8) -> Result<(Opened, Repository), Failed> {
+        let github = Some((self.api_url.clone(), self.repository.clone()));
+        let opened = open::command_line(&self.inputs.raw, github, verbose)?;
+        let id = match (self.repository_id, &opened.ports.github) {
+            (Some(id), _) => RepoId(id),
+            (None, Some(github)) => {
+                github
+                    .repository()
+                    .await
+                    .map_err(pipeline::Failure::from)?
+                    .id
+            }
+            (None, None) => {
+                return Err(Failed::yours(
+                    "the number of the repository is not known",
+                    format!(
+                        "give --repository-id, which `gh api repos/{} --jq .id` prints, or --token",
+                        self.repository
+                    ),
+                ));
+            }
+        };
+        let repository = Repository {
+            id,
+            name: self.repository.clone(),
+            default_branch: None,
+        };
+        Ok((opened, repository))
+    }
+
+    fn preview(&self, opened: &Opened, repository: &Repository) -> PreviewKey {
+        PreviewKey {
+            repository: repository.id,
+            environment: opened.ports.settings.environment.clone(),
+            pr: self.pr,
+            variant: None,
+        }
+    }
+
+    async fn request(
+        &self,
+        what: &What,
+        opened: &Opened,
+        repository: &Repository,
+    ) -> Result<DeployRequest, Failed> {
+        let checked_out = || {
+            pipeline::checked_out(&what.directory).ok_or_else(|| {
+                Failed::yours(
+                    format!(
+                        "{} is no git checkout, so the commit is not known",
+                        what.directory.display()
+                    ),
+                    "give --sha with the full commit id",
+                )
+            })
+        };
+        let (sha, branch, author) = match &opened.ports.github {
+            Some(github) => {
+                let pull = github
+                    .pull(self.pr)
+                    .await
+                    .map_err(pipeline::Failure::from)?;
+                (
+                    what.sha.clone().unwrap_or(pull.head_sha),
+                    pull.head_branch,
+                    pull.author.login,
+                )
+            }
+            None => (
+                what.sha.clone().map_or_else(checked_out, Ok)?,
+                what.branch.clone(),
+                String::new(),
+            ),
+        };
+        Ok(DeployRequest {
+            repository: repository.clone(),
+            pr: self.pr,
+            sha,
+            branch,
+            author,
+            own_run: true,
+            asked: true,
+            // The cap of a living ledger is the workflow's, unless it is given here.
+            governs: self.inputs.raw.text("max-previews").is_some(),
+        })
+    }
+}
+
+/// Options of `preview-action deploy`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  preview-action deploy --repository acme/shop --repository-id 42 --pr 12 \\\n    \
+    --images web=ghcr.io/acme/shop:{sha} --domain preview.example.com"
+)]
+pub(super) struct Deploy {
+    #[command(flatten)]
+    which: Which<ForDeploy>,
+    #[command(flatten)]
+    what: What,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Deploy {
+    pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
+        let (opened, repository) = self.which.open(verbose).await?;
+        let request = self.which.request(&self.what, &opened, &repository).await?;
+        let key = self.which.preview(&opened, &repository);
+        let progress = print::Progress::default();
+        let show = |view: &report::StatusView| progress.show(view);
+        let mut teller = Teller::open(&opened.ports, &key, &repository.name, &show);
+        teller.about(&request.sha);
+        let sources = match &opened.ports.github {
+            // The commit is GitHub's word, so a directory counts only when it is at that commit.
+            Some(_) => Sources::at(&request.sha, Some(&self.what.directory)),
+            None => Sources::directory(&self.what.directory),
+        };
+        let ending = pipeline::deploy(&opened.ports, &request, &sources, &mut teller).await;
+        finish("deploy", &ending, &opened, self.format.output)
+    }
+}
+
+/// Options of `preview-action remove`.
+#[derive(Debug, Args)]
+pub(super) struct Remove {
+    #[command(flatten)]
+    which: Which<ForRemove>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Remove {
+    pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
+        let (opened, repository) = self.which.open(verbose).await?;
+        let preview = self.which.preview(&opened, &repository);
+        let progress = print::Progress::default();
+        let show = |view: &report::StatusView| progress.show(view);
+        let mut teller = Teller::open(&opened.ports, &preview, &repository.name, &show);
+        teller.asked_by("the command line");
+        let request = RemoveRequest::new(
+            &opened.ports,
+            &repository.name,
+            preview,
+            RemoveReason::Asked,
+        )?;
+        let ending = pipeline::remove(&opened.ports, &request, &mut teller).await;
+        finish("remove", &ending, &opened, self.format.output)
+    }
+}
+
+fn finish(
+    decision: &'static str,
+    ending: &Ending,
+    opened: &Opened,
+    output: Output,
+) -> Result<u8, Failed> {
+    let redact = |text: &str| opened.ports.redaction.redact(text);
+    match output {
+        Output::Json => print::text(&redact(&ending.result(decision))),
+        Output::Text => match &ending.failure {
+            Some(failure) => print::error(&redact(&Failed::from(failure.clone()).to_string())),
+            None => print::text(&redact(&print::ending(ending))),
+        },
+    }
+    Ok(ending.exit.code())
+}
+
+/// Options of `preview-action list`.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    inputs: Inputs<ForList>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl List {
+    pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
+        let opened = open::command_line(&self.inputs.raw, None, verbose)?;
+        let listed = pipeline::list(&opened.ports).await?;
+        match self.format.output {
+            Output::Json => print::json(&listed),
+            Output::Text => {
+                print::text(&print::table(&listed));
+                Ok(0)
+            }
+        }
+    }
+}
+
+/// Options of `preview-action status`.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    which: Which<ForStatus>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Status {
+    pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
+        let (opened, repository) = self.which.open(verbose).await?;
+        let status =
+            pipeline::status(&opened.ports, &self.which.preview(&opened, &repository)).await?;
+        match self.format.output {
+            Output::Json => print::json(&serde_json::json!({
+                "version": 1,
+                "state": status.state(),
+                "preview": status.preview,
+                "workloads": status.workloads,
+                "slots": {"taken": status.taken, "capacity": status.capacity},
+            })),
+            Output::Text => {
+                print::text(&print::status(&status));
+                Ok(0)
+            }
+        }
+    }
+}
+
+/// Options of `preview-action render`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  preview-action render --repository acme/shop --pr 12 --images web=ghcr.io/acme/shop:{sha} --domain preview.example.com"
+)]
+pub(super) struct Render {
+    #[command(flatten)]
+    which: Which<ForRender>,
+    #[command(flatten)]
+    what: What,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Render {
+    pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
+        let opened = open::command_line(&self.which.inputs.raw, None, verbose)?;
+        // The number only stands in a label; a look at the manifests needs no true one.
+        let id = RepoId(self.which.repository_id.unwrap_or_default());
+        let repository = Repository {
+            id,
+            name: self.which.repository.clone(),
+            default_branch: None,
+        };
+        let request = self.which.request(&self.what, &opened, &repository).await?;
+        let sources = Sources::directory(&self.what.directory);
+        let objects = pipeline::manifests(&opened.ports, &request, &sources).await?;
+        match self.format.output {
+            Output::Json => print::json(&objects),
+            Output::Text => {
+                let documents: Result<Vec<String>, _> =
+                    objects.iter().map(crate::yaml::to_string).collect();
+                let id = match self.which.repository_id {
+                    Some(_) => "the slot is a stand-in",
+                    None => "repository id and slot are stand-ins",
+                };
+                print::text(&format!(
+                    "---\n# {id}: a deploy puts its own in their place\n{}",
+                    documents.map_err(anyhow::Error::from)?.join("---\n")
+                ));
+                Ok(0)
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Turns what is wanted of the API server into a request: one constructor a verb, with how it is named and whether it may be repeated.
+//! It sends nothing and knows no answer.
+//! Every request is made here, so that what this program can ask of a cluster is read in one place.
+
+use super::{
+    FIELD_MANAGER,
+    error::{Attempt, ClusterError},
+    kinds::{self, Kind},
+};
+use crate::names::Namespace;
+use kube::core::Request;
+use serde_json::Value;
+
+/// A request that can be sent more than once.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) request: http::Request<Vec<u8>>,
+    pub(super) attempt: Attempt,
+    pub(super) repeat: Repeat,
+}
+
+/// Whether a request may be repeated when its first answer is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    Safe,
+    /// Only when the answer says that nothing was done.
+    Refused,
+}
+
+type Built = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+
+impl Call {
+    fn new(
+        request: Built,
+        verb: &'static str,
+        object: String,
+        namespace: Option<&Namespace>,
+        repeat: Repeat,
+    ) -> Result<Self, ClusterError> {
+        let attempt = Attempt {
+            verb,
+            object,
+            namespace: namespace.cloned(),
+        };
+        match request {
+            Ok(request) => Ok(Self {
+                request,
+                attempt,
+                repeat,
+            }),
+            // Names of objects go into the path, and some are the author's.
+            Err(problem) => Err(ClusterError::Unintelligible {
+                attempt,
+                problem: problem.to_string(),
+            }),
+        }
+    }
+
+    pub(super) fn get(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        name: &str,
+    ) -> Result<Self, ClusterError> {
+        let request =
+            Request::new(kind.path(namespace)).get(name, &kube::api::GetParams::default());
+        Self::new(request, "read", named(kind, name), namespace, Repeat::Safe)
+    }
+
+    pub(super) fn list(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        selector: &Selector,
+    ) -> Result<Self, ClusterError> {
+        let request = Request::new(kind.path(namespace)).list(&selector.list());
+        Self::new(request, "list", kind.plural.into(), namespace, Repeat::Safe)
+    }
+
+    /// Lists names and versions only.
+    pub(super) fn list_metadata(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+    ) -> Result<Self, ClusterError> {
+        let request =
+            Request::new(kind.path(namespace)).list_metadata(&kube::api::ListParams::default());
+        Self::new(request, "list", kind.plural.into(), namespace, Repeat::Safe)
+    }
+
+    /// Applies an object as our field manager, by force: we are its only deployer.
+    pub(super) fn apply(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        name: &str,
+        object: &Value,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::PatchParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            force: true,
+            dry_run: false,
+            field_validation: None,
+        };
+        let request = Request::new(kind.path(namespace)).patch(
+            name,
+            &parameters,
+            &kube::api::Patch::Apply(object),
+        );
+        Self::new(request, "apply", named(kind, name), namespace, Repeat::Safe)
+    }
+
+    pub(super) fn create(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        name: &str,
+        object: &Value,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::PostParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            dry_run: false,
+        };
+        let request =
+            Request::new(kind.path(namespace)).create(&parameters, object.to_string().into());
+        Self::new(
+            request,
+            "create",
+            named(kind, name),
+            namespace,
+            Repeat::Refused,
+        )
+    }
+
+    /// Writes an object if it still is of the `resourceVersion` in it.
+    pub(super) fn replace(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        name: &str,
+        object: &Value,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::PostParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            dry_run: false,
+        };
+        let request = Request::new(kind.path(namespace)).replace(
+            name,
+            &parameters,
+            object.to_string().into(),
+        );
+        Self::new(request, "write", named(kind, name), namespace, Repeat::Safe)
+    }
+
+    /// Deletes the object of this UID and no other.
+    pub(super) fn delete(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        name: &str,
+        uid: &str,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::DeleteParams {
+            preconditions: Some(kube::api::Preconditions {
+                uid: Some(uid.into()),
+                resource_version: None,
+            }),
+            ..Default::default()
+        };
+        let request = Request::new(kind.path(namespace)).delete(name, &parameters);
+        Self::new(
+            request,
+            "delete",
+            named(kind, name),
+            namespace,
+            Repeat::Safe,
+        )
+    }
+
+    /// Reads the last lines that a container wrote, of its previous life if asked.
+    pub(super) fn log(
+        namespace: &Namespace,
+        pod: &str,
+        container: &str,
+        previous: bool,
+        lines: i64,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::LogParams {
+            container: Some(container.into()),
+            tail_lines: Some(lines),
+            previous,
+            limit_bytes: Some(64 * 1024),
+            ..Default::default()
+        };
+        let request = Request::new(kinds::POD.path(Some(namespace))).logs(pod, &parameters);
+        let what = format!("the log of Pod/{pod}");
+        Self::new(request, "read", what, Some(namespace), Repeat::Safe)
+    }
+
+    pub(super) fn watch(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        selector: &Selector,
+        from: &str,
+        seconds: u32,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::WatchParams {
+            timeout: Some(seconds),
+            bookmarks: true,
+            ..selector.watch()
+        };
+        let request = Request::new(kind.path(namespace)).watch(&parameters, from);
+        Self::new(
+            request,
+            "watch",
+            kind.plural.into(),
+            namespace,
+            Repeat::Safe,
+        )
+    }
+}
+
+fn named(kind: &Kind, name: &str) -> String {
+    format!("{}/{name}", kind.kind)
+}
+
+/// Which objects of a kind are meant.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Selector {
+    /// By label.
+    pub(super) labels: Option<String>,
+    /// By name.
+    pub(super) name: Option<String>,
+}
+
+impl Selector {
+    fn fields(&self) -> Option<String> {
+        let name = self.name.as_deref()?;
+        Some(format!("metadata.name={name}"))
+    }
+
+    fn list(&self) -> kube::api::ListParams {
+        kube::api::ListParams {
+            label_selector: self.labels.clone(),
+            field_selector: self.fields(),
+            ..Default::default()
+        }
+    }
+
+    fn watch(&self) -> kube::api::WatchParams {
+        kube::api::WatchParams {
+            label_selector: self.labels.clone(),
+            field_selector: self.fields(),
+            ..Default::default()
+        }
+    }
+}

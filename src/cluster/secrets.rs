@@ -1,0 +1,70 @@
+//! Turns `namespace/name` of a registry's credential into a Secret of the preview.
+//! It must not show what is in it, and reads no other Secret.
+//! The copy keeps one fixed name, so that built-in templates can name it without knowing the source.
+
+use super::{Cluster, answer::Class, call::Call, error::ClusterError, kinds};
+use crate::{
+    manifests::PULL_SECRET,
+    names::{Namespace, ReasonCode, Secret},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+const PULL_TYPE: &str = "kubernetes.io/dockerconfigjson";
+
+/// Where a Secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRef {
+    /// Namespace.
+    pub namespace: Namespace,
+    /// Name.
+    pub name: String,
+}
+
+impl Cluster {
+    /// Copies a pull secret into a preview as [`PULL_SECRET`] and hands over its text, a `.dockerconfigjson`.
+    pub async fn copy_secret(
+        &self,
+        from: &SecretRef,
+        to: &Namespace,
+    ) -> Result<Secret, ClusterError> {
+        let refused = |problem, reason| ClusterError::PullSecret {
+            namespace: from.namespace.clone(),
+            name: from.name.clone(),
+            problem,
+            reason,
+        };
+        let call = Call::get(&kinds::SECRET, Some(&from.namespace), &from.name)?;
+        let source = self.send(call).await.map_err(|error| match error.class() {
+            Some(Class::NotFound | Class::NamespaceMissing) => {
+                refused("does not exist", ReasonCode::BadInput)
+            }
+            Some(Class::Forbidden(_)) => refused(
+                "may not be read by this credential",
+                ReasonCode::ClusterForbidden,
+            ),
+            _ => error,
+        })?;
+        let data = &source.body["data"][".dockerconfigjson"];
+        if source.body["type"] != PULL_TYPE || !data.is_string() {
+            return Err(refused(
+                "is not of type kubernetes.io/dockerconfigjson",
+                ReasonCode::BadInput,
+            ));
+        }
+        let copy = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": PULL_SECRET, "namespace": to},
+            "type": PULL_TYPE,
+            "data": {".dockerconfigjson": data},
+        });
+        let call = Call::apply(&kinds::SECRET, Some(to), PULL_SECRET, &copy)?;
+        self.send(call).await?;
+        let text = data
+            .as_str()
+            .and_then(|text| STANDARD.decode(text).ok())
+            .unwrap_or_default();
+        Ok(Secret::new(String::from_utf8_lossy(&text)))
+    }
+}

@@ -1,0 +1,280 @@
+//! Writes our comments: one per marker and pull request, edited for ever, never posted twice.
+//! It does not know what stands in them, only the marker that they begin with.
+//! A marker alone proves nothing, as anybody can write it; marker and author together do.
+
+use super::{GitHub, GitHubError, request::Call};
+use crate::names::{Marker, PrNumber};
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+const WRITE: &str = "pull-requests: write";
+/// 100 comments each.
+const MOST_PAGES: u32 = 100;
+/// Tries of a POST, each after a look whether the one before has arrived.
+const POSTS: u32 = 3;
+/// Who a workflow's own token is.
+const WORKFLOW_BOT: &str = "github-actions[bot]";
+
+/// The number of a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub struct CommentId(pub u64);
+
+impl std::fmt::Display for CommentId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A comment as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// Number.
+    pub id: CommentId,
+    /// Address for people.
+    pub url: String,
+    /// Whole text.
+    pub body: String,
+    /// Login of its author.
+    pub author: String,
+}
+
+/// A comment that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommentRef {
+    /// Number.
+    pub id: CommentId,
+    /// Address for people.
+    pub url: String,
+    /// True when it did not exist before.
+    pub created: bool,
+    /// Younger ones of ours that were deleted.
+    pub deleted_duplicates: Vec<CommentId>,
+}
+
+impl CommentRef {
+    fn new(comment: Comment) -> Self {
+        Self {
+            id: comment.id,
+            url: comment.url,
+            created: false,
+            deleted_duplicates: Vec::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    id: CommentId,
+    #[serde(default)]
+    html_url: String,
+    #[serde(default)]
+    body: Option<String>,
+    user: Option<Account>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    login: String,
+}
+
+impl From<Wire> for Comment {
+    fn from(wire: Wire) -> Self {
+        Self {
+            id: wire.id,
+            url: wire.html_url,
+            body: wire.body.unwrap_or_default(),
+            author: wire.user.map_or_else(|| "ghost".into(), |user| user.login),
+        }
+    }
+}
+
+impl GitHub {
+    /// The login that our comments have: the configured one, else what GitHub says of the token.
+    pub async fn comment_author(&self, configured: Option<&str>) -> Result<String, GitHubError> {
+        if let Some(login) = configured {
+            return Ok(login.to_owned());
+        }
+        let call = Call::get("/user".into(), "read who the token belongs to", WRITE);
+        match self.json::<Account>(&call).await {
+            Ok(user) => Ok(user.login),
+            // the token of a workflow has no user to show, and is always this one
+            Err(GitHubError::Forbidden { .. } | GitHubError::NotFound { .. }) => {
+                Ok(WORKFLOW_BOT.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finds the comments that begin with the marker and are by this author, oldest first.
+    pub async fn find(
+        &self,
+        pr: PrNumber,
+        marker: &Marker,
+        author: &str,
+    ) -> Result<Vec<Comment>, GitHubError> {
+        let path = self.path(&format!("/issues/{pr}/comments?per_page=100"));
+        let call = Call::get(
+            path,
+            format!("list the comments of #{pr}"),
+            "pull-requests: read",
+        );
+        let begin = marker.to_string();
+        let mut ours: Vec<Comment> = self
+            .pages::<Wire>(call, MOST_PAGES)
+            .await?
+            .into_iter()
+            .map(Comment::from)
+            .filter(|comment| {
+                comment.body.starts_with(&begin) && comment.author.eq_ignore_ascii_case(author)
+            })
+            .collect();
+        ours.sort_by_key(|comment| comment.id);
+        ours.dedup_by_key(|comment| comment.id);
+        Ok(ours)
+    }
+
+    /// Reads a comment; none when it was deleted.
+    pub async fn read(&self, id: CommentId) -> Result<Option<Comment>, GitHubError> {
+        let path = self.path(&format!("/issues/comments/{id}"));
+        let call = Call::get(path, format!("read comment {id}"), "pull-requests: read");
+        match self.json::<Wire>(&call).await {
+            Ok(wire) => Ok(Some(wire.into())),
+            Err(GitHubError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the one comment of this marker, whose body must begin with it.
+    ///
+    /// With a `known` number it is edited at once; without, or when that one is gone, all comments are searched, the
+    /// oldest of ours is edited and the younger ones are deleted.
+    pub async fn upsert(
+        &self,
+        pr: PrNumber,
+        marker: &Marker,
+        author: &str,
+        body: &str,
+        known: Option<CommentId>,
+    ) -> Result<CommentRef, GitHubError> {
+        if let Some(id) = known
+            && let Some(comment) = self.edit(pr, id, body).await?
+        {
+            return Ok(comment);
+        }
+        let found = self.find(pr, marker, author).await?;
+        if let Some(comment) = self.settle(pr, found, body, None).await? {
+            return Ok(comment);
+        }
+        let created = self.create(pr, marker, author, body).await?;
+        // the answer says who we really are: looking for anybody else would post anew in every run
+        let ours = created.as_ref().map_or(author, |comment| &comment.author);
+        if !ours.eq_ignore_ascii_case(author) {
+            tracing::warn!(
+                expected = author,
+                author = ours,
+                "our comments have another author: set `comment-author`"
+            );
+        }
+        // two runs may both have found nothing
+        let found = self.find(pr, marker, ours).await?;
+        let settled = self.settle(pr, found, body, created.as_ref()).await?;
+        let written = settled.or_else(|| created.map(CommentRef::new));
+        written
+            .map(|comment| CommentRef {
+                created: true,
+                ..comment
+            })
+            .ok_or_else(|| GitHubError::Unreadable {
+                doing: format!("write a comment on #{pr}"),
+                problem: "the comment is gone as soon as it is written".into(),
+            })
+    }
+
+    /// Edits the oldest and deletes the others; none when there is nothing left to edit.
+    async fn settle(
+        &self,
+        pr: PrNumber,
+        found: Vec<Comment>,
+        body: &str,
+        created: Option<&Comment>,
+    ) -> Result<Option<CommentRef>, GitHubError> {
+        let mut written: Option<CommentRef> = None;
+        for comment in found {
+            if let Some(kept) = &mut written {
+                self.delete(pr, comment.id).await?;
+                kept.deleted_duplicates.push(comment.id);
+                continue;
+            }
+            written = match created {
+                Some(created) if created.id == comment.id => Some(CommentRef::new(comment)),
+                _ => self.edit(pr, comment.id, body).await?,
+            };
+        }
+        Ok(written)
+    }
+
+    /// Edits a comment; none when it was deleted.
+    async fn edit(
+        &self,
+        pr: PrNumber,
+        id: CommentId,
+        body: &str,
+    ) -> Result<Option<CommentRef>, GitHubError> {
+        let path = self.path(&format!("/issues/comments/{id}"));
+        let doing = format!("edit our comment on #{pr}");
+        let call = Call::new(Method::PATCH, path, doing, WRITE).with_body(json!({ "body": body }));
+        match self.json::<Wire>(&call).await {
+            Ok(wire) => Ok(Some(CommentRef::new(wire.into()))),
+            Err(GitHubError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Posts a comment once; when the answer leaves it open whether it was taken, the list tells, and the result is none.
+    async fn create(
+        &self,
+        pr: PrNumber,
+        marker: &Marker,
+        author: &str,
+        body: &str,
+    ) -> Result<Option<Comment>, GitHubError> {
+        let path = self.path(&format!("/issues/{pr}/comments"));
+        let doing = format!("write a comment on #{pr}");
+        let call = Call::new(Method::POST, path, doing, WRITE).with_body(json!({ "body": body }));
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let error = match self.json::<Wire>(&call).await {
+                Ok(wire) => return Ok(Some(wire.into())),
+                Err(error) => error,
+            };
+            let unsure = error.may_have_happened();
+            if !unsure && !matches!(error, GitHubError::Unreachable { .. }) {
+                return Err(error);
+            }
+            // the list is asked with patience, so that the next try comes after the disturbance
+            if !self.find(pr, marker, author).await?.is_empty() {
+                return Ok(None);
+            }
+            if tried == POSTS {
+                return Err(error);
+            }
+            tracing::debug!(%error, "the comment has not arrived, posting it again");
+        }
+    }
+
+    async fn delete(&self, pr: PrNumber, id: CommentId) -> Result<(), GitHubError> {
+        let path = self.path(&format!("/issues/comments/{id}"));
+        let doing = format!("delete our duplicate comment on #{pr}");
+        match self
+            .ask(&Call::new(Method::DELETE, path, doing, WRITE))
+            .await
+        {
+            // somebody else was faster
+            Err(GitHubError::NotFound { .. }) | Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

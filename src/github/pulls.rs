@@ -1,0 +1,115 @@
+//! Reads pull requests and the repository that they belong to.
+//! It decides nothing about them.
+//! What it says is true now, unlike the event's copy, so it is what `open` and `head` are taken from.
+
+use super::{GitHub, GitHubError, request::Call};
+use crate::{
+    event::{PullRequest, Repository, User},
+    names::{CommitSha, PrNumber, RepoId},
+};
+use serde::Deserialize;
+
+const READ: &str = "pull-requests: read";
+/// 100 pull requests each.
+const MOST_PAGES: u32 = 50;
+
+impl GitHub {
+    /// Reads one pull request.
+    pub async fn pull(&self, pr: PrNumber) -> Result<PullRequest, GitHubError> {
+        let doing = format!("read pull request #{pr}");
+        let call = Call::get(self.path(&format!("/pulls/{pr}")), doing, READ);
+        self.json::<Pull>(&call).await.map(Into::into)
+    }
+
+    /// Reads every open pull request.
+    pub async fn open_pulls(&self) -> Result<Vec<PullRequest>, GitHubError> {
+        let path = self.path("/pulls?state=open&per_page=100");
+        let call = Call::get(path, "list the open pull requests", READ);
+        let pulls = self.pages::<Pull>(call, MOST_PAGES).await?;
+        Ok(pulls.into_iter().map(Into::into).collect())
+    }
+
+    /// Reads the repository.
+    pub async fn repository(&self) -> Result<Repository, GitHubError> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: RepoId,
+            full_name: crate::names::RepoName,
+            default_branch: String,
+        }
+        let call = Call::get(self.path(""), "read the repository", "contents: read");
+        let wire: Wire = self.json(&call).await?;
+        Ok(Repository {
+            id: wire.id,
+            name: wire.full_name,
+            default_branch: Some(wire.default_branch),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Pull {
+    number: PrNumber,
+    #[serde(default)]
+    title: Option<String>,
+    state: String,
+    /// Absent in lists.
+    #[serde(default)]
+    merged: Option<bool>,
+    #[serde(default)]
+    merged_at: Option<String>,
+    #[serde(default)]
+    draft: Option<bool>,
+    user: Option<Account>,
+    head: Side<Option<Repo>>,
+    base: Side<Repo>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    login: String,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Side<R> {
+    sha: CommitSha,
+    #[serde(rename = "ref")]
+    branch: String,
+    repo: R,
+}
+
+#[derive(Deserialize)]
+struct Repo {
+    id: RepoId,
+}
+
+impl From<Pull> for PullRequest {
+    fn from(wire: Pull) -> Self {
+        let author = match wire.user {
+            Some(user) => User {
+                bot: user.kind.as_deref() == Some("Bot"),
+                login: user.login,
+            },
+            None => User {
+                login: "ghost".into(),
+                bot: false,
+            },
+        };
+        Self {
+            number: wire.number,
+            title: wire.title.unwrap_or_default(),
+            open: wire.state == "open",
+            merged: wire.merged.unwrap_or(wire.merged_at.is_some()),
+            draft: wire.draft.unwrap_or_default(),
+            author,
+            head_sha: wire.head.sha,
+            head_branch: wire.head.branch,
+            head_repository: wire.head.repo.map(|repo| repo.id),
+            base_sha: wire.base.sha,
+            base_branch: wire.base.branch,
+            base_repository: wire.base.repo.id,
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Sends one request, reads its answer, and repeats it where that is safe and worth it.
+//! It knows methods, statuses and headers, and no endpoint.
+//! The policy is our own, because octocrab repeats POST (duplicate comments) and obeys limits without a cap.
+
+use super::{
+    GitHub, GitHubError,
+    refusal::{excerpt, refusal},
+};
+use crate::tls;
+use backon::{ExponentialBuilder, Retryable};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use serde::de::DeserializeOwned;
+use std::time::{Duration, Instant};
+
+/// How long is waited between the tries of one request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Before the second try.
+    pub(super) first: Duration,
+    /// Before any later one, at most.
+    pub(super) longest: Duration,
+    /// In all, at most; what a limit asks for counts as well.
+    pub(super) total: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(300),
+            longest: Duration::from_secs(5),
+            total: Duration::from_secs(30),
+        }
+    }
+}
+
+/// More bytes than any answer that we ask for may have.
+const ANSWER_LIMIT: u64 = 32 << 20;
+
+/// What is asked, and what to call it in an error.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// Path below the API's base, or an absolute address on the same server.
+    pub(super) uri: String,
+    /// Such as `read pull request #12`.
+    pub(super) doing: String,
+    /// The line under `permissions:` that grants it.
+    pub(super) needs: &'static str,
+    pub(super) body: Option<serde_json::Value>,
+}
+
+impl Call {
+    pub(super) fn get(uri: String, doing: impl Into<String>, needs: &'static str) -> Self {
+        Self::new(Method::GET, uri, doing, needs)
+    }
+
+    pub(super) fn new(
+        method: Method,
+        uri: String,
+        doing: impl Into<String>,
+        needs: &'static str,
+    ) -> Self {
+        Self {
+            method,
+            uri,
+            doing: doing.into(),
+            needs,
+            body: None,
+        }
+    }
+
+    pub(super) fn with_body(mut self, body: serde_json::Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+/// A 2xx answer.
+pub(super) struct Answer {
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    pub(super) fn read<T: DeserializeOwned>(&self, doing: &str) -> Result<T, GitHubError> {
+        serde_json::from_str(&self.body).map_err(|error| GitHubError::Unreadable {
+            doing: doing.into(),
+            problem: format!("{error} in {}", excerpt(&self.body)),
+        })
+    }
+
+    /// The address of the next page.
+    pub(super) fn next(&self) -> Option<String> {
+        self.headers
+            .get_all(http::header::LINK)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .find_map(|link| {
+                let (address, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+                let next = parameters
+                    .split(';')
+                    .any(|p| matches!(p.trim(), "rel=\"next\"" | "rel=next"));
+                next.then(|| address.to_owned())
+            })
+    }
+}
+
+/// A try that failed, and whether another may help.
+pub(super) struct Failed {
+    pub(super) error: GitHubError,
+    pub(super) again: Again,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    Never,
+    Soon,
+    After(Duration),
+}
+
+impl GitHub {
+    /// Asks until there is a 2xx answer, an error that asking again won't mend, or no patience left.
+    pub(super) async fn ask(&self, call: &Call) -> Result<Answer, GitHubError> {
+        let safe = call.method != Method::POST;
+        let give_up = Instant::now() + self.patience.total;
+        let policy = ExponentialBuilder::default()
+            .with_min_delay(self.patience.first)
+            .with_max_delay(self.patience.longest)
+            .with_max_times(5)
+            .with_jitter();
+        (|| self.try_once(call))
+            .retry(policy)
+            // what a limit turns away has not been done, so even POST may come again
+            .when(|failed| match failed.again {
+                Again::Never => false,
+                Again::Soon => safe,
+                Again::After(_) => true,
+            })
+            .adjust(|failed, planned| {
+                let wait = match failed.again {
+                    Again::After(asked) => planned.map(|planned| planned.max(asked)),
+                    _ => planned,
+                };
+                wait.filter(|wait| Instant::now() + *wait < give_up)
+            })
+            .notify(|failed, wait| {
+                tracing::debug!(error = %failed.error, wait_ms = wait.as_millis(), "asking GitHub again");
+            })
+            .await
+            .map_err(|failed| failed.error)
+    }
+
+    /// Asks and reads the JSON of the answer.
+    pub(super) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, GitHubError> {
+        self.ask(call).await?.read(&call.doing)
+    }
+
+    /// Asks for a list, page after page.
+    pub(super) async fn pages<T: DeserializeOwned>(
+        &self,
+        first: Call,
+        most_pages: u32,
+    ) -> Result<Vec<T>, GitHubError> {
+        let mut items = Vec::new();
+        let mut call = first.clone();
+        for page in 1..=most_pages {
+            let answer = self.ask(&call).await?;
+            items.extend(answer.read::<Vec<T>>(&call.doing)?);
+            let Some(next) = answer.next() else {
+                return Ok(items);
+            };
+            // an address elsewhere is not followed: our own, counted on, says the same
+            call.uri = if self.is_ours(&next) {
+                next
+            } else {
+                format!("{}&page={}", first.uri, page + 1)
+            };
+        }
+        Err(GitHubError::Unreadable {
+            doing: first.doing,
+            problem: format!("it has more than {most_pages} pages"),
+        })
+    }
+
+    fn is_ours(&self, address: &str) -> bool {
+        address.parse::<Uri>().is_ok_and(|uri| {
+            uri.scheme() == self.base.scheme() && uri.authority() == self.base.authority()
+        })
+    }
+
+    async fn try_once(&self, call: &Call) -> Result<Answer, Failed> {
+        let started = Instant::now();
+        let result = self.send(call).await;
+        let elapsed_ms = started.elapsed().as_millis();
+        let (method, uri) = (&call.method, &call.uri);
+        match &result {
+            Ok((status, ..)) => {
+                tracing::debug!(http.method = %method, http.path = uri, http.status = status.as_u16(), elapsed_ms, "GitHub answered");
+            }
+            Err(failed) => {
+                tracing::debug!(http.method = %method, http.path = uri, error = %failed.error, elapsed_ms, "GitHub did not answer");
+            }
+        }
+        let (status, headers, body) = result?;
+        if status.is_success() {
+            return Ok(Answer { headers, body });
+        }
+        Err(refusal(call, status, &headers, &body))
+    }
+
+    async fn send(&self, call: &Call) -> Result<(StatusCode, HeaderMap, String), Failed> {
+        let request = http::Request::builder()
+            .method(call.method.clone())
+            .uri(&call.uri);
+        let sent = async {
+            let request = self.octocrab.build_request(request, call.body.as_ref())?;
+            self.octocrab.execute(request).await
+        };
+        let answer = sent.await.map_err(|error| self.silence(call, &error))?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let length = headers
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > ANSWER_LIMIT) {
+            return Err(Failed {
+                error: GitHubError::Unreadable {
+                    doing: call.doing.clone(),
+                    problem: format!("it has more than {ANSWER_LIMIT} bytes"),
+                },
+                again: Again::Never,
+            });
+        }
+        let body = self.octocrab.body_to_string(answer).await;
+        let body = body.map_err(|error| self.silence(call, &error))?;
+        Ok((status, headers, body))
+    }
+
+    /// No answer, or half of one.
+    fn silence(&self, call: &Call, error: &octocrab::Error) -> Failed {
+        let doing = call.doing.clone();
+        let server = self
+            .base
+            .authority()
+            .map_or_else(String::new, ToString::to_string);
+        if let Some(problem) = tls::certificate_problem(error) {
+            return Failed {
+                error: GitHubError::Untrusted {
+                    doing,
+                    server,
+                    problem,
+                },
+                again: Again::Never,
+            };
+        }
+        let http = in_chain::<reqwest::Error>(error);
+        let cause = match http {
+            Some(error) if error.is_timeout() => "no answer in time".into(),
+            _ => tls::root_cause(error),
+        };
+        Failed {
+            error: GitHubError::Unreachable {
+                doing,
+                server,
+                cause,
+                sent: !http.is_some_and(reqwest::Error::is_connect),
+            },
+            again: Again::Soon,
+        }
+    }
+}
+
+fn in_chain<'a, T: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // octocrab boxes its own error inside its service error
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}

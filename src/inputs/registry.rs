@@ -1,0 +1,225 @@
+//! Turns the action's public contract into one table: every input and output with the sentence people read about it.
+//! It must not know how a value is read, checked or used; `raw` and `settings` do that.
+//! Why a table: `action.yml`, the README and the code would drift apart unless one test could compare them.
+
+/// Describes one input of the action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputSpec {
+    /// The name written under `with:`.
+    pub name: &'static str,
+    /// One sentence saying what the input is for.
+    pub purpose: &'static str,
+    /// The value used when the input is empty, as written in `action.yml`.
+    pub default: &'static str,
+    /// A value that would be accepted.
+    pub example: &'static str,
+    /// Whether the action cannot work without it.
+    pub required: bool,
+}
+
+/// Describes one output of the action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputSpec {
+    /// The name read as `steps.<id>.outputs.<name>`.
+    pub name: &'static str,
+    /// One sentence saying what the output holds, and when.
+    pub purpose: &'static str,
+}
+
+/// Lists every input, in the order of `action.yml`.
+pub const INPUTS: &[InputSpec] = &[
+    InputSpec {
+        name: "token",
+        purpose: "Token for GitHub's API; it needs `contents: read` and `pull-requests: write`.",
+        default: "${{ github.token }}",
+        example: "secrets.PREVIEW_TOKEN",
+        required: false,
+    },
+    InputSpec {
+        name: "kubeconfig",
+        purpose: "Kubeconfig of the cluster, as text, as base64 or as a path under the workspace; empty means the file named by `KUBECONFIG`, or else the account of the pod that the run is in.",
+        default: "",
+        example: "secrets.PREVIEW_KUBECONFIG",
+        required: false,
+    },
+    InputSpec {
+        name: "context",
+        purpose: "Context of the kubeconfig to use; empty means its current context.",
+        default: "",
+        example: "staging",
+        required: false,
+    },
+    InputSpec {
+        name: "domain",
+        purpose: "Domain under which previews answer; `*.` of it must resolve to the cluster's ingress controller.",
+        default: "",
+        example: "preview.example.com",
+        required: false,
+    },
+    InputSpec {
+        name: "config",
+        purpose: "Path of the configuration file in the repository; without that file every entry of `images` is a service on port 8080.",
+        default: ".github/preview.yml",
+        example: "deploy/preview.yml",
+        required: false,
+    },
+    InputSpec {
+        name: "images",
+        purpose: "Images by service, one `name=reference` a line; `{sha}`, `{short-sha}`, `{number}` and `{branch}` are filled for the commit that is deployed.",
+        default: "",
+        example: "web=ghcr.io/acme/shop:{sha}",
+        required: false,
+    },
+    InputSpec {
+        name: "max-previews",
+        purpose: "How many previews of this repository and environment may be alive at once; 0 means none.",
+        default: "3",
+        example: "5",
+        required: false,
+    },
+    InputSpec {
+        name: "auto-deploy",
+        purpose: "Whether opening and pushing deploys by itself; with `false` only the comment `/deploy` does.",
+        default: "true",
+        example: "false",
+        required: false,
+    },
+    InputSpec {
+        name: "ttl",
+        purpose: "How long a preview lives after its last deploy, in `m`, `h` or `d`.",
+        default: "7d",
+        example: "36h",
+        required: false,
+    },
+    InputSpec {
+        name: "timeout",
+        purpose: "How long one deploy may take until everything is ready, in `s`, `m` or `h`.",
+        default: "5m",
+        example: "10m",
+        required: false,
+    },
+    InputSpec {
+        name: "namespace-pattern",
+        purpose: "Name of a preview's Namespace, made of `{owner}`, `{repo}`, `{repo-id}`, `{number}` and `{environment}`; cut at 63 characters with a hash.",
+        default: "pr-{repo}-{number}",
+        example: "preview-{owner}-{repo}-{number}",
+        required: false,
+    },
+    InputSpec {
+        name: "host-pattern",
+        purpose: "Host of every public service, made of `{owner}`, `{repo}`, `{number}`, `{service}` and `{domain}`; empty means `pr-{number}.{domain}` for the first and `pr-{number}-{service}.{domain}` for the others.",
+        default: "",
+        example: "{repo}-{number}-{service}.{domain}",
+        required: false,
+    },
+    InputSpec {
+        name: "environment",
+        purpose: "Name that keeps several clusters or set-ups of one repository apart: each has its own limit, its own comment and its own previews.",
+        default: "preview",
+        example: "eu-west",
+        required: false,
+    },
+    InputSpec {
+        name: "control-namespace",
+        purpose: "Namespace that holds the record of who has which place; made by `preview-action setup`.",
+        default: "preview-system",
+        example: "platform-previews",
+        required: false,
+    },
+    InputSpec {
+        name: "config-from",
+        purpose: "Where configuration and templates come from: `head` is the pull request's own commit, `base` its base branch.",
+        default: "head",
+        example: "base",
+        required: false,
+    },
+    InputSpec {
+        name: "comment-author",
+        purpose: "Login whose comments are the action's own; empty means that the API is asked whose token it is.",
+        default: "",
+        example: "acme-previews[bot]",
+        required: false,
+    },
+    InputSpec {
+        name: "templates",
+        purpose: "The repository's own manifest templates, one glob a line; they are deployed beside the services of the configuration file.",
+        default: "",
+        example: "deploy/preview/*.yaml.j2",
+        required: false,
+    },
+    InputSpec {
+        name: "values",
+        purpose: "Values for templates as a YAML or JSON mapping, seen there as `values.*`.",
+        default: "",
+        example: "{replicas: 2, feature: search}",
+        required: false,
+    },
+    InputSpec {
+        name: "pull-secret",
+        purpose: "Registry secret as `namespace/name`; it is copied into every preview and used for its pods.",
+        default: "",
+        example: "preview-system/registry",
+        required: false,
+    },
+    InputSpec {
+        name: "health",
+        purpose: "Whether a preview's URL is asked before it is called ready: `auto` warns when it cannot be reached, `required` fails, `off` does not ask.",
+        default: "auto",
+        example: "required",
+        required: false,
+    },
+    InputSpec {
+        name: "health-address",
+        purpose: "Address to ask instead of resolving the host, as `IP` or `IP:port`, where DNS does not exist yet.",
+        default: "",
+        example: "203.0.113.7:443",
+        required: false,
+    },
+    InputSpec {
+        name: "ca-bundle",
+        purpose: "Certificates to trust besides the usual ones, as PEM text or as a path under the workspace, for GitHub and for health checks alike.",
+        default: "",
+        example: "vars.COMPANY_CA",
+        required: false,
+    },
+];
+
+/// Lists every output, in the order of `action.yml`.
+pub const OUTPUTS: &[OutputSpec] = &[
+    OutputSpec {
+        name: "url",
+        purpose: "URL of the first public service; empty while nothing answers there.",
+    },
+    OutputSpec {
+        name: "urls",
+        purpose: "JSON list of the URLs of all public services, the main one first; empty while nothing answers there.",
+    },
+    OutputSpec {
+        name: "namespace",
+        purpose: "Namespace of the preview.",
+    },
+    OutputSpec {
+        name: "state",
+        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `removed`, `refused`, `superseded` or `cancelled`.",
+    },
+    OutputSpec {
+        name: "decision",
+        purpose: "What the event led to: `deploy`, `announce`, `remove`, `status`, `help`, `sweep` or `ignore`.",
+    },
+    OutputSpec {
+        name: "reason-code",
+        purpose: "Stable code of the reason for that state, fit for conditions in later steps.",
+    },
+    OutputSpec {
+        name: "sha",
+        purpose: "Full commit that was deployed or asked about.",
+    },
+    OutputSpec {
+        name: "pr",
+        purpose: "Number of the pull request.",
+    },
+    OutputSpec {
+        name: "result",
+        purpose: "All of this and the details as one JSON object with a `version` key.",
+    },
+];

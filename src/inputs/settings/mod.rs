@@ -1,0 +1,255 @@
+//! Turns raw inputs into settings: typed, checked, defaults applied.
+//! It reads no file that an input names; whoever opens the outside world does.
+//! All mistakes are reported together, each with the input's name and its fix, so that one run is enough to mend them.
+
+mod address;
+mod images;
+mod kubeconfig;
+mod patterns;
+mod reader;
+mod scalars;
+
+pub(super) use images::check_reference;
+
+use super::RawInputs;
+use crate::names::{Environment, Host, Label, Namespace, Secret};
+use reader::Reader;
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// Everything that a workflow can set, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Token for GitHub's API.
+    pub token: Option<Secret>,
+    /// Credential for the cluster.
+    pub kubeconfig: Option<KubeconfigSource>,
+    /// Context of the kubeconfig; its current one when absent.
+    pub context: Option<String>,
+    /// Domain below which previews get their hosts.
+    pub domain: Option<Host>,
+    /// Path of the configuration in the repository.
+    pub config: String,
+    /// Images by service.
+    pub images: Vec<ImageInput>,
+    /// Cap of previews at any moment; 0 means none.
+    pub max_previews: u32,
+    /// True when a pull request is deployed without being asked.
+    pub auto_deploy: bool,
+    /// How long a preview lives after its last deploy.
+    pub ttl: Duration,
+    /// How long a deploy may take until it is ready.
+    pub timeout: Duration,
+    /// Pattern of the Namespace's name.
+    pub namespace_pattern: String,
+    /// Pattern of the hosts' names; none for the default.
+    pub host_pattern: Option<String>,
+    /// Environment that previews are counted in.
+    pub environment: Environment,
+    /// Namespace of the ledger.
+    pub control_namespace: Namespace,
+    /// Whose configuration and templates count.
+    pub config_from: ConfigFrom,
+    /// Login that our comments have; asked of GitHub when absent.
+    pub comment_author: Option<String>,
+    /// Globs of the repository's own templates.
+    pub templates: Vec<String>,
+    /// Values that templates see as `values`.
+    pub values: serde_json::Map<String, serde_json::Value>,
+    /// Secret that is copied into each preview to pull its images.
+    pub pull_secret: Option<SecretRef>,
+    /// What the URL's health decides.
+    pub health: HealthMode,
+    /// Where the URL's host is asked instead of at its DNS address.
+    pub health_address: Option<HealthAddress>,
+    /// Additional certificate authorities.
+    pub ca_bundle: Option<TextOrPath>,
+}
+
+impl Settings {
+    /// Checks every input and applies the defaults; names all mistakes at once.
+    pub fn parse(raw: &RawInputs) -> Result<Self, InputErrors> {
+        let mut read = Reader::new(raw);
+        let domain = read.optional("domain", scalars::domain);
+        let host_pattern = read.optional("host-pattern", patterns::host);
+        if raw.text("domain").is_none()
+            && host_pattern
+                .as_deref()
+                .is_some_and(|pattern: &str| pattern.contains("{domain}"))
+        {
+            read.refuse(
+                "host-pattern",
+                "uses `{domain}`, and input `domain` is empty",
+                "set `domain`, or write the whole host",
+            );
+        }
+        let token = read.optional("token", scalars::token);
+        let kubeconfig = read.optional("kubeconfig", kubeconfig::source);
+        let context = read.optional("context", scalars::context);
+        let config = read.or("config", ".github/preview.yml", scalars::repository_path);
+        let images = images::list(&mut read);
+        let max_previews = read.or("max-previews", "3", scalars::max_previews);
+        let auto_deploy = read.or("auto-deploy", "true", scalars::boolean);
+        let ttl = read.or("ttl", "7d", scalars::ttl);
+        let timeout = read.or("timeout", "5m", scalars::timeout);
+        let namespace_pattern = read.or(
+            "namespace-pattern",
+            "pr-{repo}-{number}",
+            patterns::namespace,
+        );
+        let environment = read.or("environment", "preview", scalars::environment);
+        let control_namespace = read.or("control-namespace", "preview-system", scalars::namespace);
+        let config_from = read.or("config-from", "head", scalars::config_from);
+        let comment_author = read.optional("comment-author", scalars::login);
+        let templates = read.lines("templates", scalars::glob);
+        let values = read.optional("values", scalars::values);
+        let pull_secret = read.optional("pull-secret", scalars::secret_ref);
+        let health = read.or("health", "auto", scalars::health);
+        let health_address = read.optional("health-address", address::health_address);
+        let ca_bundle = read.optional("ca-bundle", scalars::ca_bundle);
+
+        // A value is missing only after its mistake was noted.
+        let complete = || {
+            Some(Self {
+                token,
+                kubeconfig,
+                context,
+                domain,
+                config: config?,
+                images,
+                max_previews: max_previews?,
+                auto_deploy: auto_deploy?,
+                ttl: ttl?,
+                timeout: timeout?,
+                namespace_pattern: namespace_pattern?,
+                host_pattern,
+                environment: environment?,
+                control_namespace: control_namespace?,
+                config_from: config_from?,
+                comment_author,
+                templates,
+                values: values.unwrap_or_default(),
+                pull_secret,
+                health: health?,
+                health_address,
+                ca_bundle,
+            })
+        };
+        read.finish(complete())
+    }
+
+    /// Every text that must not leave the process, for the redactor to learn.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let mut secrets: Vec<Secret> = self.token.iter().cloned().collect();
+        if let Some(KubeconfigSource::Text(text)) = &self.kubeconfig {
+            secrets.extend(kubeconfig::secrets(text.expose()));
+        }
+        secrets
+    }
+}
+
+impl SecretRef {
+    /// Reads `namespace/name`; says what is wrong with anything else.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        scalars::secret_ref(text).map_err(|problem| problem.problem)
+    }
+}
+
+impl KubeconfigSource {
+    /// Every secret text in a kubeconfig, for the redactor to learn once a file of that kind was read.
+    pub fn secrets_in(text: &str) -> Vec<Secret> {
+        kubeconfig::secrets(text)
+    }
+}
+
+/// Where the kubeconfig is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KubeconfigSource {
+    /// The text itself, decoded from base64 if it was.
+    Text(Secret),
+    /// A file.
+    Path(PathBuf),
+}
+
+/// A text, or the file that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextOrPath {
+    /// The text itself.
+    Text(String),
+    /// A file.
+    Path(PathBuf),
+}
+
+/// One line `name=reference` of the input `images`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageInput {
+    /// Service.
+    pub service: Label,
+    /// Image reference, placeholders not yet filled.
+    pub reference: String,
+}
+
+/// Whose configuration and templates count for a same-repository pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigFrom {
+    /// Those of the commit that is deployed.
+    Head,
+    /// Those of the base branch.
+    Base,
+}
+
+/// What the health of the URL decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthMode {
+    /// An answer counts; no name or no connection is a warning.
+    Auto,
+    /// No name or no connection is a failure as well.
+    Required,
+    /// The URL is not asked.
+    Off,
+}
+
+/// The address that is asked instead of the one that DNS gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthAddress {
+    /// Address.
+    pub ip: IpAddr,
+    /// Port; the URL's own when absent.
+    pub port: Option<u16>,
+}
+
+/// A Secret in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRef {
+    /// Namespace.
+    pub namespace: Namespace,
+    /// Name.
+    pub name: String,
+}
+
+/// One wrong input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("input `{input}`: {problem}; {fix}")]
+pub struct InputError {
+    /// Name of the input.
+    pub input: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+/// All wrong inputs of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputErrors(pub Vec<InputError>);
+
+impl std::fmt::Display for InputErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for InputErrors {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Turns a plan and templates into the set of Kubernetes objects to apply.
+//! It speaks to no cluster and trusts no template: what comes out is fenced into the preview's Namespace.
+//! Objects keep the file and line they came from, so that any later refusal can name the place.
+
+mod assemble;
+mod context;
+mod error;
+mod kinds;
+mod namespace;
+mod normalise;
+mod order;
+mod ownership;
+mod parse;
+mod policy;
+mod public;
+pub mod render;
+
+use crate::names::ObjectId;
+use serde_json::Value;
+
+pub use assemble::assemble;
+pub use context::{PULL_SECRET, build};
+pub use error::{ManifestError, ManifestErrors};
+pub use kinds::allowed_kinds;
+pub use namespace::namespace;
+pub use render::{RenderRequest, Rendered};
+
+/// One object to apply.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Which object.
+    pub id: ObjectId,
+    /// Whole object, normalised, in the preview's Namespace.
+    pub object: Value,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// When it is applied, from 1; lower stages first (engine order: 1 quota and network, 2 configuration, 3 services,
+    /// 4 run-first Jobs, 5 workloads, 6 ingress and scaling).
+    pub stage: u8,
+}
+
+/// The place in a file that an object or an error comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Origin {
+    /// File; `built-in/…` for our own templates.
+    pub file: String,
+    /// Line from 1, in the rendered text.
+    pub line: u32,
+}
+
+/// All objects of a preview, sorted by stage, without the Namespace itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ManifestSet {
+    /// Objects.
+    pub objects: Vec<Manifest>,
+    /// Things to tell people that are no errors.
+    pub warnings: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;

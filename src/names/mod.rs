@@ -1,0 +1,60 @@
+//! Turns raw strings and numbers into the names that the whole crate speaks of: repository, pull request, commit, namespace, host.
+//! It knows no stage, no outside world and no clock.
+//! A value that exists is valid, so that no later stage has to check it again.
+
+mod access;
+mod dns;
+mod marker;
+mod object;
+mod reason;
+mod secret;
+mod vcs;
+
+pub use access::AccessLevel;
+pub use dns::{Environment, Host, Label, Namespace};
+pub use marker::{Marker, MarkerKind};
+pub use object::{ObjectId, PreviewKey};
+pub use reason::{ReasonCode, State};
+pub use secret::{Redactor, Secret};
+pub use vcs::{CommitSha, PrNumber, RepoId, RepoName};
+
+/// Says why a string is not the name that it was meant to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {value:?} {problem}")]
+pub struct NameError {
+    /// What the value was meant to be, such as `namespace`.
+    pub what: &'static str,
+    /// The value as it was written, cut to 80 characters.
+    pub value: String,
+    /// What is wrong with it and what is allowed.
+    pub problem: &'static str,
+}
+
+impl NameError {
+    fn new(what: &'static str, value: &str, problem: &'static str) -> Self {
+        Self {
+            what,
+            value: value.chars().take(80).collect(),
+            problem,
+        }
+    }
+}
+
+/// Serializes a name as its text and reads it back through its own check.
+macro_rules! text_serde {
+    ($type:ty) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text =
+                    <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+use text_serde;

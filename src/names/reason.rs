@@ -1,0 +1,211 @@
+//! The closed lists that workflows and tests branch on: states and reason codes.
+//! No sentence stands here; wording lives in `templates/`.
+//! Both lists are append-only: a code that was once published keeps its meaning.
+
+/// The state of a preview as the comment, the outputs and the Namespace label say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Auto-deploy is off and nobody asked yet.
+    NotDeployed,
+    /// The run has started and nothing is applied yet.
+    Pending,
+    /// Objects are applied, or pods are starting.
+    Deploying,
+    /// Every workload is ready and the URL answers.
+    Ready,
+    /// The last deploy failed.
+    Failed,
+    /// The Namespace is being deleted.
+    Removing,
+    /// Nothing is left in the cluster.
+    Removed,
+    /// The cap is reached; nothing was deployed.
+    Refused,
+    /// A newer run took over.
+    Superseded,
+    /// The run was cancelled.
+    Cancelled,
+}
+
+impl State {
+    /// The state as text, the same everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotDeployed => "not-deployed",
+            Self::Pending => "pending",
+            Self::Deploying => "deploying",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Removing => "removing",
+            Self::Removed => "removed",
+            Self::Refused => "refused",
+            Self::Superseded => "superseded",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+macro_rules! reason_codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// Why a run ended as it did; the output `reason-code`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum ReasonCode { $($(#[$doc])* $variant,)* }
+
+        impl ReasonCode {
+            /// Every code, in the order of this list.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The code as text.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+reason_codes! {
+    /// The preview was deployed and is ready.
+    Deployed = "deployed",
+    /// Same commit, same objects, healthy: nothing had to be changed.
+    Unchanged = "unchanged",
+    /// The preview was removed.
+    Removed = "removed",
+    /// There was no preview to remove.
+    NothingToRemove = "nothing-to-remove",
+    /// Auto-deploy is off; the comment shows the command.
+    AutoDeployOff = "auto-deploy-off",
+    /// The preview was removed by command and stays so until `/deploy`.
+    RemovedByCommand = "removed-by-command",
+    /// The status was shown.
+    StatusShown = "status-shown",
+    /// The help was shown.
+    HelpShown = "help-shown",
+    /// The sweep has finished.
+    Swept = "swept",
+    /// The event starts nothing.
+    EventIgnored = "event-ignored",
+    /// The comment is on an issue.
+    NotAPullRequest = "not-a-pull-request",
+    /// The comment's first line is no command.
+    NotACommand = "not-a-command",
+    /// The comment is by a bot.
+    BotIgnored = "bot-ignored",
+    /// The run has no token or no kubeconfig.
+    NoCredentials = "no-credentials",
+    /// The pull request comes from a fork.
+    ForkRefused = "fork-refused",
+    /// Who asked lacks write permission.
+    PermissionDenied = "permission-denied",
+    /// The pull request is closed.
+    PullRequestClosed = "pull-request-closed",
+    /// A newer commit or run took over.
+    Superseded = "superseded",
+    /// All slots are taken.
+    AtCapacity = "at-capacity",
+    /// The run was cancelled.
+    Cancelled = "cancelled",
+    /// An input is missing or wrong.
+    BadInput = "bad-input",
+    /// The event cannot be read.
+    BadEvent = "bad-event",
+    /// `.github/preview.yml` cannot be read.
+    BadConfiguration = "bad-configuration",
+    /// Neither configuration nor images say what to deploy.
+    NothingToDeploy = "nothing-to-deploy",
+    /// A template cannot be rendered.
+    TemplateError = "template-error",
+    /// A manifest cannot be read.
+    BadManifest = "bad-manifest",
+    /// A manifest asks for something that is not allowed.
+    PolicyRefused = "policy-refused",
+    /// The Namespace belongs to something else.
+    NamespaceTaken = "namespace-taken",
+    /// The Namespace is still being deleted.
+    NamespaceTerminating = "namespace-terminating",
+    /// An image does not exist.
+    ImageMissing = "image-missing",
+    /// An image may not be pulled.
+    ImageForbidden = "image-forbidden",
+    /// An image cannot be pulled for another reason.
+    ImagePull = "image-pull",
+    /// A container exits again and again.
+    CrashLoop = "crash-loop",
+    /// A container was killed for its memory.
+    OutOfMemory = "out-of-memory",
+    /// A container cannot be started as configured.
+    ContainerConfig = "container-config",
+    /// Quota refused something.
+    QuotaExceeded = "quota-exceeded",
+    /// An admission rule refused something.
+    AdmissionRefused = "admission-refused",
+    /// No node can take a pod.
+    Unschedulable = "unschedulable",
+    /// A Job failed.
+    JobFailed = "job-failed",
+    /// A rollout failed for another reason.
+    RolloutFailed = "rollout-failed",
+    /// The preview was not ready in time.
+    TimedOut = "timed-out",
+    /// The URL does not answer as it should.
+    Unhealthy = "unhealthy",
+    /// GitHub cannot be reached.
+    GithubUnreachable = "github-unreachable",
+    /// GitHub refused a request.
+    GithubRefused = "github-refused",
+    /// The cluster cannot be reached.
+    ClusterUnreachable = "cluster-unreachable",
+    /// The cluster refused the credential.
+    ClusterUnauthorized = "cluster-unauthorized",
+    /// The cluster's RBAC refused a request.
+    ClusterForbidden = "cluster-forbidden",
+    /// The cluster refused a request.
+    ClusterRefused = "cluster-refused",
+    /// The ledger cannot be read.
+    LedgerCorrupt = "ledger-corrupt",
+    /// A bug of ours.
+    InternalError = "internal-error",
+    /// A host of the preview is served from another Namespace.
+    HostTaken = "host-taken",
+}
+
+impl std::fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for ReasonCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ReasonCode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str() == text)
+            .ok_or_else(|| serde::de::Error::custom(format!("unknown reason code {text:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ReasonCode;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_distinct_and_in_kebab_case() {
+        let texts: BTreeSet<_> = ReasonCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(texts.len(), ReasonCode::ALL.len());
+        assert!(
+            texts
+                .iter()
+                .all(|text| text.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+        );
+    }
+}

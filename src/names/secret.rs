@@ -1,0 +1,148 @@
+//! Secrets that do not show themselves, and the redactor that keeps them out of every text that leaves.
+//! It does not know where secrets come from or where texts go.
+//! One place removes all forms of a secret (raw, each line, base64, URL-encoded, JSON-escaped), so no edge can forget one.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use secrecy::{ExposeSecret, SecretString};
+use std::fmt;
+
+/// A secret text; `Debug` shows nothing of it and there is no `Display`.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Takes a text as secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The secret itself, for the one call that needs it.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+/// Replaces every known form of every known secret by `***`.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    /// Longest first, so that a secret that contains another goes as a whole.
+    forms: Vec<String>,
+}
+
+/// Shorter texts are no secrets: masking them would blank ordinary words.
+const SHORTEST: usize = 6;
+
+impl Redactor {
+    /// Learns a secret in all its forms.
+    pub fn learn(&mut self, secret: &str) {
+        let mut add = |form: &str| {
+            let form = form.trim();
+            if form.len() >= SHORTEST && !self.forms.iter().any(|known| known == form) {
+                self.forms.push(form.into());
+            }
+        };
+        for text in std::iter::once(secret).chain(secret.lines()) {
+            let text = text.trim();
+            add(text);
+            // Nobody encodes what is encoded already, and a runner slows down with each mask.
+            if text.len() >= SHORTEST && !is_long_base64(text) {
+                add(&STANDARD.encode(text));
+                add(&url_encoded(text));
+                if let Ok(json) = serde_json::to_string(text) {
+                    add(json.trim_matches('"'));
+                }
+            }
+        }
+        self.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    }
+
+    /// Every form to hide, for the runner's own masks.
+    pub fn forms(&self) -> impl Iterator<Item = &str> {
+        self.forms.iter().map(String::as_str)
+    }
+
+    /// The text without any secret.
+    pub fn redact(&self, text: &str) -> String {
+        let mut clean = text.to_owned();
+        for form in &self.forms {
+            if clean.contains(form.as_str()) {
+                clean = clean.replace(form.as_str(), "***");
+            }
+        }
+        clean
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redactor({} forms)", self.forms.len())
+    }
+}
+
+fn is_long_base64(text: &str) -> bool {
+    text.len() > 60
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+/=\n".contains(&byte))
+}
+
+fn url_encoded(text: &str) -> String {
+    use fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_secret_disappears() {
+        let mut redactor = Redactor::default();
+        redactor.learn("hunter2/pass word\nsecond-line");
+        for text in [
+            "x hunter2/pass word x",
+            "x second-line x",
+            &STANDARD.encode("hunter2/pass word"),
+            "hunter2%2Fpass%20word",
+            "hunter2/pass word\\nsecond-line",
+        ] {
+            let clean = redactor.redact(text);
+            assert!(clean.contains("***"), "{text} -> {clean}");
+            assert!(
+                !clean.contains("hunter2") && !clean.contains("second-line"),
+                "{text} -> {clean}"
+            );
+        }
+    }
+
+    #[test]
+    fn short_words_are_left_alone() {
+        let mut redactor = Redactor::default();
+        redactor.learn("web");
+        assert_eq!(redactor.redact("web is ready"), "web is ready");
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "[secret]");
+    }
+}

@@ -1,0 +1,162 @@
+//! How a use case ended, as every door needs it: state, reason, exit code, and what the report shows.
+//! It decides nothing; use cases fill it in.
+//! Exit codes stand here and not in the doors, so that action and command line cannot differ.
+
+use super::{
+    Swept,
+    failure::{Blame, Failure},
+};
+use crate::{
+    cluster::outcome::Applied,
+    names::{ReasonCode, State},
+    report::{self, StatusView, Timing},
+};
+
+/// What the process's exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done,
+    /// Yours to mend.
+    Yours,
+    /// A bug of ours.
+    Ours,
+    /// GitHub or the cluster refused.
+    Theirs,
+    /// Cancelled.
+    Cancelled,
+}
+
+impl Exit {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Yours => 1,
+            Self::Ours => 2,
+            Self::Theirs => 3,
+            Self::Cancelled => 130,
+        }
+    }
+}
+
+impl From<Blame> for Exit {
+    fn from(blame: Blame) -> Self {
+        match blame {
+            Blame::Yours => Self::Yours,
+            Blame::Theirs => Self::Theirs,
+            Blame::Ours => Self::Ours,
+        }
+    }
+}
+
+/// How a use case ended.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// State of the preview, if the run was about one.
+    pub state: Option<State>,
+    /// Reason code.
+    pub reason: ReasonCode,
+    /// Exit code.
+    pub exit: Exit,
+    /// Why, in one line for the log.
+    pub why: String,
+    /// What went wrong, if something did.
+    pub failure: Option<Failure>,
+    /// What the comment says, if the run was about one preview.
+    pub view: Option<Box<StatusView>>,
+    /// Objects that were applied.
+    pub applied: Vec<Applied>,
+    /// How long the stages took.
+    pub stages: Vec<Timing>,
+    /// What a sweep did.
+    pub swept: Vec<Swept>,
+}
+
+impl Ending {
+    /// An ending that leaves the comment as it is.
+    pub fn quiet(
+        state: impl Into<Option<State>>,
+        reason: ReasonCode,
+        why: impl Into<String>,
+    ) -> Self {
+        Self {
+            state: state.into(),
+            reason,
+            exit: Exit::Done,
+            why: why.into(),
+            failure: None,
+            view: None,
+            applied: Vec::new(),
+            stages: Vec::new(),
+            swept: Vec::new(),
+        }
+    }
+
+    /// A newer run has the word.
+    pub(super) fn superseded() -> Self {
+        Self::quiet(
+            State::Superseded,
+            ReasonCode::Superseded,
+            "a newer run of this preview has taken over",
+        )
+    }
+
+    /// Cancelled with no time left to say so anywhere.
+    pub(super) fn cancelled() -> Self {
+        Self {
+            exit: Exit::Cancelled,
+            ..Self::quiet(
+                State::Cancelled,
+                ReasonCode::Cancelled,
+                "the run was cancelled",
+            )
+        }
+    }
+
+    /// A sweep that met no failure.
+    pub(super) fn swept(removed: usize) -> Self {
+        Self::quiet(
+            None,
+            ReasonCode::Swept,
+            format!("the sweep removed {removed} previews"),
+        )
+    }
+
+    /// A failure that no comment tells.
+    pub fn failed(failure: Failure) -> Self {
+        Self {
+            exit: failure.blame.into(),
+            failure: Some(failure.clone()),
+            ..Self::quiet(None, failure.reason(), failure.line())
+        }
+    }
+
+    /// Sentences for the summary about what no comment says.
+    pub fn lines(&self) -> Vec<String> {
+        let told = self.view.is_none().then(|| self.why.clone());
+        let swept = self.swept.iter().map(|one| {
+            format!(
+                "pull request #{}, namespace {}: {}, so {}",
+                one.pr, one.namespace, one.reason, one.ending
+            )
+        });
+        told.into_iter().chain(swept).collect()
+    }
+
+    /// The versioned result as the output `result` has it.
+    pub fn result(&self, decision: &str) -> String {
+        let outcome = report::Outcome {
+            decision,
+            reason: self.reason,
+            view: self.view.as_deref(),
+            state: self.state,
+        };
+        let outputs = report::outputs(&outcome);
+        outputs
+            .into_iter()
+            .find(|(name, _)| *name == "result")
+            .map(|(_, value)| value)
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,256 @@
+//! Looks without touching: the list of previews, and the status of one.
+//! It claims nothing, applies nothing and takes no turn.
+//! What it shows comes from the cluster, not from an old comment, so a status is true when it is given.
+
+use super::{DeployRequest, Ending, Failure, Ports, Sources, desk, teller::Teller};
+use crate::{
+    capacity::{Ledger, Record},
+    cluster::{
+        Moment, NamespaceInfo, Step,
+        outcome::{Readiness, WorkloadStatus},
+    },
+    event::PullRequest,
+    names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
+    plan,
+};
+
+/// One Namespace that is labelled as a preview.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Listed {
+    /// Namespace.
+    pub namespace: Namespace,
+    /// Pull request.
+    pub pr: Option<PrNumber>,
+    /// Repository id; none when the Namespace is not ours.
+    pub repository: Option<String>,
+    /// Environment.
+    pub environment: Option<String>,
+    /// Slot.
+    pub slot: Option<u32>,
+    /// State as its label says; `terminating` while it is being deleted.
+    pub state: String,
+    /// Commit that was last applied.
+    pub sha: Option<String>,
+    /// Main address.
+    pub url: Option<String>,
+    /// When it expires.
+    pub expires: Option<String>,
+    /// When it was created.
+    pub created: Option<jiff::Timestamp>,
+}
+
+impl Listed {
+    /// True when this tool made it; others may use the label `app=preview` as well.
+    pub fn ours(&self) -> bool {
+        self.repository.is_some()
+    }
+}
+
+impl From<NamespaceInfo> for Listed {
+    fn from(info: NamespaceInfo) -> Self {
+        let label = |name: &str| info.labels.get(name).cloned();
+        let annotation = |name: &str| {
+            info.annotations
+                .get(name)
+                .filter(|text| !text.is_empty())
+                .cloned()
+        };
+        Self {
+            pr: label("pr").and_then(|pr| pr.parse().ok()),
+            repository: label("preview-action/repository-id"),
+            environment: label("preview-action/environment"),
+            slot: label("slot").and_then(|slot| slot.parse().ok()),
+            state: if info.deleting.is_some() {
+                "terminating".into()
+            } else {
+                label("preview-action/state").unwrap_or_else(|| "unknown".into())
+            },
+            sha: annotation("preview-action/sha"),
+            url: annotation("preview-action/url"),
+            expires: annotation("preview-action/expires"),
+            created: info.created,
+            namespace: info.name,
+        }
+    }
+}
+
+/// Every Namespace of the cluster that is labelled as a preview, sorted by name.
+pub async fn list(ports: &Ports) -> Result<Vec<Listed>, Failure> {
+    let mut found: Vec<Listed> = ports
+        .cluster()?
+        .list_namespaces("app=preview")
+        .await?
+        .into_iter()
+        .map(Listed::from)
+        .collect();
+    found.sort_by(|a, b| a.namespace.cmp(&b.namespace));
+    Ok(found)
+}
+
+/// What is known of one preview now.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Status {
+    /// Namespace and what its labels say; none when nothing is deployed.
+    pub preview: Option<Listed>,
+    /// Workloads.
+    pub workloads: Vec<WorkloadStatus>,
+    #[serde(skip)]
+    pub(super) record: Record,
+    /// How many previews hold a slot.
+    pub taken: u32,
+    /// Cap.
+    pub capacity: u32,
+    #[serde(skip)]
+    pub(super) busy: bool,
+}
+
+impl Status {
+    /// State as it is now, whatever a label once said.
+    pub fn state(&self) -> State {
+        match &self.preview {
+            None if self.record.removed_on_purpose => State::Removed,
+            None => State::NotDeployed,
+            Some(preview) if preview.state == "terminating" => State::Removing,
+            Some(_) if self.busy => State::Deploying,
+            Some(_) if self.last_failed() => State::Failed,
+            Some(_)
+                if self
+                    .workloads
+                    .iter()
+                    .any(|workload| workload.readiness == Readiness::Failed) =>
+            {
+                State::Failed
+            }
+            Some(_)
+                if self
+                    .workloads
+                    .iter()
+                    .all(|workload| workload.readiness == Readiness::Ready) =>
+            {
+                State::Ready
+            }
+            Some(_) => State::Deploying,
+        }
+    }
+
+    fn last_failed(&self) -> bool {
+        self.record
+            .attempted
+            .as_ref()
+            .is_some_and(|last| last.outcome == State::Failed)
+    }
+
+    /// Commit that is deployed.
+    pub fn sha(&self) -> Option<CommitSha> {
+        self.preview.as_ref()?.sha.as_ref()?.parse().ok()
+    }
+}
+
+/// Looks at one preview.
+pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failure> {
+    let cluster = ports.cluster()?;
+    let key = preview.in_ledger();
+    let name = ports.ledger(preview.repository);
+    let selector = format!("{},pr={}", desk::selector(&name), preview.pr);
+    let seen = |ledger: &mut Ledger, moment: Moment| Step::Keep((ledger.clone(), moment.now));
+    let (ledger, found) = tokio::join!(
+        cluster.transact(&name, seen),
+        cluster.list_namespaces(&selector)
+    );
+    let variant = preview.variant.as_ref().map(crate::names::Label::as_str);
+    let found = found?.into_iter().find(|info| {
+        info.labels
+            .get("preview-action/variant")
+            .map(String::as_str)
+            == variant
+    });
+    let workloads = match &found {
+        Some(info) => cluster.workloads(&info.name).await?,
+        None => Vec::new(),
+    };
+    // The server's time is that of all runs.
+    let begun = || {
+        (
+            Ledger::empty(ports.settings.max_previews),
+            jiff::Timestamp::now(),
+        )
+    };
+    let (ledger, now) = ledger?.unwrap_or_else(begun);
+    let record = ledger.previews.get(&key).cloned().unwrap_or_default();
+    Ok(Status {
+        preview: found.map(Listed::from),
+        workloads,
+        busy: record.is_active(now),
+        record,
+        taken: ledger.holders.len() as u32,
+        capacity: ledger.capacity,
+    })
+}
+
+/// True while a run is at work on a preview: its comment is that run's to write.
+pub(super) async fn busy(ports: &Ports, preview: &PreviewKey) -> Result<bool, Failure> {
+    let name = ports.ledger(preview.repository);
+    let key = preview.in_ledger();
+    let seen = |ledger: &mut Ledger, moment: Moment| {
+        let record = ledger.previews.get(&key);
+        Step::Keep(record.is_some_and(|record| record.is_active(moment.now)))
+    };
+    Ok(ports
+        .cluster()?
+        .transact(&name, seen)
+        .await?
+        .unwrap_or_default())
+}
+
+/// Answers `/status`: shows in the comment what is so now, unless a run that is at work has the word.
+pub(super) async fn show(
+    ports: &Ports,
+    preview: &PreviewKey,
+    pull: &PullRequest,
+    teller: &mut Teller<'_>,
+) -> Result<Ending, Failure> {
+    let status = status(ports, preview).await?;
+    let state = status.state();
+    if status.busy {
+        return Ok(Ending::quiet(
+            state,
+            ReasonCode::StatusShown,
+            "a run is at work on this preview; its comment is up to date",
+        ));
+    }
+    Ok(teller
+        .status(&status, &pull.head_sha, ReasonCode::StatusShown)
+        .await)
+}
+
+/// Shows that the pull request can be deployed, or that its live preview is behind: auto-deploy is off.
+pub(super) async fn announce(
+    ports: &Ports,
+    request: &DeployRequest,
+    sources: &Sources,
+    teller: &mut Teller<'_>,
+) -> Result<Ending, Failure> {
+    let facts = request.facts(jiff::Timestamp::now());
+    let status = status(ports, &facts.key(&ports.settings)).await?;
+    if status.preview.is_none() {
+        // A faulty configuration is told now, before anybody waits for a deploy.
+        match sources
+            .configuration(ports)
+            .await
+            .and_then(|found| Ok(plan::decide(&ports.settings, &found, &facts)?))
+        {
+            Ok(plan) => teller.images(&plan),
+            Err(failure) => teller.doubt(&failure),
+        }
+    }
+    if status.busy {
+        return Ok(Ending::quiet(
+            status.state(),
+            ReasonCode::AutoDeployOff,
+            "a run is at work on this preview",
+        ));
+    }
+    Ok(teller
+        .status(&status, &request.sha, ReasonCode::AutoDeployOff)
+        .await)
+}

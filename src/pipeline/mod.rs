@@ -1,0 +1,33 @@
+//! The use cases: what the stages and edges do together to deploy, remove, sweep, show and render a preview.
+//! It knows that GitHub and a cluster both exist; nothing below it does.
+//! Each use case takes open ports and returns an [`Ending`], so that every door tells the same story.
+
+mod ask;
+mod deploy;
+mod desk;
+mod ending;
+mod failure;
+mod hosts;
+mod inspect;
+mod ports;
+mod remove;
+mod render;
+mod respond;
+mod sandbox;
+mod sources;
+mod sweep;
+mod teller;
+
+pub use crate::capacity::RunId;
+pub use deploy::{DeployRequest, deploy};
+pub use ending::{Ending, Exit};
+pub use failure::{Blame, Failure};
+pub use inspect::{Listed, Status, list, status};
+pub use ports::{Connections, Links, Ports};
+pub use remove::{RemoveReason, RemoveRequest, remove};
+pub use render::manifests;
+pub use respond::{Caller, ignored, respond, without_credentials};
+pub use sandbox::{RENDER_COMMAND, Sandbox, render_templates};
+pub use sources::{Sources, checked_out};
+pub use sweep::{Swept, sweep};
+pub use teller::{Audience, Teller};

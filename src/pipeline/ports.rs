@@ -1,0 +1,189 @@
+//! The open connections of one run, and the few values that every use case needs with them.
+//! It opens GitHub and the cluster from checked settings and asks neither anything.
+//! A connection that cannot be opened is kept as a failure, so that the comment can still tell it.
+
+use super::{Failure, Sandbox, failure::Blame};
+use crate::{
+    capacity::{LedgerName, RunId},
+    cluster::{Cluster, ConnectOptions, Files, Proxy, RetryPolicy},
+    github::{self, GitHub, Proxies},
+    health,
+    inputs::Settings,
+    names::{ReasonCode, RepoId, RepoName, Secret},
+    plan::PublicUrl,
+    runner::Redaction,
+};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Addresses that the comment links to.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    /// GitHub for people, such as `https://github.com`.
+    pub server: String,
+    /// This run's own page.
+    pub run: Option<String>,
+    /// Where setting up is explained.
+    pub setup: Option<String>,
+}
+
+/// What connections are opened with.
+#[derive(Debug, Clone, Default)]
+pub struct Connections {
+    /// GitHub's API and the repository; none on a command line without a token.
+    pub github: Option<(String, RepoName)>,
+    /// Text of the kubeconfig.
+    pub kubeconfig: Option<Secret>,
+    /// True when the kubeconfig may name files of this machine.
+    pub local_files: bool,
+    /// Additional certificate authorities as PEM.
+    pub extra_ca: Option<String>,
+    /// `HTTPS_PROXY` of the environment.
+    pub https_proxy: Option<String>,
+    /// `NO_PROXY` of the environment.
+    pub no_proxy: Option<String>,
+    /// True when the health check may ask this machine itself; only the simulated world lives there.
+    pub loopback: bool,
+    /// Divides every grace of the readiness gate; 1, and 0 as well, except in worlds that play faster than life.
+    pub haste: u32,
+}
+
+/// The open connections of one run.
+pub struct Ports {
+    /// Settings.
+    pub settings: Settings,
+    /// GitHub, when there is a token.
+    pub github: Option<GitHub>,
+    cluster: Result<Cluster, Failure>,
+    /// Renders templates.
+    pub sandbox: Sandbox,
+    /// Cancelled by the first signal.
+    pub stop: CancellationToken,
+    /// This run among all.
+    pub run: RunId,
+    /// Keeps secrets out of every text that leaves.
+    pub redaction: Redaction,
+    /// Addresses.
+    pub links: Links,
+    extra_ca: Option<String>,
+    loopback: bool,
+}
+
+impl Ports {
+    /// Opens what the settings name.
+    pub fn open(
+        settings: Settings,
+        connections: Connections,
+        sandbox: Sandbox,
+        stop: CancellationToken,
+        run: RunId,
+        redaction: Redaction,
+        links: Links,
+    ) -> Result<Self, Failure> {
+        let github = match (&connections.github, &settings.token) {
+            (Some((api_url, repository)), Some(token)) => Some(GitHub::connect(github::Options {
+                api_url,
+                repository: repository.clone(),
+                token,
+                extra_ca: connections.extra_ca.as_deref(),
+                proxies: Proxies::FromEnvironment,
+            })?),
+            _ => None,
+        };
+        let cluster = match &connections.kubeconfig {
+            None => Err(Failure::yours(
+                ReasonCode::NoCredentials,
+                "there is no kubeconfig",
+                "set the input `kubeconfig`, for example to `${{ secrets.PREVIEW_KUBECONFIG }}`",
+            )),
+            Some(kubeconfig) => Cluster::connect(&ConnectOptions {
+                kubeconfig,
+                context: settings.context.as_deref(),
+                files: if connections.local_files {
+                    Files::Allowed
+                } else {
+                    Files::Refused
+                },
+                extra_ca: connections.extra_ca.as_deref(),
+                user_agent: concat!("preview-action/", env!("CARGO_PKG_VERSION")),
+                proxy: Proxy {
+                    https: connections.https_proxy.as_deref(),
+                    except: connections.no_proxy.as_deref(),
+                },
+                retry: RetryPolicy::default(),
+                haste: connections.haste,
+            })
+            .map_err(Failure::from),
+        };
+        let Connections {
+            extra_ca, loopback, ..
+        } = connections;
+        Ok(Self {
+            settings,
+            github,
+            cluster,
+            sandbox,
+            stop,
+            run,
+            redaction,
+            links,
+            extra_ca,
+            loopback,
+        })
+    }
+
+    /// The cluster, or why there is none.
+    pub fn cluster(&self) -> Result<&Cluster, Failure> {
+        self.cluster.as_ref().map_err(Clone::clone)
+    }
+
+    /// GitHub, or why there is none.
+    pub fn github(&self) -> Result<&GitHub, Failure> {
+        self.github.as_ref().ok_or_else(|| {
+            Failure::new(
+                Blame::Yours,
+                ReasonCode::NoCredentials,
+                "there is no token for GitHub",
+                "leave the input `token` out, or set it to `${{ github.token }}`",
+            )
+        })
+    }
+
+    /// Additional certificate authorities as PEM.
+    pub(super) fn extra_ca(&self) -> Option<&str> {
+        self.extra_ca.as_deref()
+    }
+
+    /// Where the ledger of a repository is kept.
+    pub fn ledger(&self, repository: RepoId) -> LedgerName {
+        LedgerName {
+            namespace: self.settings.control_namespace.clone(),
+            repository,
+            environment: self.settings.environment.clone(),
+        }
+    }
+
+    /// How a public address is asked, within the time that is left.
+    pub(super) fn health_check(
+        &self,
+        url: &PublicUrl,
+        left: Duration,
+    ) -> (health::Target, health::Options) {
+        let target = health::Target {
+            url: format!("{}{}", url.url.trim_end_matches('/'), url.health_path),
+            address: self
+                .settings
+                .health_address
+                .map(|address| (address.ip, address.port)),
+        };
+        let usual = health::Options::default();
+        let options = health::Options {
+            deadline: left,
+            unreachable_after: usual.unreachable_after.min(left),
+            answer_within: usual.answer_within.min(left),
+            extra_ca: self.extra_ca.clone(),
+            allow_loopback: self.loopback,
+        };
+        (target, options)
+    }
+}

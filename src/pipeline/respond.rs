@@ -1,0 +1,324 @@
+//! The action's whole story: what an event asked for, who asked, and the use case that answers.
+//! It decides nothing that `trigger` can decide; here stand only the questions that need GitHub's answer.
+//! Everything is refused unless an answer allows it: an unreadable permission is no permission.
+
+use super::{
+    DeployRequest, Ending, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy, inspect,
+    remove, sweep,
+    teller::{Audience, Teller},
+};
+use crate::{
+    event::{Event, PullRequest},
+    inputs::ConfigFrom,
+    names::{CommitSha, PreviewKey, ReasonCode, State},
+    trigger::{Asked, Denied, Request, Trigger, permission},
+};
+use futures::FutureExt as _;
+use std::{panic::AssertUnwindSafe, path::Path, time::Duration};
+
+/// What is left after a cancellation before everything is given up.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Who calls, as far as the pipeline must know.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    /// Folder that a checkout may be in.
+    pub workspace: Option<&'a Path>,
+    /// How often the run was started, from 1.
+    pub attempt: u32,
+    /// Login of who started it this time.
+    pub actor: &'a str,
+}
+
+/// The ending of a trigger that does nothing.
+pub fn ignored(trigger: &Trigger) -> Ending {
+    match trigger {
+        Trigger::Ignore(ignored) => Ending::quiet(None, ignored.reason, ignored.why.clone()),
+        other => Ending::quiet(
+            None,
+            ReasonCode::EventIgnored,
+            format!("nothing to {}", other.decision()),
+        ),
+    }
+}
+
+/// Ends a run that was started without credentials on purpose: GitHub gives none to forks and to Dependabot.
+pub fn without_credentials(event: &Event, ports_have: (bool, bool)) -> Option<Ending> {
+    let Event::PullRequest(event) = event else {
+        return None;
+    };
+    let (token, kubeconfig) = ports_have;
+    let outsider = event.pull.from_fork()
+        || event.sender.login == "dependabot[bot]"
+        || event.pull.author.login == "dependabot[bot]";
+    let why = "GitHub gives this run no secrets, because the pull request comes from a fork or from Dependabot; nothing was deployed";
+    (outsider && !(token && kubeconfig))
+        .then(|| Ending::quiet(None, ReasonCode::NoCredentials, why))
+}
+
+/// Does what the trigger says.
+pub async fn respond(
+    ports: &Ports,
+    trigger: &Trigger,
+    caller: &Caller<'_>,
+    audience: Audience<'_>,
+) -> Ending {
+    let story = |request| Story {
+        ports,
+        request,
+        caller,
+        audience,
+    };
+    let answer = async {
+        match trigger {
+            Trigger::Ignore(_) => Ok(ignored(trigger)),
+            Trigger::Sweep(repository) => sweep(ports, repository).await,
+            Trigger::Deploy(request) => story(request).deploy().await,
+            Trigger::Announce(request) => story(request).announce().await,
+            Trigger::Remove(request) => story(request).remove().await,
+            Trigger::Status(request) => story(request).status().await,
+            Trigger::Help(request) => story(request).help().await,
+        }
+    };
+    // Use cases say their own last word within four seconds; whatever else is under way is given up after five.
+    let patience = async {
+        ports.stop.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    let ending = tokio::select! {
+        ending = AssertUnwindSafe(answer).catch_unwind() => ending,
+        () = patience => return Ending::cancelled(),
+    };
+    match ending {
+        Ok(ending) => ending.unwrap_or_else(Ending::failed),
+        Err(_) => bug(ports, trigger, audience).await,
+    }
+}
+
+/// A panic is told like any other failure, so that no comment stays at "deploying".
+async fn bug(ports: &Ports, trigger: &Trigger, audience: Audience<'_>) -> Ending {
+    let failure = Failure::new(
+        super::Blame::Ours,
+        ReasonCode::InternalError,
+        "preview-action met a bug of its own; the run's log has the details",
+        "report it with the log, then run again",
+    );
+    match trigger {
+        Trigger::Deploy(request) | Trigger::Remove(request) => {
+            Teller::open(
+                ports,
+                &preview(ports, request),
+                &request.repository.name,
+                audience,
+            )
+            .failed(failure)
+            .await
+        }
+        _ => Ending::failed(failure),
+    }
+}
+
+fn preview(ports: &Ports, request: &Request) -> PreviewKey {
+    PreviewKey {
+        repository: request.repository.id,
+        environment: ports.settings.environment.clone(),
+        pr: request.pr,
+        variant: None,
+    }
+}
+
+struct Story<'a> {
+    ports: &'a Ports,
+    request: &'a Request,
+    caller: &'a Caller<'a>,
+    audience: Audience<'a>,
+}
+
+impl<'a> Story<'a> {
+    /// The pull request, if who asked may ask.
+    async fn pull(&self) -> Result<Result<PullRequest, Denied>, Failure> {
+        let github = self.ports.github()?;
+        for login in self
+            .request
+            .asked
+            .must_ask(self.caller.attempt, self.caller.actor)
+        {
+            let access = github.access(login).await?;
+            if let Err(denied) = permission::may_command(login, access.level, &access.role) {
+                return Ok(Err(denied));
+            }
+        }
+        Ok(Ok(github.pull(self.request.pr).await?))
+    }
+
+    fn preview(&self) -> PreviewKey {
+        preview(self.ports, self.request)
+    }
+
+    fn teller(&self, sha: &CommitSha, open: bool) -> Teller<'a> {
+        let mut teller = Teller::open(
+            self.ports,
+            &self.preview(),
+            &self.request.repository.name,
+            self.audience,
+        );
+        teller.about(sha);
+        teller.closed(!open);
+        match &self.request.asked {
+            Asked::Event { sender, .. } | Asked::Dispatch { sender } => {
+                teller.asked_by(&sender.login)
+            }
+            Asked::Comment { author, .. } => teller.asked_by(&author.login),
+        }
+        teller
+    }
+
+    async fn deploy(&self) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(denied) = permission::may_deploy(&pull) {
+            return self.denied(&pull, denied).await;
+        }
+        let sha = match self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
+            Ok(sha) => sha,
+            Err(denied) => return self.denied(&pull, denied).await,
+        };
+        let (request, sources) = self.request_for(sha.clone(), &pull);
+        let mut teller = self.teller(&sha, pull.open);
+        Ok(Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await)
+    }
+
+    fn request_for(&self, sha: CommitSha, pull: &PullRequest) -> (DeployRequest, Sources) {
+        let from_event = matches!(self.request.asked, Asked::Event { .. });
+        let reference = match self.ports.settings.config_from {
+            ConfigFrom::Head => &sha,
+            ConfigFrom::Base => &pull.base_sha,
+        };
+        let sources = Sources::at(reference, self.caller.workspace);
+        let request = DeployRequest {
+            repository: self.request.repository.clone(),
+            pr: self.request.pr,
+            sha,
+            branch: pull.head_branch.clone(),
+            author: pull.author.login.clone(),
+            own_run: from_event,
+            asked: !from_event,
+            governs: !from_event,
+        };
+        (request, sources)
+    }
+
+    /// Tells people on the pull request why their command was not followed; an event's refusal stays in the summary.
+    async fn denied(&self, pull: &PullRequest, denied: Denied) -> Result<Ending, Failure> {
+        if matches!(self.request.asked, Asked::Event { .. })
+            || denied.reason == ReasonCode::Superseded
+        {
+            return Ok(quiet(denied));
+        }
+        // A fork has no preview, and without a cluster nobody can be at work.
+        if denied.reason != ReasonCode::ForkRefused
+            && inspect::busy(self.ports, &self.preview())
+                .await
+                .unwrap_or_default()
+        {
+            return Ok(quiet(denied));
+        }
+        Ok(self.teller(&pull.head_sha, pull.open).denied(&denied).await)
+    }
+
+    async fn announce(&self) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(denied) = permission::may_deploy(&pull)
+            .and_then(|()| self.request.pin(&pull))
+            .and_then(|sha| current(sha, &pull))
+        {
+            return Ok(quiet(denied));
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
+        inspect::announce(self.ports, &request, &sources, &mut teller).await
+    }
+
+    async fn remove(&self) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        let closed = matches!(self.request.asked, Asked::Event { .. });
+        if closed && pull.open {
+            return Ok(Ending::quiet(
+                None,
+                ReasonCode::EventIgnored,
+                "the pull request is open again, so its preview stays",
+            ));
+        }
+        let reason = if closed {
+            RemoveReason::Closed {
+                merged: pull.merged,
+            }
+        } else {
+            RemoveReason::Asked
+        };
+        let request = RemoveRequest::new(
+            self.ports,
+            &self.request.repository.name,
+            self.preview(),
+            reason,
+        )?;
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        Ok(remove(self.ports, &request, &mut teller).await)
+    }
+
+    async fn status(&self) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        inspect::show(self.ports, &self.preview(), &pull, &mut teller).await
+    }
+
+    async fn help(&self) -> Result<Ending, Failure> {
+        if let Err(denied) = self.pull().await? {
+            return Ok(quiet(denied));
+        }
+        Teller::open(
+            self.ports,
+            &self.preview(),
+            &self.request.repository.name,
+            self.audience,
+        )
+        .help()
+        .await
+    }
+}
+
+/// The payload's commit, unless a newer one was pushed meanwhile.
+fn current(sha: CommitSha, pull: &PullRequest) -> Result<CommitSha, Denied> {
+    if sha == pull.head_sha {
+        return Ok(sha);
+    }
+    Err(Denied {
+        reason: ReasonCode::Superseded,
+        cause: format!(
+            "commit {} was pushed over by {}",
+            sha.short(),
+            pull.head_sha.short()
+        ),
+        remedy: "the run of the newer commit deploys it".into(),
+    })
+}
+
+fn quiet(denied: Denied) -> Ending {
+    let state = (denied.reason == ReasonCode::Superseded).then_some(State::Superseded);
+    Ending::quiet(
+        state,
+        denied.reason,
+        format!("{}; {}", denied.cause, denied.remedy),
+    )
+}

@@ -1,0 +1,269 @@
+//! Asks an image's registry which commit the image says it was built from.
+//! It pulls no layer, changes nothing, and knows no preview.
+//! A tag can be pushed again: only the image itself knows its commit, and the kubelet does not pass its labels on.
+
+use crate::names::{CommitSha, Secret};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use oci_client::{
+    Client, Reference,
+    client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol},
+    secrets::RegistryAuth,
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The label that build tools write, from the OCI image specification's annotations.
+const REVISION: &str = "org.opencontainers.image.revision";
+
+/// A deploy does not wait long for a remark.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why an image could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The reference is none.
+    #[error("{0:?} is no image reference")]
+    Reference(String),
+    /// The registry did not give the image's configuration.
+    #[error("registry {registry} did not describe the image: {cause}")]
+    Refused {
+        /// Host of the registry.
+        registry: String,
+        /// Its words, or the transport's.
+        cause: String,
+    },
+    /// It took too long.
+    #[error("registry {registry} did not answer within {} s", PATIENCE.as_secs())]
+    Slow {
+        /// Host of the registry.
+        registry: String,
+    },
+}
+
+/// The commit that an image says it was built from; none when it does not say.
+///
+/// `credentials` is the text of a `.dockerconfigjson`; without an entry for the registry it is asked anonymously.
+pub async fn revision(
+    image: &str,
+    credentials: Option<&Secret>,
+    extra_ca: Option<&str>,
+) -> Result<Option<CommitSha>, RegistryError> {
+    let reference: Reference = image
+        .parse()
+        .map_err(|_| RegistryError::Reference(image.chars().take(200).collect()))?;
+    let registry = reference.resolve_registry().to_owned();
+    let auth = credentials.map_or(RegistryAuth::Anonymous, |text| credential(text, &registry));
+    let client = Client::new(configuration(&registry, extra_ca));
+    let answer = tokio::time::timeout(PATIENCE, client.pull_manifest_and_config(&reference, &auth))
+        .await
+        .map_err(|_| RegistryError::Slow {
+            registry: registry.clone(),
+        })?;
+    let (_, _, config) = answer.map_err(|error| RegistryError::Refused {
+        registry,
+        cause: error.to_string(),
+    })?;
+    Ok(labelled(&config))
+}
+
+fn labelled(config: &str) -> Option<CommitSha> {
+    let config: Value = serde_json::from_str(config).ok()?;
+    config
+        .get("config")?
+        .get("Labels")?
+        .get(REVISION)?
+        .as_str()?
+        .parse()
+        .ok()
+}
+
+fn configuration(registry: &str, extra_ca: Option<&str>) -> ClientConfig {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    // As every container engine does: a registry on this machine is spoken to without TLS.
+    let local = host == "localhost" || host == "127.0.0.1";
+    ClientConfig {
+        protocol: if local {
+            ClientProtocol::Http
+        } else {
+            ClientProtocol::Https
+        },
+        extra_root_certificates: extra_ca
+            .map(|pem| Certificate {
+                encoding: CertificateEncoding::Pem,
+                data: pem.as_bytes().to_vec(),
+            })
+            .into_iter()
+            .collect(),
+        // Which platform is asked does not matter for the label; clusters of Linux nodes are the rule.
+        platform_resolver: Some(Box::new(oci_client::client::linux_amd64_resolver)),
+        read_timeout: Some(PATIENCE),
+        connect_timeout: Some(PATIENCE),
+        user_agent: concat!("preview-action/", env!("CARGO_PKG_VERSION")),
+        ..ClientConfig::default()
+    }
+}
+
+/// The entry for a registry: `auth`, or `username` and `password`.
+fn credential(dockerconfig: &Secret, registry: &str) -> RegistryAuth {
+    let find = || -> Option<RegistryAuth> {
+        let config: Value = serde_json::from_str(dockerconfig.expose()).ok()?;
+        let auths = config.get("auths")?.as_object()?;
+        let bare = |name: &str| {
+            let name = name
+                .trim_start_matches("https://")
+                .trim_start_matches("http://");
+            name.split('/').next().unwrap_or(name).to_owned()
+        };
+        let (_, entry) = auths.iter().find(|(name, _)| bare(name) == registry)?;
+        let text = |key: &str| entry.get(key).and_then(Value::as_str);
+        if let (Some(user), Some(password)) = (text("username"), text("password")) {
+            return Some(RegistryAuth::Basic(user.into(), password.into()));
+        }
+        let decoded = String::from_utf8(STANDARD.decode(text("auth")?).ok()?).ok()?;
+        let (user, password) = decoded.split_once(':')?;
+        Some(RegistryAuth::Basic(user.into(), password.into()))
+    };
+    find().unwrap_or(RegistryAuth::Anonymous)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+    use axum::{
+        Router,
+        http::{HeaderMap, StatusCode},
+        routing::get,
+    };
+    use sha2::{Digest as _, Sha256};
+
+    fn sha() -> CommitSha {
+        "0123456789abcdef0123456789abcdef01234567".parse().unwrap()
+    }
+
+    async fn registry(config: &'static str, user: Option<&'static str>) -> String {
+        let digest = format!("sha256:{:x}", Sha256::digest(config));
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": config.len()},
+            "layers": [],
+        })
+        .to_string();
+        let allowed = move |headers: &HeaderMap| match user {
+            None => true,
+            Some(user) => {
+                let wanted = format!("Basic {}", STANDARD.encode(user));
+                headers
+                    .get("authorization")
+                    .is_some_and(|value| *value == *wanted)
+            }
+        };
+        let refused = || {
+            (
+                StatusCode::UNAUTHORIZED,
+                [
+                    ("www-authenticate", "Basic realm=\"r\""),
+                    ("content-type", "text/plain"),
+                ],
+                String::new(),
+            )
+        };
+        let app = Router::new()
+            .route(
+                "/v2/",
+                get(move |headers| async move {
+                    if allowed(&headers) {
+                        (
+                            StatusCode::OK,
+                            [("x", "y"), ("content-type", "text/plain")],
+                            String::new(),
+                        )
+                    } else {
+                        refused()
+                    }
+                }),
+            )
+            .route(
+                "/v2/web/manifests/{tag}",
+                get(move |headers| async move {
+                    if !allowed(&headers) {
+                        return refused();
+                    }
+                    (
+                        StatusCode::OK,
+                        [
+                            ("x", "y"),
+                            ("content-type", "application/vnd.oci.image.manifest.v1+json"),
+                        ],
+                        manifest,
+                    )
+                }),
+            )
+            .route(
+                "/v2/web/blobs/{digest}",
+                get(move |headers| async move {
+                    if allowed(&headers) {
+                        (
+                            StatusCode::OK,
+                            [("x", "y"), ("content-type", "text/plain")],
+                            config.to_owned(),
+                        )
+                    } else {
+                        refused()
+                    }
+                }),
+            );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        format!("{address}/web:tag")
+    }
+
+    const LABELLED: &str = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{"Labels":{"org.opencontainers.image.revision":"0123456789abcdef0123456789abcdef01234567"}}}"#;
+    const SILENT: &str = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{}}"#;
+
+    #[tokio::test]
+    async fn an_image_says_which_commit_it_is_from() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let image = registry(LABELLED, None).await;
+        assert_eq!(revision(&image, None, None).await.unwrap(), Some(sha()));
+        let image = registry(SILENT, None).await;
+        assert_eq!(revision(&image, None, None).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_pull_secret_is_used_for_its_own_registry_only() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let image = registry(LABELLED, Some("robot:hunter2")).await;
+        let host = image.split('/').next().unwrap();
+        let secret = |host: &str| {
+            Secret::new(
+                serde_json::json!({"auths": {host: {"auth": STANDARD.encode("robot:hunter2")}}})
+                    .to_string(),
+            )
+        };
+        assert_eq!(
+            revision(&image, Some(&secret(host)), None).await.unwrap(),
+            Some(sha())
+        );
+        let error = revision(&image, Some(&secret("ghcr.io")), None)
+            .await
+            .unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_is_not_there_is_an_error() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        assert!(matches!(
+            revision("127.0.0.1:1/web:1", None, None).await,
+            Err(RegistryError::Refused { .. })
+        ));
+        assert!(matches!(
+            revision("NOT AN IMAGE", None, None).await,
+            Err(RegistryError::Reference(_))
+        ));
+    }
+}

@@ -1,0 +1,33 @@
+//! Turns the outcome of a run into what people and machines read: comment, job summary, outputs.
+//! It asks nobody and reads no clock; the wording stands in `templates/comment/`.
+//! Every text that is not ours passes one escape in the template engine itself, so that no template can forget it.
+
+mod budget;
+mod comment;
+mod engine;
+mod escape;
+mod link;
+mod outputs;
+mod page;
+mod summary;
+mod view;
+mod words;
+
+pub use comment::{HelpView, Setting, comment, help};
+pub use link::Link;
+pub use outputs::{Outcome, outputs};
+pub use summary::{Summary, Timing, summary};
+pub use view::{AtCap, HolderView, ImageView, Note, Removal, RemovedBecause, Slot, StatusView};
+
+/// A report cannot be rendered: a bug of ours in a template.
+#[derive(Debug, thiserror::Error)]
+#[error("template {template} cannot be rendered: {problem}")]
+pub struct ReportError {
+    /// Name of the template.
+    pub template: String,
+    /// What is wrong, without any value.
+    pub problem: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Everything that a report can say about one pull request, as plain values.
+//! It says nothing itself and knows no Markdown.
+//! The pipeline fills it step by step and hands the same value to comment, summary and outputs, so that they agree.
+
+use crate::{
+    cluster::outcome::{Failure, WorkloadStatus},
+    names::{CommitSha, Namespace, ObjectId, PrNumber, ReasonCode, Redactor, RepoName, State},
+    plan::PublicUrl,
+};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// What is to be said about the preview of one pull request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatusView {
+    /// State.
+    pub state: State,
+    /// Why it is in this state.
+    pub reason: Option<ReasonCode>,
+    /// Address of the GitHub server for people, such as `https://github.com`.
+    pub server_url: String,
+    /// Repository.
+    pub repository: RepoName,
+    /// Pull request.
+    pub pr: PrNumber,
+    /// The time of writing.
+    pub now: Timestamp,
+    /// True once the pull request is closed: no command is offered then.
+    pub closed: bool,
+    /// Commit that this is about.
+    pub sha: Option<CommitSha>,
+    /// Commit that is live while `sha` is not.
+    pub serving: Option<CommitSha>,
+    /// Newest commit of the pull request when it is another one than `sha`.
+    pub newer: Option<CommitSha>,
+    /// Namespace.
+    pub namespace: Option<Namespace>,
+    /// Public addresses, the main one first.
+    pub urls: Vec<PublicUrl>,
+    /// Workloads and how far they are.
+    pub services: Vec<WorkloadStatus>,
+    /// Images.
+    pub images: Vec<ImageView>,
+    /// Place under the cap.
+    pub slot: Option<Slot>,
+    /// What takes the places when there is none left.
+    pub at_cap: Option<AtCap>,
+    /// When the run started.
+    pub started: Option<Timestamp>,
+    /// How long it took to reach this state.
+    pub took: Option<Duration>,
+    /// When the preview expires.
+    pub expires: Option<Timestamp>,
+    /// Address of the run's log.
+    pub run_url: Option<String>,
+    /// Where setting up is explained.
+    pub setup_url: Option<String>,
+    /// Things to know that are no errors.
+    pub warnings: Vec<String>,
+    /// Root causes, when the deploy failed.
+    pub failures: Vec<Failure>,
+    /// Why nothing was deployed, when that is no failure of a deploy.
+    pub note: Option<Note>,
+    /// What was removed.
+    pub removal: Option<Removal>,
+}
+
+impl StatusView {
+    /// A view with nothing but the state.
+    pub fn new(
+        state: State,
+        server_url: &str,
+        repository: RepoName,
+        pr: PrNumber,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            state,
+            reason: None,
+            server_url: server_url.trim_end_matches('/').to_owned(),
+            repository,
+            pr,
+            now,
+            closed: false,
+            sha: None,
+            serving: None,
+            newer: None,
+            namespace: None,
+            urls: Vec::new(),
+            services: Vec::new(),
+            images: Vec::new(),
+            slot: None,
+            at_cap: None,
+            started: None,
+            took: None,
+            expires: None,
+            run_url: None,
+            setup_url: None,
+            warnings: Vec::new(),
+            failures: Vec::new(),
+            note: None,
+            removal: None,
+        }
+    }
+
+    /// The view without any secret. It must come before rendering, because an escaped secret is not found any more.
+    pub fn redacted(mut self, redactor: &Redactor) -> Self {
+        for text in self.untrusted() {
+            let clean = redactor.redact(text);
+            if clean != *text {
+                *text = clean;
+            }
+        }
+        self
+    }
+
+    /// Every text that comes from elsewhere.
+    fn untrusted(&mut self) -> Vec<&mut String> {
+        let mut texts: Vec<&mut String> = self.warnings.iter_mut().collect();
+        for url in &mut self.urls {
+            texts.extend([&mut url.url, &mut url.path]);
+        }
+        for service in &mut self.services {
+            texts.push(&mut service.message);
+            texts.extend(names(&mut service.id));
+        }
+        for image in &mut self.images {
+            texts.extend([&mut image.service, &mut image.image]);
+            texts.extend(&mut image.other_revision);
+        }
+        for failure in &mut self.failures {
+            texts.extend([&mut failure.cause, &mut failure.remedy]);
+            if let Some(object) = &mut failure.object {
+                texts.extend(names(object));
+            }
+            texts.extend(failure.origin.as_mut().map(|origin| &mut origin.file));
+            for piece in &mut failure.evidence {
+                texts.extend([&mut piece.title, &mut piece.text]);
+            }
+        }
+        if let Some(note) = &mut self.note {
+            texts.extend([&mut note.cause, &mut note.remedy]);
+        }
+        for holder in self.at_cap.iter_mut().flat_map(|cap| &mut cap.holders) {
+            texts.extend([&mut holder.owner, &mut holder.url]);
+        }
+        if let Some(RemovedBecause::Asked { by }) =
+            self.removal.as_mut().map(|gone| &mut gone.because)
+        {
+            texts.push(by);
+        }
+        texts
+    }
+}
+
+fn names(object: &mut ObjectId) -> [&mut String; 4] {
+    let ObjectId {
+        group,
+        version,
+        kind,
+        name,
+    } = object;
+    [group, version, kind, name]
+}
+
+/// The image of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageView {
+    /// Service.
+    pub service: String,
+    /// Reference, or digest once it is known.
+    pub image: String,
+    /// Commit that the image says it is from, when that is not the deployed one.
+    pub other_revision: Option<String>,
+}
+
+/// The place of a preview under the cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Slot, from 1.
+    pub number: u32,
+    /// Cap.
+    pub capacity: u32,
+}
+
+/// The cap is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtCap {
+    /// Cap.
+    pub capacity: u32,
+    /// What holds the slots.
+    pub holders: Vec<HolderView>,
+}
+
+/// A preview that holds a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HolderView {
+    /// Slot.
+    pub slot: u32,
+    /// Pull request.
+    pub pr: PrNumber,
+    /// Main address; empty when there is none.
+    pub url: String,
+    /// Login of the pull request's author; empty when unknown.
+    pub owner: String,
+    /// State; none when unknown.
+    pub state: Option<State>,
+    /// When the slot was claimed.
+    pub since: Timestamp,
+    /// Last deploy, when known.
+    pub last_activity: Option<Timestamp>,
+}
+
+/// Cause and remedy, when no object failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Cause in one sentence.
+    pub cause: String,
+    /// Remedy in one sentence; empty when there is none.
+    pub remedy: String,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Namespace that is gone.
+    pub namespace: Namespace,
+    /// How long it took until it was.
+    pub took: Duration,
+    /// Why it was removed.
+    pub because: RemovedBecause,
+}
+
+/// Why a preview was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemovedBecause {
+    /// The pull request was closed.
+    Closed,
+    /// The pull request was merged.
+    Merged,
+    /// Somebody commented `/undeploy`, or started a run that does so.
+    Asked {
+        /// Login.
+        by: String,
+    },
+    /// It expired.
+    Expired,
+}

@@ -1,0 +1,344 @@
+//! Turns REST requests into reads and writes of the simulated GitHub.
+//! It must not know previews or events; it serves the endpoints that a deploy action calls.
+//! Refusals carry GitHub's own sentences, because a classifier downstream tells them apart by those.
+
+use serde_json::{Value, json};
+
+use super::Inner;
+use super::model::{Access, Model, Repository};
+use super::{contents, views};
+use crate::simulate::http::{Reply, Request};
+
+/// The longest comment, in characters, as GitHub's refusal says.
+const BODY_LIMIT: usize = 65_536;
+
+/// Answers one request to the REST API.
+pub(super) fn answer(inner: &Inner, request: &Request) -> Reply {
+    let Some(path) = request.path.strip_prefix(inner.options.prefix.as_str()) else {
+        return not_found().unexpected();
+    };
+    let reply = respond(inner, path, request);
+    let Some(limit) = inner.options.rate_limit else {
+        return reply;
+    };
+    let used = inner.count_request();
+    let hour = inner.clock.now().as_second() / 3600;
+    reply
+        .header("x-ratelimit-limit", &limit.to_string())
+        .header(
+            "x-ratelimit-remaining",
+            &limit.saturating_sub(used).to_string(),
+        )
+        .header("x-ratelimit-used", &used.to_string())
+        .header("x-ratelimit-reset", &((hour + 1) * 3600).to_string())
+        .header("x-ratelimit-resource", "core")
+}
+
+fn respond(inner: &Inner, path: &str, request: &Request) -> Reply {
+    let mut model = inner.model();
+    let Some(token) = request.token() else {
+        return refusal(401, "Requires authentication");
+    };
+    let Some((login, access)) = model.tokens.get(token).cloned() else {
+        return refusal(401, "Bad credentials");
+    };
+    let steps: Vec<&str> = path.trim_matches('/').split('/').collect();
+    if steps == ["user"] && request.method == "GET" {
+        return if inner.shows_user() {
+            Reply::json(200, &views::user(&login))
+        } else {
+            refusal(403, "Resource not accessible by integration")
+        };
+    }
+    let found = match steps.as_slice() {
+        ["repos", owner, name, rest @ ..] => Some((format!("{owner}/{name}"), rest.to_vec())),
+        ["repositories", id, rest @ ..] => {
+            let named = model
+                .repositories
+                .values()
+                .find(|repository| repository.id.to_string() == *id);
+            named.map(|repository| (repository.full_name.clone(), rest.to_vec()))
+        }
+        _ => return not_found().unexpected(),
+    };
+    let Some((full_name, rest)) = found.filter(|(name, _)| model.repositories.contains_key(name))
+    else {
+        return not_found();
+    };
+    if request.method != "GET" && access == Access::Read {
+        return refusal(403, "Resource not accessible by integration");
+    }
+    let asked = Asked {
+        inner,
+        request,
+        full_name,
+        login,
+    };
+    asked.serve(&mut model, &rest)
+}
+
+struct Asked<'a> {
+    inner: &'a Inner,
+    request: &'a Request,
+    full_name: String,
+    login: String,
+}
+
+impl Asked<'_> {
+    fn serve(&self, model: &mut Model, rest: &[&str]) -> Reply {
+        match (self.request.method.as_str(), rest) {
+            ("POST", ["issues", number, "comments"]) => self.create_comment(model, number),
+            // GitHub takes POST for PATCH here, and one client library sends it.
+            ("PATCH" | "POST", ["issues", "comments", id]) => self.edit_comment(model, id),
+            ("DELETE", ["issues", "comments", id]) => self.delete_comment(model, id),
+            ("GET", ["collaborators", login, "permission"]) => self.permission(model, login),
+            ("GET", rest) => match model.repositories.get(&self.full_name) {
+                Some(repository) => self.read(repository, rest),
+                None => not_found(),
+            },
+            _ => not_found().unexpected(),
+        }
+    }
+
+    fn read(&self, repository: &Repository, rest: &[&str]) -> Reply {
+        match rest {
+            [] => Reply::json(200, &views::repository(repository)),
+            ["pulls"] => self.list_pulls(repository),
+            ["pulls", number] => {
+                let pull = number
+                    .parse()
+                    .ok()
+                    .and_then(|number: u64| repository.pulls.get(&number));
+                pull.map_or_else(not_found, |pull| {
+                    Reply::json(200, &views::pull(repository, pull))
+                })
+            }
+            ["issues", number, "comments"] => self.list_comments(repository, number),
+            ["issues", "comments", id] => {
+                let live = repository
+                    .comments
+                    .iter()
+                    .filter(|comment| comment.deleted_at.is_none());
+                let comment = live
+                    .into_iter()
+                    .find(|comment| comment.id.to_string() == *id);
+                comment.map_or_else(not_found, |comment| {
+                    Reply::json(200, &views::comment(repository, comment))
+                })
+            }
+            ["contents", path @ ..] => contents::answer(self.request, repository, &path.join("/")),
+            ["commits", reference @ ..] => {
+                let reference = reference.join("/");
+                match repository.commit(&reference) {
+                    Some(commit) => Reply::json(200, &views::commit(repository, commit)),
+                    None => refusal(422, &format!("No commit found for SHA: {reference}")),
+                }
+            }
+            ["git", "trees", reference] => {
+                let commit = repository.commit(reference);
+                commit.map_or_else(not_found, |commit| {
+                    Reply::json(200, &contents::tree(self.request, commit))
+                })
+            }
+            _ => not_found().unexpected(),
+        }
+    }
+
+    fn list_pulls(&self, repository: &Repository) -> Reply {
+        let state = self.request.param("state").unwrap_or("open");
+        let head = self.request.param("head");
+        let wanted = |pull: &&super::model::Pull| {
+            let shown = views::pull(repository, pull);
+            (state == "all" || shown["state"] == state)
+                && head.is_none_or(|head| shown["head"]["label"] == head)
+        };
+        let mut pulls: Vec<_> = repository.pulls.values().filter(wanted).collect();
+        pulls.reverse();
+        let pulls: Vec<Value> = pulls
+            .into_iter()
+            .map(|pull| views::pull(repository, pull))
+            .collect();
+        self.page(repository, "pulls", pulls)
+    }
+
+    fn list_comments(&self, repository: &Repository, number: &str) -> Reply {
+        let Some(number) = number
+            .parse()
+            .ok()
+            .filter(|number| repository.pulls.contains_key(number))
+        else {
+            return not_found();
+        };
+        let since = self
+            .request
+            .param("since")
+            .and_then(|since| since.parse::<jiff::Timestamp>().ok());
+        let comments = repository.comments.iter().filter(|comment| {
+            let recent = since.is_none_or(|since| comment.updated_at >= since);
+            comment.number == number && comment.deleted_at.is_none() && recent
+        });
+        let comments = comments
+            .map(|comment| views::comment(repository, comment))
+            .collect();
+        self.page(repository, &format!("issues/{number}/comments"), comments)
+    }
+
+    /// Cuts a list into pages and links them by repository id, as GitHub does.
+    fn page(&self, repository: &Repository, path: &str, items: Vec<Value>) -> Reply {
+        let number = |name: &str| {
+            self.request
+                .param(name)
+                .and_then(|text| text.parse::<usize>().ok())
+        };
+        let size = number("per_page").unwrap_or(30).clamp(1, 100);
+        let page = number("page").unwrap_or(1).max(1);
+        let last = items.len().div_ceil(size).max(1);
+        let others = self.request.query.iter().filter(|(name, _)| name != "page");
+        let query: Vec<String> = others
+            .map(|(name, value)| format!("{name}={}&", encode(value)))
+            .collect();
+        let link = |to: usize, rel: &str| {
+            let base = self.inner.base();
+            format!(
+                "<{base}/repositories/{}/{path}?{}page={to}>; rel=\"{rel}\"",
+                repository.id,
+                query.concat()
+            )
+        };
+        let mut links = Vec::new();
+        if page > 1 {
+            links.extend([link(page - 1, "prev"), link(1, "first")]);
+        }
+        if page < last {
+            links.extend([link(page + 1, "next"), link(last, "last")]);
+        }
+        let items: Vec<Value> = items
+            .into_iter()
+            .skip((page - 1) * size)
+            .take(size)
+            .collect();
+        let reply = Reply::json(200, &items.into());
+        if links.is_empty() {
+            reply
+        } else {
+            reply.header("link", &links.join(", "))
+        }
+    }
+
+    /// Reads the `body` of a comment, or says what is wrong with it.
+    fn comment_body(&self) -> Result<String, Reply> {
+        let json = self
+            .request
+            .json()
+            .ok_or_else(|| refusal(400, "Problems parsing JSON"))?;
+        let Some(body) = json["body"].as_str() else {
+            return Err(refusal(
+                422,
+                "Invalid request.\n\n\"body\" wasn't supplied.",
+            ));
+        };
+        let problem = match body.chars().count() {
+            0 => "Body cannot be blank".to_owned(),
+            length if length > BODY_LIMIT => {
+                format!("Body is too long (maximum is {BODY_LIMIT} characters)")
+            }
+            _ => return Ok(body.to_owned()),
+        };
+        let error = json!({"resource": "IssueComment", "code": "unprocessable", "field": "data", "message": problem});
+        let mut refused = refusal_body(422, "Validation Failed");
+        refused["errors"] = json!([error]);
+        Err(Reply::json(422, &refused))
+    }
+
+    fn create_comment(&self, model: &mut Model, number: &str) -> Reply {
+        let body = match self.comment_body() {
+            Ok(body) => body,
+            Err(reply) => return reply,
+        };
+        let now = self.inner.clock.now();
+        let number = number.parse().unwrap_or_default();
+        match model.add_comment(&self.full_name, number, &self.login, &body, now) {
+            Some(id) => self.show_comment(model, id, 201),
+            None => not_found(),
+        }
+    }
+
+    fn edit_comment(&self, model: &mut Model, id: &str) -> Reply {
+        let id = id.parse().unwrap_or_default();
+        let now = self.inner.clock.now();
+        let Some(comment) = model.comment_mut(&self.full_name, id) else {
+            return not_found();
+        };
+        match self.comment_body() {
+            Ok(body) => comment.edit(&body, now),
+            Err(reply) => return reply,
+        }
+        self.show_comment(model, id, 200)
+    }
+
+    fn delete_comment(&self, model: &mut Model, id: &str) -> Reply {
+        let now = self.inner.clock.now();
+        match model.comment_mut(&self.full_name, id.parse().unwrap_or_default()) {
+            Some(comment) => {
+                comment.deleted_at = Some(now);
+                Reply::text(204, "")
+            }
+            None => not_found(),
+        }
+    }
+
+    fn show_comment(&self, model: &Model, id: u64, status: u16) -> Reply {
+        let repository = model.repositories.get(&self.full_name);
+        let found = repository.and_then(|repository| {
+            let comment = repository
+                .comments
+                .iter()
+                .find(|comment| comment.id == id)?;
+            Some(views::comment(repository, comment))
+        });
+        found.map_or_else(not_found, |comment| Reply::json(status, &comment))
+    }
+
+    fn permission(&self, model: &Model, login: &str) -> Reply {
+        let Some(repository) = model.repositories.get(&self.full_name) else {
+            return not_found();
+        };
+        let given = repository.permissions.get(login).cloned();
+        if given.is_none() && !model.users.contains(login) {
+            return refusal(404, &format!("{login} is not a user"));
+        }
+        let stranger = if repository.private { "none" } else { "read" };
+        let owner = if login == repository.owner() {
+            "admin"
+        } else {
+            stranger
+        };
+        let (permission, role) = given.unwrap_or_else(|| (owner.to_owned(), owner.to_owned()));
+        let body = json!({"permission": permission, "role_name": role, "user": views::user(login)});
+        Reply::json(200, &body)
+    }
+}
+
+pub(super) fn not_found() -> Reply {
+    refusal(404, "Not Found")
+}
+
+pub(super) fn refusal(status: u16, message: &str) -> Reply {
+    Reply::json(status, &refusal_body(status, message))
+}
+
+fn refusal_body(status: u16, message: &str) -> Value {
+    json!({"message": message, "documentation_url": "https://docs.github.com/rest", "status": status.to_string()})
+}
+
+/// Encodes a query value.
+fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,136 @@
+//! The texts in `templates/`, built into the binary by name.
+//! It renders nothing; each stage that does brings its own engine and escaping.
+//! They are embedded because the working directory of an action is the user's checkout.
+
+/// Where a file of this very version can be read.
+macro_rules! page {
+    ($path:literal) => {
+        concat!(
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/v",
+            env!("CARGO_PKG_VERSION"),
+            "/",
+            $path
+        )
+    };
+}
+
+/// Address at which setting up is explained.
+pub const SETUP_PAGE: &str = page!("README.md#set-up");
+
+/// Address of the list of variables and filters that templates have.
+pub const VARIABLES_PAGE: &str = page!("templates/README.md");
+
+/// Templates of comments and of the job summary.
+pub const COMMENT: &[(&str, &str)] = &[
+    (
+        "comment/layout.md.j2",
+        include_str!("../templates/comment/layout.md.j2"),
+    ),
+    (
+        "comment/not-deployed.md.j2",
+        include_str!("../templates/comment/not-deployed.md.j2"),
+    ),
+    (
+        "comment/pending.md.j2",
+        include_str!("../templates/comment/pending.md.j2"),
+    ),
+    (
+        "comment/deploying.md.j2",
+        include_str!("../templates/comment/deploying.md.j2"),
+    ),
+    (
+        "comment/ready.md.j2",
+        include_str!("../templates/comment/ready.md.j2"),
+    ),
+    (
+        "comment/failed.md.j2",
+        include_str!("../templates/comment/failed.md.j2"),
+    ),
+    (
+        "comment/removing.md.j2",
+        include_str!("../templates/comment/removing.md.j2"),
+    ),
+    (
+        "comment/removed.md.j2",
+        include_str!("../templates/comment/removed.md.j2"),
+    ),
+    (
+        "comment/refused.md.j2",
+        include_str!("../templates/comment/refused.md.j2"),
+    ),
+    (
+        "comment/superseded.md.j2",
+        include_str!("../templates/comment/superseded.md.j2"),
+    ),
+    (
+        "comment/cancelled.md.j2",
+        include_str!("../templates/comment/cancelled.md.j2"),
+    ),
+    (
+        "comment/cut.md.j2",
+        include_str!("../templates/comment/cut.md.j2"),
+    ),
+    (
+        "comment/help.md.j2",
+        include_str!("../templates/comment/help.md.j2"),
+    ),
+    (
+        "comment/summary.md.j2",
+        include_str!("../templates/comment/summary.md.j2"),
+    ),
+];
+
+/// Rights of the ServiceAccount, and the policy that limits them.
+pub const RBAC: &str = include_str!("../templates/setup/rbac.yaml");
+
+/// The right to read one pull secret; a template of `namespace` and `name`.
+pub const PULL_SECRET: &str = include_str!("../templates/setup/pull-secret.yaml.j2");
+
+/// Templates of the built-in objects.
+pub const MANIFESTS: &[(&str, &str)] = &[
+    (
+        "resource-quota.yaml.j2",
+        include_str!("../templates/manifests/resource-quota.yaml.j2"),
+    ),
+    (
+        "limit-range.yaml.j2",
+        include_str!("../templates/manifests/limit-range.yaml.j2"),
+    ),
+    (
+        "network-policy.yaml.j2",
+        include_str!("../templates/manifests/network-policy.yaml.j2"),
+    ),
+    (
+        "config-map.yaml.j2",
+        include_str!("../templates/manifests/config-map.yaml.j2"),
+    ),
+    (
+        "service.yaml.j2",
+        include_str!("../templates/manifests/service.yaml.j2"),
+    ),
+    (
+        "deployment.yaml.j2",
+        include_str!("../templates/manifests/deployment.yaml.j2"),
+    ),
+    (
+        "stateful-set.yaml.j2",
+        include_str!("../templates/manifests/stateful-set.yaml.j2"),
+    ),
+    (
+        "job.yaml.j2",
+        include_str!("../templates/manifests/job.yaml.j2"),
+    ),
+    (
+        "ingress.yaml.j2",
+        include_str!("../templates/manifests/ingress.yaml.j2"),
+    ),
+    (
+        "http-route.yaml.j2",
+        include_str!("../templates/manifests/http-route.yaml.j2"),
+    ),
+    (
+        "_pod.yaml.j2",
+        include_str!("../templates/manifests/_pod.yaml.j2"),
+    ),
+];

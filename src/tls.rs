@@ -1,0 +1,162 @@
+//! Whom we trust over TLS: the system's authorities, the built-in ones where there are none, and those that a workflow adds.
+//! It opens no connection and knows no peer.
+//! GitHub and health trust by the same rule, so that one input `ca-bundle` counts for all.
+
+use std::{error::Error, io};
+
+/// The certificate authorities cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the additional certificate authorities cannot be read: {0}")]
+pub struct TlsError(String);
+
+/// Makes ring the provider of the whole process; later calls change nothing.
+pub fn install_provider() {
+    // the error says that a provider is there already, which is what we want
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// The authorities to trust, with those of the PEM text added.
+pub fn roots(additional: Option<&str>) -> Result<Vec<reqwest::Certificate>, TlsError> {
+    // a system certificate that does not parse is no reason to refuse the others
+    let mut roots: Vec<_> = rustls_native_certs::load_native_certs()
+        .certs
+        .iter()
+        .filter_map(|der| reqwest::Certificate::from_der(der).ok())
+        .collect();
+    if roots.is_empty() {
+        roots.extend(
+            webpki_root_certs::TLS_SERVER_ROOT_CERTS
+                .iter()
+                .filter_map(|der| reqwest::Certificate::from_der(der).ok()),
+        );
+    }
+    if let Some(pem) = additional {
+        let added = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+            .map_err(|error| TlsError(root_cause(&error)))?;
+        if added.is_empty() {
+            return Err(TlsError("no CERTIFICATE block is in it".into()));
+        }
+        roots.extend(added);
+    }
+    Ok(roots)
+}
+
+/// What is wrong with a server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateProblem {
+    /// Its issuer is not among those that we trust.
+    UnknownIssuer,
+    /// It has expired.
+    Expired,
+    /// It is not valid yet.
+    NotYetValid,
+    /// It is for other names; these.
+    WrongName(Vec<String>),
+    /// Something else, in the words of the TLS library.
+    Other(String),
+}
+
+impl std::fmt::Display for CertificateProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::UnknownIssuer => f.write_str("its certificate is by an unknown issuer"),
+            Self::Expired => f.write_str("its certificate has expired"),
+            Self::NotYetValid => f.write_str("its certificate is not valid yet"),
+            Self::WrongName(names) if names.is_empty() => {
+                f.write_str("its certificate is for another name")
+            }
+            Self::WrongName(names) => write!(f, "its certificate is for {}", names.join(", ")),
+            Self::Other(why) => write!(f, "its certificate is refused: {why}"),
+        }
+    }
+}
+
+/// Finds what is wrong with the certificate among the causes of an error.
+pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<CertificateProblem> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return from_rustls(tls);
+        }
+        // an `io::Error` hides the error that it wraps from `source`
+        next = match cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
+    }
+    None
+}
+
+fn from_rustls(error: &rustls::Error) -> Option<CertificateProblem> {
+    use rustls::CertificateError as Bad;
+    let rustls::Error::InvalidCertificate(bad) = error else {
+        return None;
+    };
+    Some(match bad {
+        Bad::UnknownIssuer => CertificateProblem::UnknownIssuer,
+        Bad::Expired | Bad::ExpiredContext { .. } => CertificateProblem::Expired,
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => CertificateProblem::NotYetValid,
+        Bad::NotValidForName => CertificateProblem::WrongName(Vec::new()),
+        Bad::NotValidForNameContext { presented, .. } => {
+            CertificateProblem::WrongName(presented.iter().map(|name| dns_name(name)).collect())
+        }
+        other => CertificateProblem::Other(other.to_string()),
+    })
+}
+
+/// `DnsName("a.example.com")` as `a.example.com`.
+fn dns_name(presented: &str) -> String {
+    match (presented.find('"'), presented.rfind('"')) {
+        (Some(first), Some(last)) if first < last => presented[first + 1..last].into(),
+        _ => presented.into(),
+    }
+}
+
+/// The text of the innermost cause: the one that says what happened.
+pub fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(cause) = source(innermost) {
+        innermost = cause;
+    }
+    innermost.to_string()
+}
+
+/// The next cause; an `io::Error` hides the error that it wraps from its own `source`.
+fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn additional_authorities_are_added_to_the_others() {
+        let key = rcgen::generate_simple_self_signed(["a.test".into()]).unwrap();
+        let without = roots(None).unwrap().len();
+        assert!(without > 0);
+        assert_eq!(roots(Some(&key.cert.pem())).unwrap().len(), without + 1);
+    }
+
+    #[test]
+    fn a_bundle_without_certificate_is_an_error() {
+        let error = roots(Some("not a certificate")).unwrap_err().to_string();
+        assert!(error.contains("no CERTIFICATE block"), "{error}");
+        assert!(
+            roots(Some(
+                "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----"
+            ))
+            .is_err()
+        );
+    }
+}

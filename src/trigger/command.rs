@@ -1,0 +1,210 @@
+//! Turns the first line of a comment into a command, a near miss, or nothing.
+//! It does not know who wrote the comment or whether that person may give commands.
+//! The match is exact: prose that mentions a command, quotes and code blocks must never start anything.
+
+use crate::names::CommitSha;
+
+/// What somebody asks for in a comment or in a run started by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `/deploy`, with the commit that must be the head.
+    Deploy(Option<CommitSha>),
+    /// `/undeploy`.
+    Undeploy,
+    /// `/status`.
+    Status,
+    /// `/help`.
+    Help,
+}
+
+/// What the first line of a comment is, if it begins like a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstLine {
+    /// A command.
+    Command(Command),
+    /// One word that is nearly a command; the word is untrusted but plain.
+    NearMiss {
+        /// The word as written.
+        written: String,
+        /// The command that it is nearly.
+        meant: &'static str,
+    },
+    /// A command with something behind it that it does not take.
+    BadArgument {
+        /// The command.
+        command: &'static str,
+        /// What it takes.
+        takes: &'static str,
+    },
+}
+
+/// Every command as it is written.
+pub const COMMANDS: [&str; 4] = ["/deploy", "/undeploy", "/status", "/help"];
+
+/// Reads the first line of a comment; none when it does not look like a command of ours.
+pub fn parse(body: &str) -> Option<FirstLine> {
+    let line = body.split(['\n', '\r']).next()?;
+    let mut words = line.split_ascii_whitespace();
+    let word = words.next()?;
+    // A leading space would be skipped by the split.
+    if !line.starts_with('/') {
+        return None;
+    }
+    let Some(command) = COMMANDS.into_iter().find(|command| *command == word) else {
+        return near_miss(word, words.next().is_some());
+    };
+    let bad = |takes| Some(FirstLine::BadArgument { command, takes });
+    let argument = words.next();
+    let more = words.next().is_some();
+    let parsed = match (command, argument) {
+        ("/deploy", None) => Command::Deploy(None),
+        ("/deploy", Some(text)) => match text.parse() {
+            Ok(sha) if !more => Command::Deploy(Some(sha)),
+            _ => return bad("nothing, or one full commit id"),
+        },
+        (_, Some(_)) => return bad("nothing"),
+        ("/undeploy", None) => Command::Undeploy,
+        ("/status", None) => Command::Status,
+        (_, None) => Command::Help,
+    };
+    Some(FirstLine::Command(parsed))
+}
+
+fn near_miss(word: &str, more: bool) -> Option<FirstLine> {
+    let plain = word
+        .bytes()
+        .skip(1)
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if more || !plain || word.len() > 20 {
+        return None;
+    }
+    COMMANDS
+        .into_iter()
+        .map(|command| (strsim::damerau_levenshtein(word, command), command))
+        .filter(|(distance, _)| (1..=2).contains(distance))
+        .min()
+        .map(|(_, meant)| FirstLine::NearMiss {
+            written: word.into(),
+            meant,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    const SHA: &str = "4f2a9c1d7e8b3a5f6c0d9e8f7a6b5c4d3e2f1a0b";
+
+    fn command(body: &str) -> Option<Command> {
+        match parse(body) {
+            Some(FirstLine::Command(command)) => Some(command),
+            _ => None,
+        }
+    }
+
+    #[rstest]
+    #[case("/deploy", Command::Deploy(None))]
+    #[case("/undeploy", Command::Undeploy)]
+    #[case("/status", Command::Status)]
+    #[case("/help", Command::Help)]
+    fn the_first_line_alone_is_the_command(#[case] line: &str, #[case] expected: Command) {
+        for body in [
+            line.to_owned(),
+            format!("{line}\n"),
+            format!("{line}\r\n\r\nthank you"),
+            format!("{line}  \t\n/help"),
+        ] {
+            assert_eq!(command(&body).as_ref(), Some(&expected), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn deploy_takes_one_full_commit() {
+        let expected = Some(Command::Deploy(Some(SHA.parse().unwrap())));
+        assert_eq!(command(&format!("/deploy {SHA}")), expected);
+        assert_eq!(
+            command(&format!("/deploy  {}\r\n", SHA.to_uppercase())),
+            expected
+        );
+    }
+
+    #[rstest]
+    #[case("/deploy 4f2a9c1")]
+    #[case("/deploy main")]
+    #[case("/deploy please")]
+    #[case(&format!("/deploy {SHA} now"))]
+    #[case("/undeploy now")]
+    #[case("/status 12")]
+    #[case("/help deploy")]
+    fn anything_else_behind_a_command_makes_it_none(#[case] body: &str) {
+        assert!(
+            matches!(parse(body), Some(FirstLine::BadArgument { .. })),
+            "{body}"
+        );
+    }
+
+    #[rstest]
+    fn prose_quotes_and_code_are_no_commands(
+        #[values(
+            "",
+            " /deploy",
+            "\t/deploy",
+            "\n/deploy",
+            "> /deploy",
+            "`/deploy`",
+            "```\n/deploy\n```",
+            "    /deploy",
+            "- /deploy",
+            "please /deploy",
+            "hello\n/deploy",
+            "/deployment",
+            "/deploy-prod",
+            "/deploy/now",
+            "/deploy!!!",
+            "/deploy,please",
+            "//deploy now",
+            "deploy",
+            "\u{feff}/deploy",
+            "\u{a0}/deploy",
+            "/approve",
+            "/"
+        )]
+        body: &str,
+    ) {
+        assert_eq!(parse(body), None);
+    }
+
+    #[rstest]
+    #[case("/Deploy", "/deploy")]
+    #[case("/DEploy", "/deploy")]
+    #[case("/deplyo", "/deploy")]
+    #[case("/deploys", "/deploy")]
+    #[case("/undeplyo", "/undeploy")]
+    #[case("/stats", "/status")]
+    #[case("/halp", "/help")]
+    fn one_word_that_is_nearly_a_command_says_which(#[case] body: &str, #[case] meant: &str) {
+        let Some(FirstLine::NearMiss { written, meant: is }) = parse(body) else {
+            unreachable!("{body}: {:?}", parse(body));
+        };
+        assert_eq!((written.as_str(), is), (body, meant));
+        assert_eq!(parse(&format!("{body} it")), None, "more than one word");
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_first_line_counts(first in "[^\r\n]*", rest in "\\PC*") {
+            prop_assert_eq!(parse(&format!("{first}\n{rest}")), parse(&first));
+        }
+
+        #[test]
+        fn a_command_begins_with_its_exact_word(body in "/?(deploy|undeploy|status|help)?\\PC{0,50}") {
+            if command(&body).is_some() {
+                prop_assert!(COMMANDS.contains(&body.split_ascii_whitespace().next().unwrap()));
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Turns the inputs of a run that was started by hand into a trigger.
+//! It does not know the workflow that declares them; they arrive as text.
+//! Whoever fills a form wrongly is told so: doing nothing, or something else, would pass for success.
+
+use super::{About, Asked, Denied, Trigger, command::Command};
+use crate::{
+    event::DispatchEvent,
+    names::{CommitSha, PrNumber, ReasonCode},
+};
+
+/// The trigger that a form asks for.
+pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
+    let word = event
+        .command
+        .strip_prefix('/')
+        .unwrap_or(event.command.as_str());
+    let named = sha(event, word)?;
+    let command = match word {
+        "deploy" => Command::Deploy(named),
+        "undeploy" => Command::Undeploy,
+        "status" => Command::Status,
+        "help" => Command::Help,
+        "sweep" if event.pr.is_empty() => return Ok(Trigger::Sweep(event.repository.clone())),
+        "sweep" => {
+            return Err(bad(
+                "input `pr` is given, and `sweep` is about all pull requests",
+                "leave `pr` empty",
+            ));
+        }
+        "" => return Err(bad("input `command` is empty", COMMANDS)),
+        other => {
+            return Err(bad(
+                format!("input `command` is {}, which is no command", shown(other)),
+                COMMANDS,
+            ));
+        }
+    };
+    let about = About {
+        repository: &event.repository,
+        pr: pr(event)?,
+        asked: Asked::Dispatch {
+            sender: event.sender.clone(),
+        },
+    };
+    Ok(about.asks_for(command))
+}
+
+const COMMANDS: &str = "write `deploy`, `undeploy`, `status`, `help` or `sweep`";
+
+fn pr(event: &DispatchEvent) -> Result<PrNumber, Denied> {
+    let fix = "write the number of the pull request, such as `12`";
+    if event.pr.is_empty() {
+        return Err(bad("input `pr` is empty", fix));
+    }
+    event.pr.parse().map_err(|_| {
+        bad(
+            format!("input `pr` is {}, which is no number", shown(&event.pr)),
+            fix,
+        )
+    })
+}
+
+fn sha(event: &DispatchEvent, command: &str) -> Result<Option<CommitSha>, Denied> {
+    if event.sha.is_empty() {
+        return Ok(None);
+    }
+    if command != "deploy" {
+        return Err(bad(
+            "input `sha` is given, and only `deploy` takes one",
+            "leave `sha` empty",
+        ));
+    }
+    let parsed = event.sha.parse().map_err(|_| {
+        bad(
+            format!(
+                "input `sha` is {}, which is no full commit id",
+                shown(&event.sha)
+            ),
+            "write all 40 hexadecimal digits of the pull request's head, or leave `sha` empty",
+        )
+    })?;
+    Ok(Some(parsed))
+}
+
+fn shown(value: &str) -> String {
+    format!("{:?}", value.chars().take(80).collect::<String>())
+}
+
+fn bad(cause: impl Into<String>, remedy: &str) -> Denied {
+    Denied {
+        reason: ReasonCode::BadInput,
+        cause: cause.into(),
+        remedy: remedy.into(),
+    }
+}

@@ -1,0 +1,224 @@
+//! Turns an event and the settings into the one thing that the run is to do.
+//! It asks nobody: what needs an answer from GitHub (open? allowed?) is named in the trigger and asked by the pipeline.
+//! Doing nothing is a trigger with a reason, so that no run ends without saying why.
+
+pub mod command;
+pub mod permission;
+
+mod dispatch;
+
+use crate::{
+    event::{CommentEvent, Event, Ignored, PullRequestAction, PullRequestEvent, Repository, User},
+    inputs::Settings,
+    names::{CommitSha, PrNumber, ReasonCode},
+};
+use command::{Command, FirstLine};
+
+/// Says what the run is to do; only wrong inputs of a run started by hand are refused here.
+pub fn decide(event: &Event, settings: &Settings) -> Result<Trigger, Denied> {
+    match event {
+        Event::PullRequest(event) => Ok(pull_request(event, settings)),
+        Event::Comment(event) => Ok(comment(event)),
+        Event::Schedule(repository) => Ok(Trigger::Sweep(repository.clone())),
+        Event::Dispatch(event) => dispatch::decide(event),
+        Event::Ignored(ignored) => Ok(Trigger::Ignore(ignored.clone())),
+    }
+}
+
+fn pull_request(event: &PullRequestEvent, settings: &Settings) -> Trigger {
+    let closed = event.action == PullRequestAction::Closed;
+    let request = Request {
+        repository: event.repository.clone(),
+        pr: event.pull.number,
+        commit: Commit::Payload(event.pull.head_sha.clone()),
+        asked: Asked::Event {
+            sender: event.sender.clone(),
+            closed,
+            target: event.target,
+        },
+    };
+    if closed {
+        Trigger::Remove(request)
+    } else if event.target {
+        Trigger::ignore(
+            ReasonCode::EventIgnored,
+            "`pull_request_target` removes at `closed` and does nothing else: it would run what a stranger wrote with our secrets",
+        )
+    } else if settings.auto_deploy {
+        Trigger::Deploy(request)
+    } else {
+        Trigger::Announce(request)
+    }
+}
+
+fn comment(event: &CommentEvent) -> Trigger {
+    if !event.author.login.eq_ignore_ascii_case(&event.sender.login) {
+        return Trigger::ignore(
+            ReasonCode::PermissionDenied,
+            "the comment was sent by somebody else than its author",
+        );
+    }
+    let command = match command::parse(&event.body) {
+        Some(FirstLine::Command(command)) => command,
+        Some(FirstLine::NearMiss { written, meant }) => {
+            return Trigger::ignore(
+                ReasonCode::NotACommand,
+                format!("`{written}` is no command; did you mean `{meant}`?"),
+            );
+        }
+        Some(FirstLine::BadArgument { command, takes }) => {
+            return Trigger::ignore(
+                ReasonCode::NotACommand,
+                format!(
+                    "`{command}` takes {takes}, and the comment's first line has something else"
+                ),
+            );
+        }
+        None => {
+            return Trigger::ignore(
+                ReasonCode::NotACommand,
+                "the comment's first line is no command",
+            );
+        }
+    };
+    let about = About {
+        repository: &event.repository,
+        pr: event.pr,
+        asked: Asked::Comment {
+            id: event.comment,
+            author: event.author.clone(),
+        },
+    };
+    about.asks_for(command)
+}
+
+/// A pull request and who asks something about it.
+struct About<'a> {
+    repository: &'a Repository,
+    pr: PrNumber,
+    asked: Asked,
+}
+
+impl About<'_> {
+    fn asks_for(self, command: Command) -> Trigger {
+        let (kind, commit): (fn(Request) -> Trigger, _) = match command {
+            Command::Deploy(None) => (Trigger::Deploy, Commit::Head),
+            Command::Deploy(Some(sha)) => (Trigger::Deploy, Commit::Named(sha)),
+            Command::Undeploy => (Trigger::Remove, Commit::Head),
+            Command::Status => (Trigger::Status, Commit::Head),
+            Command::Help => (Trigger::Help, Commit::Head),
+        };
+        kind(Request {
+            repository: self.repository.clone(),
+            pr: self.pr,
+            commit,
+            asked: self.asked,
+        })
+    }
+}
+
+/// What the run is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// Deploy a pull request.
+    Deploy(Request),
+    /// Show that the pull request could be deployed: auto-deploy is off.
+    Announce(Request),
+    /// Remove the preview of a pull request.
+    Remove(Request),
+    /// Show the status.
+    Status(Request),
+    /// Show the help.
+    Help(Request),
+    /// Compare cluster and GitHub, and heal.
+    Sweep(Repository),
+    /// Do nothing.
+    Ignore(Ignored),
+}
+
+/// A trigger about one pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Repository.
+    pub repository: Repository,
+    /// Pull request.
+    pub pr: PrNumber,
+    /// Which commit is meant.
+    pub commit: Commit,
+    /// Who asked, and how.
+    pub asked: Asked,
+}
+
+/// Which commit is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commit {
+    /// The one of the event: earlier steps and approvals belong to it.
+    Payload(CommitSha),
+    /// The one that GitHub names as head when the run begins.
+    Head,
+    /// The one that somebody named; it must be the head.
+    Named(CommitSha),
+}
+
+/// Who asked, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// An event of the pull request itself.
+    Event {
+        /// Who caused it.
+        sender: User,
+        /// True when the pull request was closed.
+        closed: bool,
+        /// True for `pull_request_target`.
+        target: bool,
+    },
+    /// A comment: needs write permission.
+    Comment {
+        /// Comment.
+        id: u64,
+        /// Who wrote it.
+        author: User,
+    },
+    /// A run started by hand: GitHub lets only people with write permission do that.
+    Dispatch {
+        /// Who started it.
+        sender: User,
+    },
+}
+
+impl Trigger {
+    fn ignore(reason: ReasonCode, why: impl Into<String>) -> Self {
+        Self::Ignore(Ignored {
+            reason,
+            why: why.into(),
+        })
+    }
+
+    /// The output `decision`.
+    pub fn decision(&self) -> &'static str {
+        match self {
+            Self::Deploy(_) => "deploy",
+            Self::Announce(_) => "announce",
+            Self::Remove(_) => "remove",
+            Self::Status(_) => "status",
+            Self::Help(_) => "help",
+            Self::Sweep(_) => "sweep",
+            Self::Ignore(_) => "ignore",
+        }
+    }
+}
+
+/// A refusal to do what was asked, with its reason code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}; {remedy}")]
+pub struct Denied {
+    /// Reason code.
+    pub reason: ReasonCode,
+    /// Cause in one sentence.
+    pub cause: String,
+    /// Remedy in one sentence.
+    pub remedy: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! Decides who may give a command and which pull requests may be deployed.
+//! It asks nobody: the level and the pull request are arguments, fresh from GitHub.
+//! It fails closed: what is not known to be allowed is refused.
+
+use super::{Asked, Commit, Denied, Request};
+use crate::{
+    event::PullRequest,
+    names::{AccessLevel, CommitSha, ReasonCode},
+};
+
+impl Asked {
+    /// The logins whose level must be asked before the request is followed.
+    ///
+    /// Whoever runs an old run again gives its command anew, so that person is asked about too.
+    pub fn must_ask<'a>(&'a self, attempt: u32, triggering_actor: &'a str) -> Vec<&'a str> {
+        let Self::Comment { author, .. } = self else {
+            return Vec::new();
+        };
+        let mut logins = vec![author.login.as_str()];
+        if attempt > 1 && !triggering_actor.eq_ignore_ascii_case(&author.login) {
+            logins.push(triggering_actor);
+        }
+        logins
+    }
+}
+
+/// Lets those with write permission give commands; `role` is the role as GitHub calls it, which the denial shows.
+pub fn may_command(login: &str, level: AccessLevel, role: &str) -> Result<(), Denied> {
+    let needed = AccessLevel::Write;
+    if level >= needed {
+        return Ok(());
+    }
+    let role = if role.is_empty() {
+        level.as_str()
+    } else {
+        role
+    };
+    Err(Denied {
+        reason: ReasonCode::PermissionDenied,
+        cause: format!(
+            "{login} has the role `{role}` here, and commands need `{}`",
+            needed.as_str()
+        ),
+        remedy: format!(
+            "ask somebody with the role `{}` to give the command",
+            needed.as_str()
+        ),
+    })
+}
+
+/// Lets open pull requests of the repository itself be deployed.
+pub fn may_deploy(pull: &PullRequest) -> Result<(), Denied> {
+    if pull.from_fork() {
+        return Err(Denied {
+            reason: ReasonCode::ForkRefused,
+            cause: format!("pull request #{} comes from a fork", pull.number),
+            remedy: "push the branch to this repository after reading it, and open the pull request from there".into(),
+        });
+    }
+    if !pull.open {
+        let how = if pull.merged { "merged" } else { "closed" };
+        return Err(Denied {
+            reason: ReasonCode::PullRequestClosed,
+            cause: format!("pull request #{} is {how}", pull.number),
+            remedy: "reopen it, or open another one, to have a preview".into(),
+        });
+    }
+    Ok(())
+}
+
+impl Request {
+    /// The commit that is deployed, pinned for the whole run; a commit that somebody named must be the head.
+    pub fn pin(&self, pull: &PullRequest) -> Result<CommitSha, Denied> {
+        match &self.commit {
+            Commit::Payload(sha) => Ok(sha.clone()),
+            Commit::Head => Ok(pull.head_sha.clone()),
+            Commit::Named(sha) if *sha == pull.head_sha => Ok(sha.clone()),
+            Commit::Named(sha) => Err(Denied {
+                reason: ReasonCode::Superseded,
+                cause: format!(
+                    "{} is not the head of pull request #{}, {} is",
+                    sha.short(),
+                    pull.number,
+                    pull.head_sha.short()
+                ),
+                remedy: format!("read that commit and name it: /deploy {}", pull.head_sha),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::{
+        event::{Repository, User},
+        names::{PrNumber, RepoId},
+    };
+
+    fn pull() -> PullRequest {
+        PullRequest {
+            number: PrNumber::new(12).unwrap(),
+            title: "Add a search box".into(),
+            open: true,
+            merged: false,
+            draft: false,
+            author: user("alice"),
+            head_sha: "a".repeat(40).parse().unwrap(),
+            head_branch: "search".into(),
+            head_repository: Some(RepoId(4711)),
+            base_sha: "b".repeat(40).parse().unwrap(),
+            base_branch: "main".into(),
+            base_repository: RepoId(4711),
+        }
+    }
+
+    fn user(login: &str) -> User {
+        User {
+            login: login.into(),
+            bot: false,
+        }
+    }
+
+    #[test]
+    fn a_command_needs_write_and_the_denial_shows_the_role() {
+        for level in [AccessLevel::Write, AccessLevel::Admin] {
+            assert_eq!(may_command("alice", level, "maintain"), Ok(()));
+        }
+        for (level, role, shown) in [
+            (AccessLevel::None, "", "none"),
+            (AccessLevel::Read, "", "read"),
+            (AccessLevel::Read, "triage", "triage"),
+            (AccessLevel::None, "admin", "admin"),
+        ] {
+            let denied = may_command("alice", level, role).unwrap_err();
+            assert_eq!(denied.reason, ReasonCode::PermissionDenied);
+            assert_eq!(
+                denied.cause,
+                format!("alice has the role `{shown}` here, and commands need `write`")
+            );
+            assert!(denied.remedy.contains("`write`"), "{}", denied.remedy);
+        }
+    }
+
+    #[test]
+    fn forks_and_deleted_forks_are_refused() {
+        for head_repository in [Some(RepoId(9822)), None] {
+            let denied = may_deploy(&PullRequest {
+                head_repository,
+                ..pull()
+            })
+            .unwrap_err();
+            assert_eq!(denied.reason, ReasonCode::ForkRefused);
+        }
+        assert_eq!(may_deploy(&pull()), Ok(()));
+    }
+
+    #[test]
+    fn a_closed_pull_request_is_not_deployed() {
+        for (merged, word) in [(false, "closed"), (true, "merged")] {
+            let denied = may_deploy(&PullRequest {
+                open: false,
+                merged,
+                ..pull()
+            })
+            .unwrap_err();
+            assert_eq!(denied.reason, ReasonCode::PullRequestClosed);
+            assert!(denied.cause.ends_with(word), "{}", denied.cause);
+        }
+    }
+
+    #[test]
+    fn a_comment_is_asked_about_and_so_is_who_runs_it_again() {
+        let comment = Asked::Comment {
+            id: 1,
+            author: user("alice"),
+        };
+        assert_eq!(comment.must_ask(1, "bob"), ["alice"]);
+        assert_eq!(comment.must_ask(2, "bob"), ["alice", "bob"]);
+        assert_eq!(comment.must_ask(2, "Alice"), ["alice"]);
+        let dispatch = Asked::Dispatch {
+            sender: user("alice"),
+        };
+        assert!(
+            dispatch.must_ask(1, "alice").is_empty(),
+            "GitHub has asked already"
+        );
+    }
+
+    #[test]
+    fn the_commit_is_the_events_the_head_or_the_one_that_was_named() {
+        let request = |commit| Request {
+            repository: Repository {
+                id: RepoId(4711),
+                name: "acme/web".parse().unwrap(),
+                default_branch: None,
+            },
+            pr: PrNumber::new(12).unwrap(),
+            commit,
+            asked: Asked::Dispatch {
+                sender: user("alice"),
+            },
+        };
+        let (head, other): (CommitSha, CommitSha) = (
+            "a".repeat(40).parse().unwrap(),
+            "c".repeat(40).parse().unwrap(),
+        );
+        assert_eq!(
+            request(Commit::Payload(other.clone())).pin(&pull()),
+            Ok(other.clone())
+        );
+        assert_eq!(request(Commit::Head).pin(&pull()), Ok(head.clone()));
+        assert_eq!(
+            request(Commit::Named(head.clone())).pin(&pull()),
+            Ok(head.clone())
+        );
+        let denied = request(Commit::Named(other)).pin(&pull()).unwrap_err();
+        assert_eq!(denied.reason, ReasonCode::Superseded);
+        assert!(denied.remedy.contains(head.as_str()), "{}", denied.remedy);
+    }
+}

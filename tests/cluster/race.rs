@@ -1,0 +1,276 @@
+//! Fifty processes at once want three places: at no moment more than three previews have workloads.
+//! They are the real program on the real API server, without GitHub, each for a pull request of its own.
+//! Who has workloads is seen by a watch from outside, never asked of the program.
+
+use crate::{
+    stay::Stay,
+    watch::{Event, Watch},
+    world::{Real, program},
+};
+use std::{
+    collections::BTreeSet,
+    process::{Output, Stdio},
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+const PROCESSES: u64 = 50;
+const PLACES: usize = 3;
+const TRIALS: usize = 3;
+
+/// A trial may take this long, on two cores and with a debug build.
+const BAR: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_processes_at_once_never_give_more_than_three_previews_workloads() {
+    let Some(real) = Real::enter() else { return };
+    real.image("race", "ok", "race");
+    for trial in 1..=TRIALS {
+        let stay = Stay::begin(real, &format!("race-{trial}"));
+        let watch = Watch::begin(real, "deployments");
+        let begun = Instant::now();
+        let runs = (1..=PROCESSES).map(|pr| deploy(&stay, pr));
+        let ended = futures::future::join_all(runs).await;
+        let took = begun.elapsed();
+        let events = watch.end();
+        let endings = Endings::of(&ended);
+        println!(
+            "race {trial}: {} deployed, {} refused, in {:.1} s; at most {} with workloads at once",
+            endings.deployed,
+            endings.refused,
+            took.as_secs_f64(),
+            most(&events, &stay)
+        );
+        assert_eq!(
+            (endings.deployed, endings.refused),
+            (PLACES, ended.len() - PLACES),
+            "{:#?}",
+            endings.others
+        );
+        assert!(most(&events, &stay) <= PLACES);
+        let ever = with_workloads(&events, &stay);
+        assert_eq!(
+            ever,
+            stay.namespaces().into_iter().collect(),
+            "previews that had workloads, and Namespaces"
+        );
+        assert_eq!(
+            ever,
+            confirmed(&stay),
+            "previews that had workloads, and holders in the ledger"
+        );
+        assert!(took <= BAR, "took {took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_becomes_free_goes_to_exactly_one_of_ten() {
+    let Some(real) = Real::enter() else { return };
+    real.image("race", "ok", "race");
+    let stay = Stay::begin(real, "race-free");
+    for pr in 1..=3 {
+        let ended = deploy(&stay, pr).await;
+        assert!(ended.status.success(), "{ended:?}");
+    }
+    let watch = Watch::begin(real, "deployments");
+    let removed = command(&stay, "remove", 1).output();
+    let runs = futures::future::join_all((11..=20).map(|pr| persistent(&stay, pr)));
+    let (removed, deployed) = tokio::join!(removed, runs);
+    let removed = removed.unwrap();
+    assert!(removed.status.success(), "{removed:?}");
+    let events = watch.end();
+    assert!(most(&events, &stay) <= PLACES);
+    assert_eq!(deployed.into_iter().filter(|deployed| *deployed).count(), 1);
+    assert_eq!(confirmed(&stay).len(), PLACES);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_processes_leave_no_workloads_without_a_place_and_no_place_taken_for_ever() {
+    let Some(real) = Real::enter() else { return };
+    real.image("race", "ok", "race");
+    let stay = Stay::begin(real, "race-killed");
+    let watch = Watch::begin(real, "deployments");
+    let killed = futures::future::join_all((1..=12).map(|pr| killed(&stay, pr))).await;
+    println!(
+        "race: {} of {} processes were killed",
+        killed.iter().filter(|killed| **killed).count(),
+        killed.len()
+    );
+    assert!(killed.contains(&true));
+    let (events, held) = (watch.end(), holders(&stay));
+    assert!(most(&events, &stay) <= PLACES && held.len() <= PLACES);
+    let confirmed: BTreeSet<String> = held
+        .iter()
+        .filter(|holder| holder.confirmed)
+        .map(|holder| holder.namespace.clone())
+        .collect();
+    let workloads = with_workloads(&events, &stay);
+    assert!(
+        workloads.is_subset(&confirmed),
+        "workloads in {workloads:?}, places confirmed for {confirmed:?}"
+    );
+    let again = futures::future::join_all(held.iter().map(|holder| deploy(&stay, holder.pr))).await;
+    for ended in &again {
+        assert_eq!(reason(ended), "deployed", "{ended:?}");
+    }
+}
+
+/// Kills a deploy at some moment after it took its turn, as the kernel would; true if it was still at work.
+async fn killed(stay: &Stay, pr: u64) -> bool {
+    let mut command = deploying(stay, pr);
+    let mut process = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let word = if pr % 2 == 0 { "pending" } else { "deploying" };
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains(word) {
+            // Each dies a little later than the one before, so that every request is somebody's last.
+            let later = Duration::from_millis(15 * pr);
+            return match tokio::time::timeout(later, process.wait()).await {
+                Ok(_) => false,
+                Err(_) => process.kill().await.is_ok(),
+            };
+        }
+    }
+    process.wait().await.unwrap();
+    false
+}
+
+/// Asks again and again while the place is being freed; true once it was got.
+async fn persistent(stay: &Stay, pr: u64) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(25) {
+        let ended = deploy(stay, pr).await;
+        assert!(ended.status.success(), "{ended:?}");
+        if reason(&ended) == "deployed" {
+            return true;
+        }
+    }
+    false
+}
+
+async fn deploy(stay: &Stay, pr: u64) -> Output {
+    deploying(stay, pr).output().await.unwrap()
+}
+
+fn deploying(stay: &Stay, pr: u64) -> Command {
+    let image = format!("web={}/web:race", stay.real.registry());
+    let sha = format!("{pr:040x}");
+    let mut command = command(stay, "deploy", pr);
+    command.args([
+        "--sha",
+        &sha,
+        "--images",
+        &image,
+        "--domain",
+        &stay.domain(),
+    ]);
+    command.args(["--max-previews", "3", "--timeout", "60s", "--health", "off"]);
+    command
+}
+
+fn command(stay: &Stay, verb: &str, pr: u64) -> Command {
+    let mut command = Command::new(program());
+    let pr = pr.to_string();
+    command.args([verb, "--output", "json", "--repository", "acme/shop"]);
+    command.args(["--repository-id", "1001", "--pr", &pr]);
+    command.args(["--environment", &stay.environment]);
+    command.args(["--namespace-pattern", "pr-{repo}-{number}-{environment}"]);
+    command.env_clear().env("KUBECONFIG", stay.real.deployer());
+    command.current_dir(stay.real.empty()).stdin(Stdio::null());
+    command.kill_on_drop(true);
+    command
+}
+
+/// What became of all processes.
+struct Endings {
+    deployed: usize,
+    refused: usize,
+    others: Vec<String>,
+}
+
+impl Endings {
+    fn of(ended: &[Output]) -> Self {
+        let reasons: Vec<String> = ended.iter().map(reason).collect();
+        let count = |code: &str| reasons.iter().filter(|reason| *reason == code).count();
+        let expected = ["deployed", "at-capacity"];
+        let others = ended
+            .iter()
+            .zip(&reasons)
+            .filter(|(_, reason)| !expected.contains(&reason.as_str()));
+        Self {
+            deployed: count("deployed"),
+            refused: count("at-capacity"),
+            others: others.map(|(output, _)| format!("{output:?}")).collect(),
+        }
+    }
+}
+
+/// Reason code in the result that a process printed.
+fn reason(output: &Output) -> String {
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    result["reasonCode"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The most previews that had workloads at one moment.
+fn most(events: &[Event], stay: &Stay) -> usize {
+    let mut now = BTreeSet::new();
+    let mut most = 0;
+    for event in events.iter().filter(|event| is_here(event, stay)) {
+        let which = (event.namespace(), event.kind(), event.name());
+        if event.deleted {
+            now.remove(&which);
+        } else {
+            now.insert(which);
+        }
+        let previews: BTreeSet<&str> = now.iter().map(|(namespace, ..)| *namespace).collect();
+        most = most.max(previews.len());
+    }
+    most
+}
+
+/// Every preview that ever had workloads.
+fn with_workloads(events: &[Event], stay: &Stay) -> BTreeSet<String> {
+    let here = events.iter().filter(|event| is_here(event, stay));
+    here.map(|event| event.namespace().to_owned()).collect()
+}
+
+fn is_here(event: &Event, stay: &Stay) -> bool {
+    event
+        .namespace()
+        .ends_with(&format!("-{}", stay.environment))
+}
+
+/// A preview that has a place.
+struct Holder {
+    pr: u64,
+    namespace: String,
+    confirmed: bool,
+}
+
+fn holders(stay: &Stay) -> Vec<Holder> {
+    let ledger = stay.ledger().expect("a ledger");
+    let all = ledger["holders"].as_array().expect("holders").iter();
+    all.map(|holder| Holder {
+        pr: holder["pr"].as_u64().unwrap(),
+        namespace: holder["namespace"].as_str().unwrap().to_owned(),
+        confirmed: holder["uid"].is_string(),
+    })
+    .collect()
+}
+
+/// Namespaces of all holders, none of which is an unconfirmed claim.
+fn confirmed(stay: &Stay) -> BTreeSet<String> {
+    let all = holders(stay);
+    assert!(
+        all.iter().all(|holder| holder.confirmed),
+        "an unconfirmed claim is left"
+    );
+    all.into_iter().map(|holder| holder.namespace).collect()
+}

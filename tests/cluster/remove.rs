@@ -1,0 +1,154 @@
+//! Removal on a real cluster: what holds a Namespace, whose Namespace it is, and what the schedule finds.
+
+use crate::{alone, stay::Stay, world::Real};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_held_by_a_finalizer_is_told_with_the_finalizers_name() {
+    let Some(real) = Real::enter() else { return };
+    let stay = Stay::begin(real, "remove-held");
+    let namespace = stay.namespace(41);
+    alone::play(&stay, HELD, async |step, seen, _| {
+        if step.say.starts_with("alice opens") {
+            real.put(&json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "held", "namespace": namespace, "finalizers": ["example.test/hold"]},
+            }));
+            real.kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
+        } else {
+            let patch = r#"{"metadata": {"finalizers": []}}"#;
+            real.kubectl(&["patch", "configmap", "held", "-n", &namespace, "--type=merge", "-p", patch]);
+            assert!(seen.comments.concat().contains("example.test/hold"), "{:?}", seen.comments);
+        }
+    })
+    .await;
+}
+
+const HELD: &str = r#"
+title: A Namespace that cannot go
+inputs:
+  domain: preview.example.test
+  images: "web=${registry}/web:{short-sha}"
+steps:
+  - say: alice opens a pull request
+    do: {open: {pr: 41, branch: held, title: Held, by: alice}}
+    expect: {outputs: {state: ready}}
+  - say: somebody has deleted the Namespace, something holds it, and she pushes a commit
+    do: {push: {pr: 41}}
+    expect: {exit: 3, outputs: {state: failed, reason-code: namespace-terminating}}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_of_the_same_name_that_is_not_ours_stays() {
+    let Some(real) = Real::enter() else { return };
+    let stay = Stay::begin(real, "remove-foreign");
+    let namespace = stay.namespace(42);
+    let foreign = Foreign(real, namespace.clone());
+    real.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found"]);
+    alone::play(&stay, FOREIGN, async |step, _, _| {
+        if step.say.starts_with("alice opens") {
+            real.kubectl(&["delete", "namespace", &namespace]);
+            real.put(
+                &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+            );
+        }
+        let there = real
+            .object("namespace", "", &namespace)
+            .expect("the foreign one");
+        assert!(
+            there["metadata"]["deletionTimestamp"].is_null(),
+            "{there:#}"
+        );
+        assert!(there["metadata"]["labels"]["app"].is_null(), "{there:#}");
+    })
+    .await;
+    drop(foreign);
+}
+
+/// A Namespace that is removed at the end by name, because no label tells it.
+struct Foreign(&'static Real, String);
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        self.0.kubectl(&[
+            "delete",
+            "namespace",
+            &self.1,
+            "--ignore-not-found",
+            "--wait=false",
+        ]);
+    }
+}
+
+const FOREIGN: &str = r#"
+title: Another Namespace under the same name
+inputs:
+  domain: preview.example.test
+  images: "web=${registry}/web:{short-sha}"
+steps:
+  - say: alice opens a pull request, and somebody puts a Namespace of theirs in its place
+    do: {open: {pr: 42, branch: foreign, title: Foreign, by: alice}}
+    expect: {outputs: {state: ready}}
+  - say: she takes the preview down
+    do: {comment: {pr: 42, by: alice, body: /undeploy}}
+    expect: {outputs: {state: removed, reason-code: nothing-to-remove}}
+  - say: she asks for it again
+    do: {comment: {pr: 42, by: alice, body: /deploy}}
+    expect: {exit: 1, outputs: {state: failed, reason-code: namespace-taken}, comment: ["namespace-pattern"]}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schedule_removes_what_is_closed_or_expired_and_nothing_else() {
+    let Some(real) = Real::enter() else { return };
+    let stay = Stay::begin(real, "remove-sweep");
+    let namespaces = [43, 44, 45].map(|pr| stay.namespace(pr));
+    alone::play(&stay, SWEEP, async |step, _, github| {
+        if step.say.starts_with("alice opens a third") {
+            let long_ago = "preview-action/expires=2020-01-01T00:00:00Z";
+            real.kubectl(&[
+                "annotate",
+                "--overwrite",
+                "namespace",
+                &namespaces[1],
+                long_ago,
+            ]);
+        }
+        if step.say.starts_with("the schedule") {
+            assert_eq!(stay.namespaces(), [namespaces[2].clone()]);
+            let ledger = stay.ledger().expect("a ledger");
+            let holders = ledger["holders"].as_array().expect("holders");
+            let held: Vec<_> = holders.iter().map(|holder| &holder["namespace"]).collect();
+            assert_eq!(held, [&namespaces[2]]);
+            for (pr, why) in [(43, "is closed"), (44, "had expired")] {
+                let comments = github.comments("acme/shop", pr);
+                assert!(comments[0].body.contains(why), "{}", comments[0].body);
+            }
+        }
+    })
+    .await;
+}
+
+const SWEEP: &str = r#"
+title: What the schedule finds
+inputs:
+  domain: preview.example.test
+  images: "web=${registry}/web:{short-sha}"
+steps:
+  - say: alice opens a first pull request
+    do: {open: {pr: 43, branch: closed, title: Closed, by: alice}}
+    expect: {outputs: {state: ready}}
+  - say: alice opens a second pull request
+    do: {open: {pr: 44, branch: expired, title: Expired, by: alice}}
+    expect: {outputs: {state: ready}}
+  - say: alice opens a third pull request, and the time of the second runs out
+    do: {open: {pr: 45, branch: alive, title: Alive, by: alice}}
+    expect: {outputs: {state: ready}}
+  - say: the first is closed, but GitHub sends no event
+    do: {close: {pr: 43, unheard: true}}
+  - say: the schedule fires
+    do: {schedule: {}}
+    expect: {outputs: {decision: sweep, reason-code: swept}}
+  - say: a push brings it back
+    do: {push: {pr: 44}}
+    expect: {outputs: {state: ready, reason-code: deployed}, page: "${sha}"}
+"#;

@@ -1,0 +1,157 @@
+//! Turns a name into a corner of the cluster that one test has for itself, and leaves it as it was found.
+//! It must not know what happens there.
+//! The corner is the input `environment`: previews, hosts and the ledger of one are none of another's.
+
+use crate::world::Real;
+use preview_action::cli::Stage;
+use regex::Regex;
+use std::collections::BTreeMap;
+
+/// One test's corner of the real cluster.
+pub(crate) struct Stay {
+    pub(crate) real: &'static Real,
+    pub(crate) environment: String,
+}
+
+impl Stay {
+    /// Moves in; what a killed run has left under this name goes first.
+    pub(crate) fn begin(real: &'static Real, environment: &str) -> Self {
+        let stay = Self {
+            real,
+            environment: environment.to_owned(),
+        };
+        stay.forget("--wait=true");
+        stay
+    }
+
+    /// Inputs that keep a run inside this corner.
+    pub(crate) fn inputs(&self) -> BTreeMap<String, String> {
+        [
+            ("environment", self.environment.as_str()),
+            ("namespace-pattern", "pr-{repo}-{number}-{environment}"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    /// A scenario, with its names and hosts moved into this corner.
+    pub(crate) fn inside(&self, scenario: &str) -> String {
+        let names = Regex::new(r"\bpr-shop-(\d+)\b").unwrap();
+        let own = format!("pr-shop-$1-{}", self.environment);
+        let text = names.replace_all(scenario, own);
+        text.replace(DOMAIN, &self.domain())
+    }
+
+    /// Domain of the previews here.
+    pub(crate) fn domain(&self) -> String {
+        format!("{}.{DOMAIN}", self.environment)
+    }
+
+    /// Namespace of a pull request's preview.
+    pub(crate) fn namespace(&self, pr: u64) -> String {
+        format!("pr-shop-{pr}-{}", self.environment)
+    }
+
+    fn labels(&self) -> String {
+        format!(
+            "app=preview,preview-action/environment={}",
+            self.environment
+        )
+    }
+
+    /// Namespaces of this corner's previews that are not being deleted, sorted.
+    pub(crate) fn namespaces(&self) -> Vec<String> {
+        let mut found: Vec<String> = self
+            .real
+            .namespaces(&self.labels())
+            .iter()
+            .filter(|object| object["metadata"]["deletionTimestamp"].is_null())
+            .map(|object| object["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// The ledger, if there is one.
+    pub(crate) fn ledger(&self) -> Option<serde_json::Value> {
+        let name = self.ledgers().into_iter().next()?;
+        let object = self.real.object("configmap", CONTROL, &name)?;
+        serde_json::from_str(object["data"]["state.json"].as_str()?).ok()
+    }
+
+    fn ledgers(&self) -> Vec<String> {
+        let names = ["-o", "jsonpath={.items[*].metadata.name}"];
+        let found = self
+            .real
+            .kubectl(&[&["get", "configmaps", "-n", CONTROL][..], &names].concat());
+        let ours = format!("-{}", self.environment);
+        found
+            .split(' ')
+            .filter(|name| name.starts_with("preview-") && name.ends_with(&ours))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn forget(&self, wait: &str) {
+        let (real, labels) = (self.real, self.labels());
+        real.kubectl(&["delete", "namespaces", "-l", &labels, wait]);
+        for name in self.ledgers() {
+            real.kubectl(&["delete", "configmap", "-n", CONTROL, &name]);
+        }
+    }
+}
+
+/// Domain of all scenarios.
+const DOMAIN: &str = "preview.example.test";
+
+/// Namespace of the ledgers.
+const CONTROL: &str = "preview-system";
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.forget("--wait=false");
+    }
+}
+
+impl Stage for Stay {
+    fn kubeconfig(&self) -> String {
+        self.real.kubeconfig()
+    }
+
+    fn registry(&self) -> String {
+        self.real.registry().to_owned()
+    }
+
+    fn ingress(&self) -> String {
+        self.real.ingress().to_owned()
+    }
+
+    fn haste(&self) -> u32 {
+        1
+    }
+
+    fn prepare(&self, image: &str, sha: &str) -> anyhow::Result<()> {
+        let tag = image.rsplit(':').next().unwrap_or_default();
+        let fate = tag.split('-').next().unwrap_or_default();
+        match fate {
+            "missing" => {}
+            // the simulated cluster's word for a Job that ends badly
+            "fail" => drop(self.real.image(tag, "crash", sha)),
+            "crash" | "slow" | "never" | "unhealthy" | "oom" | "once" => {
+                drop(self.real.image(tag, fate, sha))
+            }
+            _ => drop(self.real.image(tag, "ok", sha)),
+        }
+        Ok(())
+    }
+
+    fn objects(&self, namespace: &str) -> anyhow::Result<Vec<String>> {
+        Ok(crate::contents::on_real(self.real, namespace)
+            .into_keys()
+            .collect())
+    }
+
+    fn namespaces(&self) -> anyhow::Result<Vec<String>> {
+        Ok(Self::namespaces(self))
+    }
+}

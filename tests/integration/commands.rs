@@ -1,0 +1,395 @@
+//! Who may ask for what, and what everybody else's words do: nothing.
+
+use crate::support::{Event, SHOP, Shop};
+use preview_action::simulate::{Fault, github};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_four_commands_do_what_they_say() {
+    let shop = Shop::open().await;
+    let opened = shop.opens(1);
+    let announced = shop.run(&opened).input("auto-deploy", "false").go().await;
+    announced.ends(0, "auto-deploy-off");
+    announced.says("/deploy");
+    assert_eq!(shop.namespaces().len(), 0);
+    let hears = async |body: &str| shop.hears(&shop.says(1, "bob", body)).await;
+    hears("/status").await.ends(0, "status-shown");
+    hears("/help").await.ends(0, "help-shown");
+    let deployed = hears("/deploy").await;
+    deployed.ends(0, "deployed");
+    assert_eq!(deployed.output("sha"), shop.world.github.head(SHOP, 1));
+    let status = hears("/status").await;
+    status.ends(0, "status-shown");
+    assert_eq!(status.output("state"), "ready");
+    let removed = hears("/undeploy").await;
+    removed.ends(0, "removed");
+    removed.says("bob");
+    assert_eq!(shop.namespaces().len(), 0);
+    // A push does not undo what somebody did on purpose; a command does.
+    shop.hears(&shop.pushes(1))
+        .await
+        .ends(0, "removed-by-command");
+    hears("/deploy").await.ends(0, "deployed");
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_named_must_be_the_head() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let first = shop.world.github.head(SHOP, 1);
+    shop.pushes(1);
+    let head = shop.world.github.head(SHOP, 1);
+    let older = shop
+        .hears(&shop.says(1, "alice", &format!("/deploy {first}")))
+        .await;
+    older.ends(0, "superseded");
+    assert_eq!(shop.namespaces().len(), 0);
+    let right = shop
+        .hears(&shop.says(1, "alice", &format!("/deploy {head}")))
+        .await;
+    right.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_looks_like_a_command_does_nothing() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    for body in [
+        "/deply",
+        "/deploy!",
+        "/Deploy everything",
+        "/deploy now please",
+        "please /deploy",
+        "> /deploy",
+        "`/deploy`",
+        "```\n/deploy\n```",
+        "looks good\n/deploy",
+        "/ deploy",
+        "deploy",
+        "",
+        "\u{200b}/deploy",
+        "/deploy; rm -rf /",
+        "::set-output name=x::y",
+    ] {
+        let seen = shop.hears(&shop.says(1, "alice", body)).await;
+        assert_eq!(
+            (
+                seen.exit,
+                seen.output("reason-code"),
+                seen.output("decision")
+            ),
+            (0, "not-a-command", "ignore"),
+            "{body:?}: {seen:#?}"
+        );
+    }
+    assert_eq!(shop.cluster_requests(0).len(), 0);
+    assert_eq!(
+        shop.requests("github", 0).len(),
+        0,
+        "nobody is asked about mere words"
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_near_miss_is_told_in_the_log() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let seen = shop.hears(&shop.says(1, "alice", "/deply")).await;
+    assert!(seen.log.contains("did you mean `/deploy`?"), "{}", seen.log);
+    assert!(seen.summary.contains("/deploy"), "{}", seen.summary);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bots_edits_deletions_and_issues_start_nothing() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let said = |login: &str, body: &str| shop.says(1, login, body);
+    let changed = |mut event: Event, change: fn(&mut serde_json::Value)| {
+        change(&mut event.payload);
+        event
+    };
+    for (event, reason) in [
+        (
+            changed(said("alice", "/deploy"), |payload| {
+                payload["action"] = json!("edited")
+            }),
+            "event-ignored",
+        ),
+        (
+            changed(said("alice", "/deploy"), |payload| {
+                payload["action"] = json!("deleted")
+            }),
+            "event-ignored",
+        ),
+        (said("dependabot[bot]", "/deploy"), "bot-ignored"),
+        (said("github-actions[bot]", "/deploy"), "bot-ignored"),
+        (
+            changed(said("alice", "/deploy"), |payload| {
+                payload["issue"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("pull_request");
+            }),
+            "not-a-pull-request",
+        ),
+        (
+            changed(said("alice", "/deploy"), |payload| {
+                payload["sender"]["login"] = json!("mallory")
+            }),
+            "permission-denied",
+        ),
+        (
+            said(
+                "alice",
+                "<!-- preview-action v1 kind=status repo=1 pr=1 env=preview -->\n/deploy",
+            ),
+            "bot-ignored",
+        ),
+    ] {
+        let seen = shop.hears(&event).await;
+        assert_eq!(
+            (seen.exit, seen.output("reason-code")),
+            (0, reason),
+            "{event:#?}\n{seen:#?}"
+        );
+    }
+    assert_eq!(shop.cluster_requests(0).len(), 0);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_only_read_is_told_so_and_nothing_happens() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.world
+        .github
+        .set_permission(SHOP, "trixie", "read", "triage");
+    let since = shop.now();
+    for login in ["mallory", "trixie", "nobody"] {
+        for body in ["/deploy", "/undeploy", "/status", "/help"] {
+            let seen = shop.hears(&shop.says(1, login, body)).await;
+            seen.ends(0, "permission-denied");
+            assert!(seen.summary.contains(login), "{}", seen.summary);
+            seen.one_comment();
+            assert_eq!(seen.comments.len(), 1);
+        }
+    }
+    assert_eq!(shop.cluster_requests(since).len(), 0);
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn write_maintain_and_admin_may_command() {
+    for (permission, role) in [
+        ("write", "write"),
+        ("write", "maintain"),
+        ("admin", "admin"),
+    ] {
+        let shop = Shop::open().await;
+        shop.world
+            .github
+            .set_permission(SHOP, "carol", permission, role);
+        shop.opens(1);
+        shop.hears(&shop.says(1, "carol", "/deploy"))
+            .await
+            .ends(0, "deployed");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_that_cannot_be_read_is_none() {
+    for (status, exit, reason) in [
+        (401, 3, "github-refused"),
+        (403, 3, "github-refused"),
+        (404, 0, "permission-denied"),
+    ] {
+        let shop = Shop::open().await;
+        shop.opens(1);
+        let fault = Fault::answer(
+            "GET",
+            "/repos/acme/shop/collaborators/alice/permission",
+            status,
+            json!({"message": "no"}),
+        );
+        shop.world.github.inject(fault.always());
+        let seen = shop.hears(&shop.says(1, "alice", "/deploy")).await;
+        seen.ends(exit, reason);
+        assert_eq!(shop.cluster_requests(0).len(), 0, "{status}");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_runs_an_old_command_again_is_asked_about_too() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let command = shop.says(1, "alice", "/deploy");
+    let again = |actor: &str| {
+        shop.run(&command)
+            .variable("GITHUB_RUN_ATTEMPT", "2")
+            .variable("GITHUB_TRIGGERING_ACTOR", actor)
+    };
+    let denied = again("mallory").go().await;
+    denied.ends(0, "permission-denied");
+    assert_eq!(shop.namespaces().len(), 0);
+    again("bob").go().await.ends(0, "deployed");
+    // Alice has lost her right since: her old command is worth nothing.
+    shop.world
+        .github
+        .set_permission(SHOP, "alice", "read", "read");
+    again("bob").go().await.ends(0, "permission-denied");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forks_are_refused_with_and_without_credentials() {
+    let shop = Shop::open().await;
+    let pull = github::NewPull {
+        author: "mallory".into(),
+        fork: Some("mallory/shop".into()),
+        ..github::NewPull::default()
+    };
+    let opened = shop.opens_as(6, pull);
+    // GitHub gives such a run no secrets and a token that may only read.
+    let bare = shop.run(&opened).input("kubeconfig", "").go().await;
+    bare.ends(0, "no-credentials");
+    assert!(bare.summary.contains("fork"), "{}", bare.summary);
+    shop.hears(&opened).await.ends(0, "fork-refused");
+    let command = shop.hears(&shop.says(6, "alice", "/deploy")).await;
+    command.ends(0, "fork-refused");
+    command.says("fork");
+    let asked = shop.cluster_requests(0);
+    assert!(
+        asked.iter().all(|record| record.method == "GET"),
+        "{asked:#?}"
+    );
+    // A fork that is gone is still one.
+    shop.world.github.delete_head_repository(SHOP, 6);
+    shop.hears(&shop.says(6, "alice", "/deploy"))
+        .await
+        .ends(0, "fork-refused");
+    shop.hears(&shop.closes(6))
+        .await
+        .ends(0, "nothing-to-remove");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dependabot_without_secrets_ends_green_and_everybody_else_does_not() {
+    let shop = Shop::open().await;
+    let pull = github::NewPull {
+        author: "dependabot[bot]".into(),
+        ..github::NewPull::default()
+    };
+    let bot = shop.opens_as(5, pull);
+    shop.run(&bot)
+        .input("kubeconfig", "")
+        .go()
+        .await
+        .ends(0, "no-credentials");
+    let human = shop.opens(1);
+    let seen = shop.run(&human).input("kubeconfig", "").go().await;
+    seen.ends(1, "no-credentials");
+    seen.says("kubeconfig");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_by_hand_does_what_its_inputs_say() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let dispatch = |inputs: &[(&str, &str)]| {
+        Event::new(
+            "workflow_dispatch",
+            shop.world.github.dispatch_event(SHOP, "alice", inputs),
+            1,
+        )
+    };
+    shop.hears(&dispatch(&[("command", "deploy"), ("pr", "1")]))
+        .await
+        .ends(0, "deployed");
+    shop.hears(&dispatch(&[("command", "status"), ("pr", "1")]))
+        .await
+        .ends(0, "status-shown");
+    shop.hears(&dispatch(&[("command", "sweep"), ("pr", "")]))
+        .await
+        .ends(0, "swept");
+    shop.hears(&dispatch(&[("command", "undeploy"), ("pr", "1")]))
+        .await
+        .ends(0, "removed");
+    for inputs in [
+        [("command", "deploy"), ("pr", "")],
+        [("command", "destroy"), ("pr", "1")],
+        [("command", "deploy"), ("pr", "one")],
+    ] {
+        let seen = shop.hears(&dispatch(&inputs)).await;
+        assert_eq!(
+            (seen.exit, seen.output("reason-code")),
+            (1, "bad-input"),
+            "{inputs:?}: {seen:#?}"
+        );
+    }
+    let missing = shop
+        .hears(&dispatch(&[("command", "deploy"), ("pr", "99")]))
+        .await;
+    missing.ends(3, "github-refused");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_events_and_actions_end_well_and_say_why() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let labelled = shop.pull_event(1, "labeled");
+    for event in [
+        Event::new("push", json!({"ref": "refs/heads/main"}), 1),
+        Event::new("merge_group", json!({}), 1),
+        Event::new("something_new", json!({"action": "x"}), 1),
+        labelled,
+    ] {
+        let seen = shop.hears(&event).await;
+        assert_eq!(
+            (seen.exit, seen.output("reason-code")),
+            (0, "event-ignored"),
+            "{seen:#?}"
+        );
+        assert!(
+            seen.summary.contains("starts nothing") || seen.summary.contains("event"),
+            "{}",
+            seen.summary
+        );
+    }
+    // Opening by `pull_request_target` would run what a stranger wrote with our secrets.
+    let mut target = shop.pull_event(1, "opened");
+    target.name = "pull_request_target".into();
+    shop.hears(&target).await.ends(0, "event-ignored");
+    assert_eq!(shop.cluster_requests(0).len(), 0);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_and_reopened_pull_requests_follow_the_api_and_not_the_event() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let closed = shop.closes(1);
+    shop.world.github.reopen(SHOP, 1);
+    // The event says closed, the API says open.
+    shop.hears(&closed).await.ends(0, "event-ignored");
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    let command = shop.hears(&shop.says(1, "alice", "/deploy")).await;
+    command.ends(0, "pull-request-closed");
+    assert_eq!(shop.namespaces().len(), 0);
+    shop.world.github.reopen(SHOP, 1);
+    shop.hears(&shop.pull_event(1, "reopened"))
+        .await
+        .ends(0, "deployed");
+    shop.ends();
+}

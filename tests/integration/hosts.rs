@@ -1,0 +1,217 @@
+//! Hosts that somebody else in the cluster serves: found out before anything is claimed or applied.
+
+use crate::support::{CONFIGURATION, Event, ONE_SERVICE, SHOP, Seen, Shop};
+use preview_action::simulate::{
+    WorldOptions,
+    cluster::{self, Denial},
+    github, request_depth,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Another repository on the same cluster and domain.
+const CAFE: &str = "acme/cafe";
+
+const HOST: &str = "pr-1.preview.example.test";
+
+/// Every route of the cluster, which is what the check asks for.
+const EVERYWHERE: [&str; 2] = [
+    "/apis/networking.k8s.io/v1/ingresses",
+    "/apis/gateway.networking.k8s.io/v1/httproutes",
+];
+
+fn put(shop: &Shop, object: Value) {
+    shop.world.cluster.put(&object).unwrap();
+}
+
+fn namespace(shop: &Shop, name: &str, labels: Value) {
+    put(
+        shop,
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
+    );
+}
+
+fn ingress(shop: &Shop, namespace: &str, host: &str) {
+    let path = json!({"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}});
+    put(
+        shop,
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web", "namespace": namespace},
+            "spec": {"rules": [{"host": host, "http": {"paths": [path]}}]},
+        }),
+    );
+}
+
+/// How often the routes of the whole cluster were asked for.
+fn looks(shop: &Shop, since: usize) -> usize {
+    let asked = shop.cluster_requests(since);
+    let asked = asked.iter().filter(|record| record.method == "GET");
+    asked
+        .filter(|record| EVERYWHERE.contains(&record.path.as_str()))
+        .count()
+}
+
+/// The cafe opens pull request 1, with the shop's configuration.
+fn cafe_opens(shop: &Shop) -> Event {
+    let github = &shop.world.github;
+    github.create_repository(CAFE);
+    github.set_permission(CAFE, "alice", "write", "write");
+    github.commit(CAFE, "main", &[(CONFIGURATION, ONE_SERVICE)]);
+    let pull = github::NewPull {
+        number: Some(1),
+        author: "alice".into(),
+        branch: "feature-1".into(),
+        ..github::NewPull::default()
+    };
+    github.open_pull(CAFE, pull);
+    let payload = github.pull_request_event(CAFE, 1, "opened");
+    Event::new("pull_request", payload, 1)
+}
+
+async fn cafe_hears(shop: &Shop, event: &Event, host_pattern: &str) -> Seen {
+    let id = shop.world.github.create_repository(CAFE).to_string();
+    shop.run(event)
+        .variable("GITHUB_REPOSITORY", CAFE)
+        .variable("GITHUB_REPOSITORY_ID", &id)
+        .input("host-pattern", host_pattern)
+        .go()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_repositories_on_one_domain_do_not_share_a_host() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let id = shop.world.github.create_repository(SHOP);
+    let before = shop.world.cluster.snapshot();
+
+    let opened = cafe_opens(&shop);
+    let refused = cafe_hears(&shop, &opened, "").await;
+    refused.ends(1, "host-taken");
+    let comments = shop.world.github.comments(CAFE, 1);
+    let comment = &comments[0].body;
+    for word in [
+        HOST,
+        "pr-shop-1",
+        &format!("repository {id} for pull request 1"),
+        "host-pattern",
+        "{repo}",
+    ] {
+        assert!(comment.contains(word), "no {word:?} in {comment}");
+    }
+    // Nothing was made, and nothing has to be undone, besides the cafe's ledger.
+    let after = shop.world.cluster.snapshot();
+    let new: Vec<_> = after
+        .keys()
+        .filter(|key| !before.contains_key(*key))
+        .collect();
+    assert_eq!(new.len(), 1, "{new:?}");
+    let ledger = &after[new[0]]["data"]["state.json"];
+    let ledger: Value = serde_json::from_str(ledger.as_str().unwrap()).unwrap();
+    assert_eq!(ledger["holders"], json!([]));
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+
+    let seen = cafe_hears(&shop, &opened, "{repo}-{number}.{domain}").await;
+    seen.ends(0, "deployed");
+    assert_eq!(seen.output("url"), "http://cafe-1.preview.example.test");
+    assert_eq!(shop.namespaces(), ["pr-cafe-1", "pr-shop-1"]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_something_that_is_no_preview_is_refused_and_both_places_are_named() {
+    let two = "version: 1\nservices:\n  web: {image: 'registry.example/web:1', port: 8080, public: true}\n  api: {image: 'registry.example/api:1', port: 8080, public: true}\n";
+    let shop = Shop::selling(two).await;
+    namespace(&shop, "production", json!({}));
+    ingress(&shop, "production", HOST);
+    namespace(&shop, "staging", json!({"app": "preview"}));
+    ingress(&shop, "staging", "pr-1-api.preview.example.test");
+    let seen = shop.hears(&shop.opens(1)).await;
+    seen.ends(1, "host-taken");
+    seen.says("pr-1.preview.example.test is already served from namespace production");
+    seen.says("pr-1-api.preview.example.test is already served from namespace staging");
+    assert_eq!(shop.holders(), Vec::<u64>::new());
+
+    // Once they are given up, the same commit deploys.
+    assert!(shop.world.cluster.delete("Ingress", "production", "web"));
+    assert!(shop.world.cluster.delete("Ingress", "staging", "web"));
+    ingress(&shop, "staging", "*.other.example.test");
+    let run = shop.run(&shop.says(1, "alice", "/deploy"));
+    let seen = run.input("timeout", "20s").go().await;
+    seen.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_on_its_way_out_takes_no_host() {
+    let shop = Shop::open().await;
+    let object = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "old", "labels": {}, "finalizers": ["example.test/held"]},
+    });
+    put(&shop, object);
+    ingress(&shop, "old", HOST);
+    shop.world.cluster.hold();
+    assert!(shop.world.cluster.delete("Namespace", "", "old"));
+    shop.world.cluster.release();
+    shop.deployed(1).await;
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_listed_is_said_to_be_unchecked() {
+    let shop = Shop::open().await;
+    namespace(&shop, "production", json!({}));
+    ingress(&shop, "production", HOST);
+    shop.world
+        .cluster
+        .deny(Denial::new("list", "ingresses").in_namespace(""));
+    // Its address answers from elsewhere, which the health check would tell.
+    let run = shop.run(&shop.opens(1)).input("health", "off");
+    let seen = run.go().await;
+    seen.ends(0, "deployed");
+    seen.says("was not checked");
+    seen.says("may not list ingresses of all namespaces");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_preview_without_a_place_is_checked_and_that_takes_no_longer() {
+    let latency = Duration::from_millis(80);
+    let options = WorldOptions {
+        cluster: cluster::Options {
+            latency,
+            ..Default::default()
+        },
+        github: github::Options {
+            latency,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let shop = Shop::with(options, ONE_SERVICE).await;
+    let since = shop.now();
+    shop.deployed(1).await;
+    // No HTTPRoute is wanted, so none is asked for.
+    assert_eq!(looks(&shop, since), 1);
+    // The look goes out while GitHub is asked for the head.
+    let all: Vec<_> = shop.world.requests();
+    let look = all
+        .iter()
+        .position(|record| EVERYWHERE.contains(&record.path.as_str()))
+        .unwrap();
+    let beside = [look - 1, look + 1].map(|index| all[index].clone());
+    let paired = beside.iter().any(|record| {
+        record.site == "github"
+            && record.path.ends_with("/pulls/1")
+            && request_depth(&[record.clone(), all[look].clone()]) == 1
+    });
+    assert!(paired, "{beside:#?}");
+
+    let since = shop.now();
+    shop.hears(&shop.says(1, "alice", "/deploy"))
+        .await
+        .ends(0, "unchanged");
+    assert_eq!(looks(&shop, since), 0);
+    shop.ends();
+}

@@ -1,0 +1,26 @@
+//! Whole runs of the action against the simulated GitHub and cluster, as a workflow would see them.
+//! Nothing here knows a type of the pipeline: events and inputs go in, comments, objects, outputs and exit codes come out.
+//! One binary, so that the crate is linked once.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and shows the numbers that it found"
+)]
+
+mod bad_input;
+mod cancel;
+mod capacity;
+mod cli;
+mod commands;
+mod comments;
+mod doors;
+mod hosts;
+mod overtaken;
+mod redeploy;
+mod scenarios;
+mod settings;
+mod sources;
+mod support;
+mod turns;
+mod untrusted;
+mod watch;

@@ -1,0 +1,407 @@
+//! Several runs of one preview: the newest has the word, and a run that died is made good by the next.
+
+use crate::support::{Event, LEDGER, ONE_SERVICE, Shop};
+use futures::{StreamExt, stream};
+use preview_action::simulate::{Fault, Record};
+use std::{sync::Arc, time::Duration};
+
+/// True once a request with this method and end of its path was made.
+fn asked(method: &'static str, end: &'static str) -> impl Fn(&[Record]) -> bool {
+    move |records| {
+        records
+            .iter()
+            .any(|record| record.method == method && record.path.ends_with(end))
+    }
+}
+
+/// Waits until so many runs of pull request 1 have asked for their turn.
+async fn sequence(shop: &Shop, runs: u64) {
+    let reached = |_: &_| {
+        let ledger = shop.ledger().unwrap_or_default();
+        ledger["previews"]["1"]["sequence"].as_u64() >= Some(runs)
+    };
+    shop.world.cluster.wait_until(reached).await;
+}
+
+#[track_caller]
+fn quiet_end(shop: &Shop, prs: &[u64]) {
+    let namespaces: Vec<String> = prs.iter().map(|pr| format!("pr-shop-{pr}")).collect();
+    assert_eq!(shop.namespaces(), namespaces);
+    assert_eq!(shop.holders(), prs);
+    let ledger = shop.ledger().unwrap_or_default();
+    for (key, record) in ledger["previews"].as_object().into_iter().flatten() {
+        assert!(
+            record["active"].is_null(),
+            "{key} is still at work: {record}"
+        );
+    }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_commit_takes_over_from_an_older_one_that_waits_for_its_pods() {
+    let shop = Shop::open().await;
+    let older = shop.opens(1);
+    shop.world.cluster.hold();
+    let newer = async {
+        shop.world
+            .log
+            .wait_until(asked("PATCH", "/ingresses/web"))
+            .await;
+        let push = shop.pushes(1);
+        let run = shop.hears(&push);
+        let release = async {
+            sequence(&shop, 2).await;
+            shop.world.cluster.release();
+        };
+        tokio::join!(run, release).0
+    };
+    let (older, newer) = tokio::join!(shop.hears(&older), newer);
+    older.ends(0, "superseded");
+    newer.ends(0, "deployed");
+    let head = shop.world.github.head("acme/shop", 1);
+    newer.one_comment();
+    newer.says(&head[..7]);
+    assert_eq!(newer.output("sha"), head);
+    assert_eq!(
+        shop.image("pr-shop-1", "web"),
+        format!("registry.example/web:{}", &head[..7])
+    );
+    quiet_end(&shop, &[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_run_whose_image_never_comes_gives_way_at_its_next_heart_beat() {
+    let shop = Shop::selling(
+        &ONE_SERVICE
+            .replace("web:", "web:never-")
+            .replace("never-\n", "\n"),
+    )
+    .await;
+    let older = shop.opens(1);
+    let newer = async {
+        shop.world
+            .log
+            .wait_until(asked("PATCH", "/ingresses/web"))
+            .await;
+        let push = shop.pushes_files(1, &[(crate::support::CONFIGURATION, ONE_SERVICE)]);
+        shop.hears(&push).await
+    };
+    let (older, newer) = tokio::join!(shop.hears(&older), newer);
+    older.ends(0, "superseded");
+    newer.ends(0, "deployed");
+    newer.one_comment();
+    assert!(newer.took < Duration::from_secs(20), "{:?}", newer.took);
+    quiet_end(&shop, &[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_middle_one_of_three_runs_ends_superseded() {
+    let shop = Shop::open().await;
+    let first = shop.opens(1);
+    shop.world.cluster.hold();
+    let others = async {
+        shop.world
+            .log
+            .wait_until(asked("PATCH", "/ingresses/web"))
+            .await;
+        let second = shop.pushes(1);
+        let second = shop.run(&second).go();
+        let third = async {
+            sequence(&shop, 2).await;
+            let third = shop.pushes(1);
+            let release = async {
+                sequence(&shop, 3).await;
+                shop.world.cluster.release();
+            };
+            tokio::join!(shop.hears(&third), release).0
+        };
+        tokio::join!(second, third)
+    };
+    let (first, (second, third)) = tokio::join!(shop.hears(&first), others);
+    first.ends(0, "superseded");
+    second.ends(0, "superseded");
+    third.ends(0, "deployed");
+    third.one_comment();
+    quiet_end(&shop, &[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_before_anything_is_applied_ends_the_run_without_a_workload() {
+    let shop = Arc::new(Shop::open().await);
+    let opened = shop.opens(1);
+    let weak = Arc::downgrade(&shop);
+    let push = Fault::run("GET", "/repos/acme/shop/pulls/1", move || {
+        if let Some(shop) = weak.upgrade() {
+            shop.pushes(1);
+        }
+    });
+    // The first look pins the commit, the second one comes before anything is applied.
+    shop.world.github.inject(push.nth(2));
+    let older = shop.hears(&opened).await;
+    older.ends(0, "superseded");
+    assert_eq!(shop.world.cluster.objects("Deployment", "").len(), 0);
+    quiet_end(&shop, &[]);
+    let newer = shop.hears(&shop.pull_event(1, "synchronize")).await;
+    newer.ends(0, "deployed");
+    newer.one_comment();
+    quiet_end(&shop, &[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_while_pods_start_ends_the_run_before_it_says_ready() {
+    let shop = Arc::new(Shop::open().await);
+    let opened = shop.opens(1);
+    let weak = Arc::downgrade(&shop);
+    let push = Fault::run("PATCH", "/apis/networking.k8s.io/v1/**", move || {
+        if let Some(shop) = weak.upgrade() {
+            shop.pushes(1);
+        }
+    });
+    shop.world.cluster.inject(push);
+    let older = shop.hears(&opened).await;
+    older.ends(0, "superseded");
+    assert_eq!(older.output("url"), "");
+    for comment in shop.status_comments(1) {
+        for (_, body) in comment.history {
+            assert!(!body.contains("Preview ready"), "{body}");
+        }
+    }
+    let newer = shop.hears(&shop.pull_event(1, "synchronize")).await;
+    newer.ends(0, "deployed");
+    newer.one_comment();
+    quiet_end(&shop, &[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_comes_late_deploys_nothing() {
+    let shop = Shop::open().await;
+    let opened = shop.opens(1);
+    let pushed = shop.pushes(1);
+    shop.hears(&pushed).await.ends(0, "deployed");
+    let late = shop.hears(&opened).await;
+    late.ends(0, "superseded");
+    let head = shop.world.github.head("acme/shop", 1);
+    assert!(shop.image("pr-shop-1", "web").ends_with(&head[..7]));
+    late.one_comment();
+    late.says(&head[..7]);
+    quiet_end(&shop, &[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_during_a_deploy_leaves_nothing() {
+    let shop = Shop::open().await;
+    let opened = shop.opens(1);
+    shop.world.cluster.hold();
+    let close = async {
+        shop.world
+            .log
+            .wait_until(asked("PATCH", "/deployments/web"))
+            .await;
+        let closed = shop.closes(1);
+        shop.world.cluster.release();
+        shop.hears(&closed).await
+    };
+    let (deploy, remove) = tokio::join!(shop.hears(&opened), close);
+    deploy.ends(0, "superseded");
+    remove.ends(0, "removed");
+    remove.one_comment();
+    remove.says("removed");
+    quiet_end(&shop, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_of_the_same_event_deploy_once() {
+    let shop = Shop::open().await;
+    let opened = shop.opens(1);
+    let (one, two) = tokio::join!(shop.hears(&opened), shop.hears(&opened));
+    let mut reasons = [one.output("reason-code"), two.output("reason-code")];
+    reasons.sort_unstable();
+    assert!(
+        [["deployed", "superseded"], ["deployed", "unchanged"]].contains(&reasons),
+        "{reasons:?}"
+    );
+    assert_eq!((one.exit, two.exit), (0, 0));
+    assert_eq!(shop.status_comments(1).len(), 1);
+    quiet_end(&shop, &[1]);
+}
+
+/// What a run that dies was to do.
+#[derive(Clone, Copy)]
+enum Work {
+    FirstDeploy,
+    Redeploy,
+    Removal,
+}
+
+impl Work {
+    /// A shop and the event whose run will die.
+    async fn begun(self) -> (Shop, Event) {
+        let shop = Shop::open().await;
+        let event = match self {
+            Self::FirstDeploy => shop.opens(1),
+            Self::Redeploy => {
+                shop.deployed(1).await;
+                shop.pushes(1)
+            }
+            Self::Removal => {
+                shop.deployed(1).await;
+                shop.closes(1)
+            }
+        };
+        (shop, event)
+    }
+
+    /// How many requests go to GitHub and to the cluster when nothing goes wrong.
+    async fn requests(self) -> [(&'static str, usize); 2] {
+        let (shop, event) = self.begun().await;
+        let since = shop.now();
+        assert_eq!(shop.hears(&event).await.exit, 0);
+        ["github", "cluster"].map(|site| (site, shop.requests(site, since).len()))
+    }
+}
+
+/// Lets a run die at each of its requests and hands the shop to `then`, half a minute later.
+async fn killed_at_each_request<F: Future<Output = ()>>(
+    work: Work,
+    then: impl Fn(Shop, String) -> F,
+) {
+    let points = work
+        .requests()
+        .await
+        .into_iter()
+        .flat_map(|(site, count)| (1..=count).map(move |k| (site, k)));
+    let deaths = stream::iter(points)
+        .map(|(site, k)| {
+            let then = &then;
+            async move {
+                let (shop, event) = work.begun().await;
+                let died = shop.run(&event).dies_at(site, k).await;
+                // A run that is silent for half a minute is dead.
+                shop.world.advance(Duration::from_secs(31));
+                then(shop, format!("died at request {k} to {site}")).await;
+                usize::from(died)
+            }
+        })
+        .buffer_unordered(4)
+        .collect::<Vec<_>>()
+        .await;
+    let died: usize = deaths.iter().sum();
+    println!("{died} deaths of {} tries", deaths.len());
+    // The last requests are not made every time: readiness may be seen one question earlier.
+    assert!(
+        died + 3 >= deaths.len() && died >= 12,
+        "only {died} of {} runs died",
+        deaths.len()
+    );
+}
+
+/// The next push makes everything good.
+async fn a_push_mends(shop: Shop, when: String) {
+    let seen = shop.hears(&shop.pushes(1)).await;
+    assert_eq!(
+        (seen.exit, seen.output("reason-code")),
+        (0, "deployed"),
+        "{when}: {seen:#?}"
+    );
+    let head = shop.world.github.head("acme/shop", 1);
+    assert!(
+        shop.image("pr-shop-1", "web").ends_with(&head[..7]),
+        "{when}"
+    );
+    assert_eq!(shop.status_comments(1).len(), 1, "{when}");
+    assert!(
+        seen.comment().contains(&head[..7]),
+        "{when}: {}",
+        seen.comment()
+    );
+    assert!(
+        seen.took < Duration::from_secs(10),
+        "{when}: {:?}",
+        seen.took
+    );
+    quiet_end(&shop, &[1]);
+}
+
+/// Nothing is left of a pull request that is closed.
+fn nothing_is_left(shop: &Shop, when: &str) {
+    assert_eq!(shop.namespaces(), Vec::<String>::new(), "{when}");
+    assert_eq!(shop.holders(), Vec::<u64>::new(), "{when}");
+    for comment in shop.status_comments(1) {
+        assert!(comment.body.contains("removed"), "{when}: {}", comment.body);
+    }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_deploy_that_died_at_any_request_is_made_good_by_the_next_push() {
+    killed_at_each_request(Work::FirstDeploy, a_push_mends).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redeploy_that_died_at_any_request_is_made_good_by_the_next_push() {
+    killed_at_each_request(Work::Redeploy, a_push_mends).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_deploy_that_died_at_any_request_leaves_nothing_once_its_pull_request_is_closed() {
+    killed_at_each_request(Work::FirstDeploy, |shop, when| async move {
+        let seen = shop.hears(&shop.closes(1)).await;
+        assert_eq!(seen.exit, 0, "{when}: {seen:#?}");
+        assert!(
+            ["removed", "nothing-to-remove"].contains(&seen.output("reason-code")),
+            "{when}: {seen:#?}"
+        );
+        nothing_is_left(&shop, &when);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_died_at_any_request_is_finished_by_the_same_event_again() {
+    killed_at_each_request(Work::Removal, |shop, when| async move {
+        let seen = shop.hears(&shop.closes(1)).await;
+        assert_eq!(seen.exit, 0, "{when}: {seen:#?}");
+        nothing_is_left(&shop, &when);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_died_at_any_request_is_finished_by_the_sweep() {
+    killed_at_each_request(Work::Removal, |shop, when| async move {
+        let seen = shop.hears(&shop.schedule()).await;
+        seen.ends(0, "swept");
+        assert_eq!(shop.namespaces(), Vec::<String>::new(), "{when}");
+        if !shop.holders().is_empty() {
+            // A slot whose Namespace is gone counts for nobody.
+            for pr in 2..=4 {
+                shop.deployed(pr).await;
+            }
+        }
+        shop.ends();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_any_write_of_the_ledger_changes_nothing() {
+    let writes = {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        let put = |record: &&Record| record.method == "PUT" && record.path.contains("configmaps");
+        shop.cluster_requests(0).iter().filter(put).count()
+    };
+    for k in 1..=writes {
+        let shop = Shop::open().await;
+        let lost = Fault::on(
+            "PUT",
+            LEDGER,
+            preview_action::simulate::Action::WriteThenClose,
+        );
+        shop.world.cluster.inject(lost.nth(k));
+        let seen = shop.deployed(1).await;
+        seen.one_comment();
+        quiet_end(&shop, &[1]);
+    }
+}

@@ -1,0 +1,167 @@
+//! Waiting for readiness: watches that break, and workloads that never become ready.
+
+use crate::support::{ONE_SERVICE, Seen, Shop};
+use preview_action::simulate::{Action, Fault, cluster::Fate};
+use serde_json::json;
+use std::time::Duration;
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/*/deployments";
+const PODS: &str = "/api/v1/namespaces/*/pods";
+
+async fn deploys_in_spite_of(fault: impl Fn(&str) -> Fault) {
+    for pattern in [DEPLOYMENTS, PODS] {
+        let shop = Shop::open().await;
+        shop.world.cluster.inject(fault(pattern));
+        let seen = shop.deployed(1).await;
+        assert!(
+            seen.took < Duration::from_secs(10),
+            "{pattern}: {:?}",
+            seen.took
+        );
+        let watches = shop.world.requests();
+        assert!(
+            watches.iter().any(|record| record.is_watch()),
+            "nothing was watched, so nothing was shown"
+        );
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_is_refused_is_begun_again() {
+    deploys_in_spite_of(|pattern| {
+        Fault::answer(
+            "WATCH",
+            pattern,
+            500,
+            json!({"kind": "Status", "code": 500, "message": "etcd is away"}),
+        )
+        .times(2)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_has_expired_is_begun_again() {
+    deploys_in_spite_of(|pattern| Fault::on("WATCH", pattern, Action::WatchExpires { after: 1 }))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_whose_connection_is_cut_is_begun_again() {
+    deploys_in_spite_of(|pattern| {
+        Fault::on("WATCH", pattern, Action::WatchCut { after: 0 }).times(2)
+    })
+    .await;
+    deploys_in_spite_of(|pattern| Fault::on("WATCH", pattern, Action::Close)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_refused_is_asked_again() {
+    deploys_in_spite_of(|pattern| Fault::answer("GET", pattern, 503, json!("no")).times(2)).await;
+}
+
+async fn fails(tag: &str, configuration: &str) -> (Shop, Seen) {
+    let shop = Shop::selling(&configuration.replace("web:{", &format!("web:{tag}-{{"))).await;
+    let opened = shop.opens(1);
+    let seen = shop.run(&opened).input("timeout", "60s").go().await;
+    (shop, seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_to_fail_has_its_code_and_its_cause() {
+    let job =
+        "version: 1\nservices: {web: {image: 'registry.example/web:{short-sha}', run: once}}\n";
+    for (tag, configuration, reason, text) in [
+        (
+            "crash",
+            ONE_SERVICE,
+            "crash-loop",
+            "again and again, last with code 1",
+        ),
+        (
+            "missing",
+            ONE_SERVICE,
+            "image-missing",
+            "registry.example/web:missing-",
+        ),
+        (
+            "forbidden",
+            ONE_SERVICE,
+            "image-forbidden",
+            "registry.example/web:forbidden-",
+        ),
+        ("oom", ONE_SERVICE, "out-of-memory", "memory"),
+        ("fail", job, "job-failed", "web"),
+    ] {
+        let (shop, seen) = fails(tag, configuration).await;
+        seen.ends(1, reason);
+        seen.one_comment();
+        let comment = seen.comment().replace('\\', "");
+        assert!(comment.contains(text), "{tag}: no {text:?} in {comment}");
+        assert!(comment.contains("**Remedy:**"), "{tag}: {comment}");
+        assert_eq!(seen.output("url"), "", "{tag}");
+        // A preview that failed keeps its slot until it is mended or removed.
+        assert_eq!(shop.holders(), [1], "{tag}");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_update_says_what_still_serves_and_the_next_commit_mends_it() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let good = shop.world.github.head("acme/shop", 1);
+    shop.world.cluster.script_fate("web", Fate::Crash);
+    let push = shop.pushes(1);
+    let failed = shop.hears(&push).await;
+    failed.ends(1, "crash-loop");
+    failed.says("Still serving");
+    failed.says(&good[..7]);
+    assert_eq!(failed.output("url"), "http://pr-1.preview.example.test");
+    shop.world.cluster.script_fate("web", Fate::Ready);
+    let mended = shop.hears(&shop.pushes(1)).await;
+    mended.ends(0, "deployed");
+    mended.one_comment();
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_start_is_waited_for() {
+    let (shop, seen) = fails("slow", ONE_SERVICE).await;
+    seen.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_becomes_ready_ends_at_the_time_out() {
+    let shop = Shop::selling(&ONE_SERVICE.replace("web:{", "web:never-{")).await;
+    let opened = shop.opens(1);
+    let seen = shop.run(&opened).input("timeout", "10s").go().await;
+    seen.ends(1, "timed-out");
+    seen.says("10s");
+    assert!((10..20).contains(&seen.took.as_secs()), "{:?}", seen.took);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_answers_wrongly_is_not_ready() {
+    let shop = Shop::open().await;
+    let wrong = Fault::answer("GET", "/", 500, json!("the database is not there")).always();
+    shop.world.cluster.inject_ingress(wrong);
+    let opened = shop.opens(1);
+    let seen = shop.run(&opened).input("timeout", "10s").go().await;
+    seen.ends(1, "unhealthy");
+    seen.says("500");
+    seen.says("the database is not there");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_needs_a_moment_is_asked_again() {
+    let shop = Shop::open().await;
+    let early = Fault::answer("GET", "/", 503, json!("warming up")).times(2);
+    shop.world.cluster.inject_ingress(early);
+    shop.deployed(1).await;
+    shop.ends();
+}
