@@ -710,7 +710,10 @@ mod untrusted_text {
                     }
                     skeleton.push(format!("/{tag:?}"));
                 }
-                Event::InlineHtml(html) if html.as_ref() == "<code>" => quiet += 1,
+                Event::InlineHtml(html) if html.as_ref() == "<code>" => {
+                    words.push('\n');
+                    quiet += 1;
+                }
                 Event::InlineHtml(html) if html.as_ref() == "</code>" => quiet -= 1,
                 Event::Html(html) | Event::InlineHtml(html) => {
                     let mut rest = html.to_string();
@@ -723,8 +726,9 @@ mod untrusted_text {
                     }
                 }
                 Event::Text(text) if quiet == 0 => words.push_str(&text),
-                Event::Text(_) | Event::Code(_) => {}
-                Event::SoftBreak | Event::HardBreak => words.push('\n'),
+                Event::Text(_) => {}
+                // Code is an element of its own: what stands before and behind it is no one word.
+                Event::Code(_) | Event::SoftBreak | Event::HardBreak => words.push('\n'),
                 other => skeleton.push(format!("{other:?}")),
             }
         }
@@ -775,6 +779,13 @@ mod untrusted_text {
             .split(|c: char| !c.is_ascii_alphanumeric())
             .any(commit)
             .then_some("a commit")
+    }
+
+    #[test]
+    fn words_beside_code_are_not_one_word() {
+        let body = "x 0`<`deadbe\u{200b}ef 0<code>&#124;</code>deadbe\u{200b}ef";
+        let (_, words) = parsed(body);
+        assert_eq!(does_something(&words), None, "{words}");
     }
 
     proptest! {
