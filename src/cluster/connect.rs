@@ -7,6 +7,7 @@ use super::{
     error::ClusterError,
     kubeconfig::{self, Files, problem},
     retry::RetryPolicy,
+    transport,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kube::Config;
@@ -76,10 +77,8 @@ impl Cluster {
 
         let mut config = Config::new(url.clone());
         config.default_retry = false;
-        config.connect_timeout = Some(Duration::from_secs(10));
-        config.write_timeout = Some(Duration::from_secs(30));
         // Each request has a time-out of its own; a watch must outlive any.
-        config.read_timeout = None;
+        config.connect_timeout = Some(Duration::from_secs(10));
         let named = entry.cluster.proxy_url.as_deref();
         config.proxy_url = proxy(named, options.proxy, host, url.port_u16())?;
         config.accept_invalid_certs = entry.cluster.insecure_skip_tls_verify.unwrap_or(false);
@@ -89,6 +88,12 @@ impl Cluster {
             config.root_cert = Some(trusted(&entry.cluster, options.extra_ca)?);
         }
         config.tls_server_name = entry.cluster.tls_server_name.clone();
+        if config.tls_server_name.is_some() && config.proxy_url.is_some() {
+            return Err(problem(
+                "the kubeconfig has a tls-server-name and the cluster is behind a proxy",
+                "remove tls-server-name and use the server's real name, or except the server by NO_PROXY",
+            ));
+        }
         config.auth_info = entry.user;
         if let Some(token) = &config.auth_info.token {
             // Secrets that were pasted end in a line break, which no header may hold.
@@ -104,7 +109,7 @@ impl Cluster {
         config.headers.push((http::header::USER_AGENT, agent));
 
         // kube's text names files or repeats what it could not read, so it is not passed on.
-        let client = kube::Client::try_from(config).map_err(|_| {
+        let client = transport::client(config).map_err(|_| {
             problem(
                 "the kubeconfig's credentials or certificates cannot be used",
                 "make it with `kubectl config view --minify --flatten --raw`, and check that token, client certificate and key are whole",
@@ -331,6 +336,37 @@ mod tests {
             }
         });
         port
+    }
+
+    #[tokio::test]
+    async fn a_server_may_have_the_name_that_the_kubeconfig_gives_it() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let made = rcgen::generate_simple_self_signed(vec!["cluster.test".into()]).unwrap();
+        let port = tls_server(&made.signing_key, &made.cert).await;
+        let data = STANDARD.encode(made.cert.pem());
+        let connect = |name: &str, proxy| {
+            let kubeconfig = crate::names::Secret::new(format!(
+                "{{current-context: a, clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:{port}', tls-server-name: {name}, \
+                 certificate-authority-data: {data}}}}}], users: [{{name: u, user: {{token: t}}}}], \
+                 contexts: [{{name: a, context: {{cluster: c, user: u}}}}]}}"
+            ));
+            let mut options = ConnectOptions::new(&kubeconfig);
+            options.proxy.https = proxy;
+            Cluster::connect(&options)
+        };
+        let name = "x".parse().unwrap();
+        let here = connect("cluster.test", None).unwrap();
+        assert!(here.namespace(&name).await.unwrap().is_some());
+        let elsewhere = connect("other.test", None).unwrap();
+        let error = elsewhere.namespace(&name).await.unwrap_err();
+        assert!(
+            error.to_string().contains("is for another host name"),
+            "{error}"
+        );
+        let error = connect("cluster.test", Some("proxy.test:3128"))
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("tls-server-name"), "{error}");
     }
 
     #[tokio::test]

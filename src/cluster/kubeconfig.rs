@@ -83,15 +83,15 @@ pub(super) fn read(text: &str, context: Option<&str>, files: Files) -> Result<En
 /// A parse error's own text quotes the lines around the fault, so only its place is kept.
 fn parse(text: &str) -> Result<Kubeconfig, ClusterError> {
     const REMEDY: &str = "paste the output of `kubectl config view --minify --flatten --raw` into the secret, as it is or in base64";
-    let config: Kubeconfig = serde_saphyr::from_str(text).map_err(|error| {
+    const PROBLEM: &str = "the kubeconfig is not valid YAML of its kind";
+    // By way of JSON, as kubectl reads it.
+    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| {
         let place = error.location().map_or_else(String::new, |place| {
             format!(" (line {}, column {})", place.line(), place.column())
         });
-        problem(
-            format!("the kubeconfig is not valid YAML of its kind{place}"),
-            REMEDY,
-        )
+        problem(format!("{PROBLEM}{place}"), REMEDY)
     })?;
+    let config: Kubeconfig = serde_json::from_value(value).map_err(|_| problem(PROBLEM, REMEDY))?;
     if config.clusters.is_empty() {
         return Err(problem("the kubeconfig has no clusters", REMEDY));
     }

@@ -25,6 +25,7 @@ mod request;
 mod retry;
 mod secrets;
 mod track;
+mod transport;
 mod wait;
 
 pub use apply::{ApplyError, Existing, ObjectError};

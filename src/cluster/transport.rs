@@ -1,0 +1,286 @@
+//! Turns a configuration into a client whose requests share one HTTP/2 connection where the server speaks it.
+//! It knows no verb and repeats nothing; whom to trust and which proxy to use is decided by whoever calls it.
+//! kube's own connector speaks HTTP/1.1, where requests sent at once each wait for a handshake of their own: twice the round trip.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderValue, header::AUTHORIZATION};
+use kube::{
+    Config,
+    client::{Body, ClientBuilder, ConfigExt},
+    config::AuthInfo,
+};
+use secrecy::ExposeSecret;
+use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
+
+type AnyError = Box<dyn Error + Send + Sync>;
+
+/// Builds the client; `config.proxy_url` carries every request if it is set.
+///
+/// With `config.tls_server_name`, the server has to be that name's; it goes without a proxy then, because a proxy would
+/// be asked for the name.
+pub(super) fn client(mut config: Config) -> Result<kube::Client, AnyError> {
+    let mut http = http(&config)?;
+    if let Some(name) = &config.tls_server_name {
+        let server = std::mem::take(&mut config.cluster_url);
+        let real = server.host().unwrap_or_default().trim_matches(['[', ']']);
+        http = http.dns_resolver(Elsewhere(real.to_owned()));
+        config.cluster_url = named(&server, name)?;
+    }
+    let http = http.build()?;
+    let credential = Arc::new(Credential::of(&config.auth_info)?);
+    let service =
+        tower::service_fn(move |request| carry(http.clone(), credential.clone(), request));
+    let builder = ClientBuilder::new(service, config.default_namespace.clone())
+        .with_layer(&config.base_uri_layer())
+        .with_layer(&config.extra_headers_layer()?);
+    Ok(builder.build())
+}
+
+fn http(config: &Config) -> Result<reqwest::ClientBuilder, AnyError> {
+    let mut tls = config.rustls_client_config()?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        // A connection that died without a word would hold a watch for ever.
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .http2_keep_alive_timeout(Duration::from_secs(20));
+    if let Some(patience) = config.connect_timeout {
+        builder = builder.connect_timeout(patience);
+    }
+    if let Some(proxy) = &config.proxy_url {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.to_string())?);
+    }
+    Ok(builder)
+}
+
+/// What a user of a kubeconfig proves itself by, in the order in which kubectl takes it; a client certificate is TLS's part.
+enum Credential {
+    None,
+    Header(HeaderValue),
+    /// A token that others renew, so it is read for every request.
+    File(String),
+}
+
+impl Credential {
+    fn of(user: &AuthInfo) -> Result<Self, AnyError> {
+        if let (Some(name), Some(password)) = (&user.username, &user.password) {
+            let pair = STANDARD.encode(format!("{name}:{}", password.expose_secret()));
+            return Ok(Self::Header(sensitive(&format!("Basic {pair}"))?));
+        }
+        if let Some(token) = &user.token {
+            let token = token.expose_secret();
+            return Ok(Self::Header(sensitive(&format!("Bearer {token}"))?));
+        }
+        Ok(match &user.token_file {
+            Some(file) => Self::File(file.clone()),
+            None => Self::None,
+        })
+    }
+
+    async fn header(&self) -> Result<Option<HeaderValue>, AnyError> {
+        Ok(match self {
+            Self::None => None,
+            Self::Header(value) => Some(value.clone()),
+            Self::File(file) => {
+                let token = tokio::fs::read_to_string(file).await.map_err(|error| {
+                    format!("the kubeconfig's tokenFile cannot be read: {error}")
+                })?;
+                Some(sensitive(&format!("Bearer {}", token.trim()))?)
+            }
+        })
+    }
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, AnyError> {
+    let mut value = HeaderValue::from_str(text)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn carry(
+    http: reqwest::Client,
+    credential: Arc<Credential>,
+    request: http::Request<Body>,
+) -> Result<http::Response<reqwest::Body>, AnyError> {
+    let (mut head, body) = request.into_parts();
+    if let Some(value) = credential.header().await? {
+        head.headers.insert(AUTHORIZATION, value);
+    }
+    let path = head.uri.path().to_owned();
+    let bytes = body.collect_bytes().await?;
+    let request = reqwest::Request::try_from(http::Request::from_parts(head, bytes))?;
+    // A URL drops `..`, and then another object would be meant.
+    if request.url().path() != path {
+        return Err(format!("{path} is no path of an object").into());
+    }
+    Ok(http.execute(request).await?.into())
+}
+
+/// The address of a server under the name that its certificate has.
+fn named(server: &http::Uri, name: &str) -> Result<http::Uri, AnyError> {
+    if name.parse::<std::net::IpAddr>().is_ok() {
+        return Err("tls-server-name is an address and no name".into());
+    }
+    let mut parts = server.clone().into_parts();
+    let authority = match server.port_u16() {
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_owned(),
+    };
+    parts.authority = Some(authority.parse()?);
+    Ok(http::Uri::from_parts(parts)?)
+}
+
+/// Finds every name at one host.
+struct Elsewhere(String);
+
+impl reqwest::dns::Resolve for Elsewhere {
+    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let host = self.0.clone();
+        Box::pin(async move {
+            // The connector puts the port in.
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(Box::new(found) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use hyper_util::{
+        rt::{TokioExecutor, TokioIo},
+        server::conn::auto::Builder,
+        service::TowerToHyperService,
+    };
+    use rustls::pki_types::PrivateKeyDer;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A server that answers `{}` once as many requests as it was told wait at the same time; counts its connections.
+    async fn server(protocols: &[&str], together: usize) -> (Config, Arc<AtomicUsize>) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut tls = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        tls.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let all = Arc::new(tokio::sync::Barrier::new(together));
+        let router = axum::Router::new()
+            .route("/first", axum::routing::get(async || "{}"))
+            .fallback(move || {
+                let all = all.clone();
+                async move {
+                    all.wait().await;
+                    "{}"
+                }
+            });
+        let counted = connections.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let (acceptor, router) = (acceptor.clone(), router.clone());
+                tokio::spawn(async move {
+                    let stream = TokioIo::new(acceptor.accept(socket).await.unwrap());
+                    let service = TowerToHyperService::new(router);
+                    let builder = Builder::new(TokioExecutor::new());
+                    builder.serve_connection(stream, service).await
+                });
+            }
+        });
+        let mut config = Config::new(format!("https://localhost:{port}").parse().unwrap());
+        config.root_cert = Some(vec![made.cert.der().to_vec()]);
+        (config, connections)
+    }
+
+    async fn get(client: &kube::Client, path: &str) -> Result<String, kube::Error> {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        client.request_text(request).await
+    }
+
+    #[tokio::test]
+    async fn requests_at_the_same_time_share_a_connection_where_the_server_can() {
+        for (protocols, expected) in [
+            (vec!["h2", "http/1.1"], 1),
+            (vec!["http/1.1"], 8),
+            (vec![], 8),
+        ] {
+            let (config, connections) = server(&protocols, 8).await;
+            let client = client(config).unwrap();
+            assert_eq!(get(&client, "/first").await.unwrap(), "{}");
+            let all = (0..8).map(|_| get(&client, "/together"));
+            for answer in futures::future::join_all(all).await {
+                assert_eq!(answer.unwrap(), "{}");
+            }
+            assert_eq!(
+                connections.load(Ordering::SeqCst),
+                expected,
+                "{protocols:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_proves_itself_as_with_kubectl() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        let path = file.to_string_lossy().into_owned();
+        let secret = |text: &str| Some(text.to_owned().into());
+        let user = AuthInfo {
+            token_file: Some(path),
+            ..Default::default()
+        };
+        let credential = Credential::of(&user).unwrap();
+        let error = credential.header().await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("the kubeconfig's tokenFile cannot be read"),
+            "{error}"
+        );
+        for token in ["first", "second"] {
+            std::fs::write(&file, format!("{token}\n")).unwrap();
+            let value = credential.header().await.unwrap().unwrap();
+            assert_eq!(value, format!("Bearer {token}"));
+            assert!(value.is_sensitive());
+        }
+        let user = AuthInfo {
+            token: secret("inline"),
+            ..user
+        };
+        let value = Credential::of(&user).unwrap().header().await.unwrap();
+        assert_eq!(value.unwrap(), "Bearer inline");
+        let user = AuthInfo {
+            username: Some("Aladdin".into()),
+            password: secret("open sesame"),
+            ..user
+        };
+        let value = Credential::of(&user).unwrap().header().await.unwrap();
+        assert_eq!(value.unwrap(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        let none = Credential::of(&AuthInfo::default()).unwrap();
+        assert_eq!(none.header().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_leads_elsewhere_is_not_asked_for() {
+        let (config, connections) = server(&["h2"], 1).await;
+        let client = client(config).unwrap();
+        for path in [
+            "/api/v1/namespaces/a/configmaps/..",
+            "/api/./v1",
+            "/api/%2e%2e/v1",
+        ] {
+            get(&client, path).await.unwrap_err();
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 0);
+    }
+}
