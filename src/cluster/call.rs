@@ -170,6 +170,30 @@ impl Call {
         )
     }
 
+    /// Deletes the object of this UID and the pods that it made; those of a Job would stay otherwise.
+    pub(super) fn delete_with_pods(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        name: &str,
+        uid: &str,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::DeleteParams {
+            preconditions: Some(kube::api::Preconditions {
+                uid: Some(uid.into()),
+                resource_version: None,
+            }),
+            ..kube::api::DeleteParams::background()
+        };
+        let request = Request::new(kind.path(namespace)).delete(name, &parameters);
+        Self::new(
+            request,
+            "delete",
+            named(kind, name),
+            namespace,
+            Repeat::Safe,
+        )
+    }
+
     /// Reads the last lines that a container wrote, of its previous life if asked.
     pub(super) fn log(
         namespace: &Namespace,

@@ -17,6 +17,7 @@ mod diagnose;
 mod error;
 mod failures;
 mod follow;
+mod hooks;
 mod inventory;
 mod kubeconfig;
 mod last_good;

@@ -70,6 +70,10 @@ reason_codes! {
     Deployed = "deployed",
     /// Same commit, same objects, healthy: nothing had to be changed.
     Unchanged = "unchanged",
+    /// The preview was taken back to an earlier commit and stays there until the next push.
+    RolledBack = "rolled-back",
+    /// There is no earlier commit to go back to.
+    NothingToRollBack = "nothing-to-roll-back",
     /// The preview was removed.
     Removed = "removed",
     /// There was no preview to remove.

@@ -79,7 +79,7 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
     if ports.stop.is_cancelled() {
         let last = async {
             match desk::release(&ports.stop, finish(&desk, request, State::Cancelled)).await {
-                Ok(false) => Ending::superseded(),
+                Ok(false) => Ending::cancelled(),
                 _ => teller.cancelled().await,
             }
         };
@@ -96,14 +96,7 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         Ok(Removal::Cancelled) => State::Cancelled,
         Ok(Removal::NoTurn(_)) | Err(_) => State::Failed,
     };
-    match finish(&desk, request, state).await {
-        Ok(true) => {}
-        Ok(false) => return Ending::superseded(),
-        Err(failure) => {
-            tracing::warn!(reason = %failure.reason(), "could not end the turn: {}", failure.line())
-        }
-    }
-    match result {
+    let ending = match result {
         Ok(Removal::Gone { namespace, took }) => {
             teller.removed(&namespace, took, request.reason).await
         }
@@ -116,6 +109,15 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         ),
         Ok(Removal::Cancelled) => teller.cancelled().await,
         Ok(Removal::NoTurn(failure)) | Err(failure) => teller.failed(failure).await,
+    };
+    // The turn ends after the comment, so that no newer run is spoken over.
+    match finish(&desk, request, state).await {
+        Ok(true) => ending,
+        Ok(false) => Ending::superseded(),
+        Err(failure) => {
+            tracing::warn!(reason = %failure.reason(), "could not end the turn: {}", failure.line());
+            ending
+        }
     }
 }
 
@@ -189,7 +191,7 @@ pub(super) fn expired(found: &NamespaceInfo) -> bool {
 }
 
 /// Deletes a Namespace of ours by UID and waits until it is gone.
-async fn gone(
+pub(super) async fn gone(
     ports: &Ports,
     cluster: &Cluster,
     found: &NamespaceInfo,
@@ -219,6 +221,9 @@ async fn finish(desk: &Desk<'_>, request: &RemoveRequest, state: State) -> Resul
         {
             record.removed_on_purpose = request.reason == RemoveReason::Asked;
             record.serving = None;
+            record.good = None;
+            record.before = None;
+            record.held = None;
         }
     })
     .await

@@ -5,7 +5,7 @@
 use super::{
     engine::Markdown,
     link::Link,
-    view::{AtCap, HolderView, Removal, RemovedBecause, StatusView},
+    view::{Aftermath, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView},
     words,
 };
 use crate::{
@@ -53,6 +53,17 @@ pub(super) struct Page {
     cause: Option<String>,
     remedy: Option<String>,
     removal: Option<Gone>,
+    reached: &'static str,
+    aftermath: Option<After>,
+    rolled_back: bool,
+}
+
+#[derive(Serialize)]
+struct After {
+    what: &'static str,
+    good: Option<Markdown>,
+    cause: Option<String>,
+    remedy: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -131,7 +142,7 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
     let alive = !matches!(
         view.state,
         State::Removed | State::NotDeployed | State::Refused
-    );
+    ) && view.aftermath != Some(Aftermath::Removed);
     Page {
         marker: None,
         reason: view.reason.map(|reason| reason.as_str()),
@@ -212,6 +223,43 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             .map(|note| note.remedy.clone())
             .filter(|remedy| !remedy.is_empty()),
         removal: view.removal.as_ref().map(gone),
+        reached: match view.reached {
+            Reached::Nothing => "nothing",
+            Reached::Applied => "applied",
+            Reached::Running => "running",
+        },
+        aftermath: view.aftermath.as_ref().map(|after| aftermath(view, after)),
+        rolled_back: view.rolled_back,
+    }
+}
+
+fn aftermath(view: &StatusView, after: &Aftermath) -> After {
+    let plain = |what| After {
+        what,
+        good: None,
+        cause: None,
+        remedy: None,
+    };
+    let of = |good| Some(commit_link(view, good));
+    match after {
+        Aftermath::Restoring { good } => After {
+            good: of(good),
+            ..plain("restoring")
+        },
+        Aftermath::Restored => plain("restored"),
+        Aftermath::NotRestored {
+            good,
+            cause,
+            remedy,
+        } => After {
+            good: of(good),
+            cause: Some(cause.clone()),
+            remedy: Some(remedy.clone()).filter(|remedy| !remedy.is_empty()),
+            ..plain("not-restored")
+        },
+        Aftermath::Stays => plain("stays"),
+        Aftermath::First => plain("first"),
+        Aftermath::Removed => plain("removed"),
     }
 }
 

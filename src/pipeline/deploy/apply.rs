@@ -2,9 +2,9 @@
 //! It waits for no workload and says nothing of how the deploy ends.
 //! A Namespace that vanishes meanwhile sends it back to the claim, because nothing may be applied without a slot.
 
-use super::{Spot, Stopped, Work, lock};
+use super::{Spot, Stopped, Waiting, Work, lock};
 use crate::{
-    cluster::{Existing, Reapplied, SecretRef, outcome::Applied},
+    cluster::{ApplyError, Existing, Reapplied, SecretRef, outcome::Applied},
     manifests::{self, ManifestSet},
     names::{ReasonCode, State},
     pipeline::{
@@ -13,6 +13,7 @@ use crate::{
         teller::Teller,
     },
     plan::Plan,
+    report::Reached,
 };
 
 impl Work<'_> {
@@ -22,6 +23,7 @@ impl Work<'_> {
         plan: &Plan,
         set: &ManifestSet,
         taken: &Taken,
+        waiting: Waiting<'_>,
         teller: &mut Teller<'_>,
     ) -> Result<Vec<Applied>, Stopped> {
         let mut known = None;
@@ -52,10 +54,11 @@ impl Work<'_> {
                     }
                 }
             };
-            *lock(&self.spot) = Some(Spot {
+            lock(&self.notes).spot = Some(Spot {
                 plan: plan.clone(),
                 slot,
                 uid: uid.clone(),
+                fresh,
             });
             teller.placed(plan, slot, taken.capacity);
             let existing = if fresh {
@@ -72,18 +75,19 @@ impl Work<'_> {
                 }
                 existing?
             };
-            let mut unseen = |_: &Applied| {};
-            let apply = self
-                .cluster
-                .apply(set, &plan.namespace, &existing, &mut unseen);
+            lock(&self.notes).touched = Some(Vec::new());
+            teller.reaches(Reached::Applied);
             if fresh {
                 // Pods that start before their pull secret is there fail once and wait ten seconds.
                 self.copy_pull_secret(plan).await?;
-                return Ok(apply.await?);
+                return self.in_order(plan, set, &existing, waiting, teller).await;
             }
-            let (copied, applied) = tokio::join!(self.copy_pull_secret(plan), apply);
+            let (copied, applied) = tokio::join!(
+                self.copy_pull_secret(plan),
+                self.in_order(plan, set, &existing, waiting, teller)
+            );
             copied?;
-            return Ok(applied?);
+            return applied;
         }
         Err(Stopped::Failed(Failure::new(
             Blame::Theirs,
@@ -96,7 +100,60 @@ impl Work<'_> {
         )))
     }
 
-    pub(super) async fn copy_pull_secret(&self, plan: &Plan) -> Result<(), Failure> {
+    /// Applies what run-first Jobs need, runs them, and applies the rest only once they have succeeded.
+    async fn in_order(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        existing: &Existing,
+        waiting: Waiting<'_>,
+        teller: &mut Teller<'_>,
+    ) -> Result<Vec<Applied>, Stopped> {
+        let (before, first, rest) = set.around_run_first();
+        if first.objects.is_empty() {
+            return self.some(plan, set, existing).await;
+        }
+        let mut applied = self.some(plan, &before, existing).await?;
+        let run = self.cluster.run_first(&plan.namespace, &first).await;
+        let run = self.noted(run)?;
+        waiting.ready(&plan.namespace, &run, teller).await?;
+        teller.stage("run first");
+        applied.extend(run);
+        applied.extend(self.some(plan, &rest, existing).await?);
+        Ok(applied)
+    }
+
+    async fn some(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        existing: &Existing,
+    ) -> Result<Vec<Applied>, Stopped> {
+        let applied = self
+            .cluster
+            .apply(set, &plan.namespace, existing, &mut |_| {})
+            .await;
+        self.noted(applied)
+    }
+
+    /// Notes what was applied, also when not all of it was.
+    fn noted(&self, applied: Result<Vec<Applied>, ApplyError>) -> Result<Vec<Applied>, Stopped> {
+        let (all, some) = match &applied {
+            Ok(applied) => (applied, &[][..]),
+            Err(error) => (&error.applied, &error.errors[..]),
+        };
+        // What was refused was not changed, as far as anybody knows.
+        tracing::debug!(applied = all.len(), refused = some.len(), "applied");
+        let mut notes = lock(&self.notes);
+        notes
+            .touched
+            .get_or_insert_default()
+            .extend(all.iter().cloned());
+        drop(notes);
+        applied.map_err(Stopped::from)
+    }
+
+    async fn copy_pull_secret(&self, plan: &Plan) -> Result<(), Failure> {
         let Some(source) = &self.ports.settings.pull_secret else {
             return Ok(());
         };
@@ -104,7 +161,8 @@ impl Work<'_> {
             namespace: source.namespace.clone(),
             name: source.name.clone(),
         };
-        *lock(&self.credentials) = Some(self.cluster.copy_secret(&source, &plan.namespace).await?);
+        lock(&self.notes).credentials =
+            Some(self.cluster.copy_secret(&source, &plan.namespace).await?);
         Ok(())
     }
 }

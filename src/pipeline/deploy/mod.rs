@@ -2,22 +2,31 @@
 //! It knows no event; whoever calls it has decided that this commit of this pull request is to be deployed.
 //! Every path ends in [`Desk::finish`] and one last edit of the comment, also a failed or cancelled one.
 
+mod aftermath;
 mod apply;
 mod settle;
 mod wait;
 
+pub(super) use wait::Waiting;
+
 use super::{
     Ending, Failure, Ports,
-    desk::{Asking, Desk, HEARTBEAT, Taken},
+    desk::{Asking, Desk, Taken},
+    restore::{self, Marks},
     sources::Sources,
     teller::Teller,
 };
 use crate::{
     capacity::{Holder, Record},
-    cluster::{Cluster, outcome::Change},
+    cluster::{
+        Cluster, LastGood, Running,
+        outcome::{Applied, Change},
+    },
     event::Repository,
+    manifests::ManifestSet,
     names::{CommitSha, PrNumber, Secret, State},
     plan::{self, Facts, Plan},
+    report::Aftermath,
 };
 use std::{
     sync::{
@@ -27,9 +36,6 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-
-/// How often a waiting run edits the comment, if something changed.
-const TICK: Duration = Duration::from_secs(5);
 
 /// What is left for the last word after a cancellation: the runner kills ten seconds after its first signal.
 const LAST_WORDS: Duration = Duration::from_secs(4);
@@ -76,8 +82,7 @@ pub async fn deploy(
         desk: &desk,
         facts,
         began: AtomicBool::new(false),
-        spot: Mutex::new(None),
-        credentials: Mutex::new(None),
+        notes: Mutex::default(),
     };
     let result = tokio::select! {
         result = Box::pin(work.run(teller)) => result,
@@ -108,10 +113,15 @@ impl DeployRequest {
     }
 }
 
-/// Why a deploy ended before its end.
-enum Stopped {
+/// Why a deploy, or what comes after it, ended before its end.
+pub(super) enum Stopped {
     Failed(Failure),
+    /// The pull request has moved on, as GitHub says; the word is still ours.
     Superseded,
+    /// The ledger knows a newer run, and the word is its.
+    Overtaken,
+    /// The commit was rolled back and waits until somebody asks for it.
+    Held,
     Full {
         holders: Vec<(Holder, Record)>,
         capacity: u32,
@@ -138,6 +148,8 @@ struct Spot {
     plan: Plan,
     slot: u32,
     uid: String,
+    /// True when this run made the Namespace.
+    fresh: bool,
 }
 
 struct Work<'a> {
@@ -149,8 +161,23 @@ struct Work<'a> {
     facts: Facts,
     /// True once this run has had its turn.
     began: AtomicBool,
-    spot: Mutex<Option<Spot>>,
-    credentials: Mutex<Option<Secret>>,
+    notes: Mutex<Notes>,
+}
+
+/// What a run came to know, for the last word: it is also needed when the run was cut off.
+#[derive(Default)]
+struct Notes {
+    spot: Option<Spot>,
+    credentials: Option<Secret>,
+    /// What was applied; none while nothing was tried.
+    touched: Option<Vec<Applied>>,
+    aftermath: Option<Aftermath>,
+    /// The commit that was brought back.
+    restored: Option<CommitSha>,
+    /// True when the commit before is known to be served still.
+    old_serves: bool,
+    /// Marks of the last good sets, if they changed.
+    marks: Option<Marks>,
 }
 
 impl Work<'_> {
@@ -160,7 +187,7 @@ impl Work<'_> {
             yields: false,
         };
         let taken = self.desk.take_turn(asking).await?;
-        let taken = taken.ok_or(Stopped::Superseded)?;
+        let taken = taken.ok_or(Stopped::Overtaken)?;
         self.began.store(true, Ordering::Relaxed);
         // A removal that failed has left the preview alive, and then there is something to bring up to date.
         let alive = taken
@@ -170,24 +197,13 @@ impl Work<'_> {
         if taken.record.removed_on_purpose && !self.request.asked && !alive {
             return Err(Stopped::RemovedOnPurpose);
         }
+        let held = taken.record.held.as_ref() == Some(&self.request.sha);
+        if held && !self.request.asked && alive {
+            return Err(Stopped::Held);
+        }
         tokio::select! {
             result = Box::pin(self.work(&taken, teller)) => result,
-            stopped = self.beat() => Err(stopped),
-        }
-    }
-
-    /// Gives signs of life until a newer run exists.
-    async fn beat(&self) -> Stopped {
-        loop {
-            tokio::time::sleep(HEARTBEAT).await;
-            match self.desk.alive().await {
-                Ok(true) => {}
-                Ok(false) => return Stopped::Superseded,
-                // The work itself meets the same fault and words it better; a missed beat alone stops nothing.
-                Err(failure) => {
-                    tracing::warn!(reason = %failure.reason(), "missed a heart-beat: {}", failure.line())
-                }
-            }
+            () = self.desk.lose_turn() => Err(Stopped::Overtaken),
         }
     }
 
@@ -204,22 +220,14 @@ impl Work<'_> {
         let (head, hosts) = tokio::join!(self.still_head(), hosts);
         head.and(hosts.map_err(Stopped::Failed))?;
 
-        let applied = self.applied(&plan, &set, taken, teller).await?;
-        teller.applied(&set, &applied);
-        teller.show(State::Deploying);
-        let (ready, revisions) = tokio::join!(
-            self.ready(&plan, &applied, deadline, teller),
-            self.revisions(&plan)
-        );
-        for (service, revision) in revisions {
-            teller.other_revision(&service, &revision);
-        }
-        ready?;
-        teller.rolled_over();
-        teller.stage("wait until ready");
-        self.healthy(&plan, deadline, teller).await?;
-        teller.stage("ask the address");
+        let applied = match self.live(&plan, &set, taken, deadline, teller).await {
+            Err(Stopped::Failed(failure)) => {
+                return Err(Box::pin(self.see_to(taken, failure, teller)).await);
+            }
+            other => other?,
+        };
         self.still_head().await?;
+        self.keep(&plan, &set, taken, &applied, teller).await;
 
         let same = taken
             .record
@@ -232,11 +240,104 @@ impl Work<'_> {
                 .first()
                 .map(|url| url.url.clone())
                 .unwrap_or_default(),
-            unchanged: same
-                && applied
-                    .iter()
-                    .all(|applied| applied.change == Change::Unchanged),
+            unchanged: same && unchanged(&applied),
         })
+    }
+
+    /// Applies, and waits until the preview is ready and answers.
+    async fn live(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        taken: &Taken,
+        deadline: Instant,
+        teller: &mut Teller<'_>,
+    ) -> Result<Vec<Applied>, Stopped> {
+        let waiting = self.waiting(deadline);
+        let applied = self.applied(plan, set, taken, waiting, teller).await?;
+        teller.applied(set, &applied);
+        teller.show(State::Deploying);
+        let (ready, revisions) = tokio::join!(
+            waiting.ready(&plan.namespace, &applied, teller),
+            self.revisions(plan)
+        );
+        for (service, revision) in revisions {
+            teller.other_revision(&service, &revision);
+        }
+        ready?;
+        teller.rolled_over();
+        teller.stage("wait until ready");
+        waiting.healthy(&plan.urls, teller).await?;
+        teller.stage("ask the address");
+        Ok(applied)
+    }
+
+    fn waiting(&self, deadline: Instant) -> Waiting<'_> {
+        Waiting {
+            ports: self.ports,
+            cluster: self.cluster,
+            desk: self.desk,
+            deadline,
+        }
+    }
+
+    /// Keeps what is ready now as the last good set, unless it is kept already; without it a preview is none the worse.
+    async fn keep(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        taken: &Taken,
+        applied: &[Applied],
+        teller: &mut Teller<'_>,
+    ) {
+        let Some(spot) = lock(&self.notes).spot.clone() else {
+            return;
+        };
+        let known = if spot.fresh {
+            Marks::none()
+        } else {
+            Marks::of(&taken.record)
+        };
+        let new =
+            |running: &Running| LastGood::of(self.request.sha.clone(), &plan.urls, set, running);
+        let source = new(&Running::new()).source(&spot.uid);
+        if unchanged(applied)
+            && known
+                .good
+                .as_ref()
+                .is_some_and(|good| good.source == source)
+        {
+            return;
+        }
+        let kept = async {
+            let running = self.cluster.running_images(&plan.namespace).await?;
+            restore::keep(
+                self.cluster,
+                &plan.namespace,
+                &spot.uid,
+                &new(&running),
+                &known,
+            )
+            .await
+        };
+        let marks = match kept.await {
+            Ok(Some(marks)) => marks,
+            Ok(None) => {
+                teller.warn("a failed update of this preview cannot be taken back: its objects take more than the 1 MiB that a Secret can hold".into());
+                Marks::none()
+            }
+            Err(error) => {
+                teller.warn(format!(
+                    "a failed update of this preview cannot be taken back: {error}; {}",
+                    error.remedy()
+                ));
+                Marks {
+                    good: None,
+                    before: known.good,
+                }
+            }
+        };
+        lock(&self.notes).marks = Some(marks);
     }
 
     /// Ends the run when the pull request was closed or its head has moved since the commit was pinned.
@@ -251,6 +352,12 @@ impl Work<'_> {
         tracing::info!(head = %pull.head_sha, open = pull.open, "the pull request has moved on");
         Err(Stopped::Superseded)
     }
+}
+
+fn unchanged(applied: &[Applied]) -> bool {
+    applied
+        .iter()
+        .all(|applied| applied.change == Change::Unchanged)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

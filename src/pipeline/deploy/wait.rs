@@ -2,28 +2,44 @@
 //! It applies nothing and decides nothing about a failure but that it is one.
 //! People see progress meanwhile, at most every few seconds and only when the comment would say something new.
 
-use super::{Stopped, TICK, Work, lock};
+use super::{Stopped, Work, lock};
 use crate::{
-    cluster::outcome::{Applied, Verdict, WorkloadStatus},
+    cluster::{
+        Cluster,
+        outcome::{Applied, Verdict, WorkloadStatus},
+    },
     inputs::HealthMode,
-    names::{CommitSha, State},
+    names::{CommitSha, Namespace, State},
     pipeline::{
-        Blame, Failure,
+        Blame, Failure, Ports,
         ask::{self, Answer},
+        desk::Desk,
         teller::Teller,
     },
-    plan::Plan,
+    plan::{Plan, PublicUrl},
     registry,
 };
+use std::time::Duration;
 use tokio::time::Instant;
 
-impl Work<'_> {
+/// How often a waiting run edits the comment, if something changed.
+const TICK: Duration = Duration::from_secs(5);
+
+/// What waiting needs; a deploy, a restore and a rollback wait alike.
+#[derive(Clone, Copy)]
+pub(in crate::pipeline) struct Waiting<'a> {
+    pub(in crate::pipeline) ports: &'a Ports,
+    pub(in crate::pipeline) cluster: &'a Cluster,
+    pub(in crate::pipeline) desk: &'a Desk<'a>,
+    pub(in crate::pipeline) deadline: Instant,
+}
+
+impl Waiting<'_> {
     /// Waits until every workload is ready, telling people about it.
-    pub(super) async fn ready(
+    pub(in crate::pipeline) async fn ready(
         &self,
-        plan: &Plan,
+        namespace: &Namespace,
         applied: &[Applied],
-        deadline: Instant,
         teller: &mut Teller<'_>,
     ) -> Result<(), Stopped> {
         let (seen, mut news) = tokio::sync::watch::channel(Vec::new());
@@ -31,9 +47,9 @@ impl Work<'_> {
             seen.send_replace(workloads.to_vec());
         };
         let wait = self.cluster.wait_until_ready(
-            &plan.namespace,
+            namespace,
             applied,
-            deadline,
+            self.deadline,
             &self.ports.stop,
             &mut on_progress,
         );
@@ -45,7 +61,7 @@ impl Work<'_> {
                 Ok(()) = news.changed() => teller.progressed(&news.borrow_and_update()),
                 _ = tick.tick(), if teller.has_news() => {
                     if !self.desk.alive().await? {
-                        return Err(Stopped::Superseded);
+                        return Err(Stopped::Overtaken);
                     }
                     // The last word meets the same fault if it lasts; the preview itself is none the worse for it.
                     if let Err(failure) = teller.tell(State::Deploying).await {
@@ -65,9 +81,40 @@ impl Work<'_> {
         }
     }
 
+    /// Asks the public addresses until they answer.
+    pub(in crate::pipeline) async fn healthy(
+        &self,
+        urls: &[PublicUrl],
+        teller: &mut Teller<'_>,
+    ) -> Result<(), Stopped> {
+        if self.ports.settings.health == HealthMode::Off {
+            return Ok(());
+        }
+        let probes = urls
+            .iter()
+            .map(|url| ask::ask(self.ports, url, self.deadline));
+        let mut causes = Vec::new();
+        for answer in futures::future::join_all(probes).await {
+            match answer {
+                Answer::Healthy => {}
+                Answer::Warning(text) => teller.warn(text),
+                Answer::Failed(cause) => causes.push(*cause),
+            }
+        }
+        if causes.is_empty() {
+            return Ok(());
+        }
+        Err(Stopped::Failed(Failure {
+            blame: Blame::Yours,
+            causes,
+        }))
+    }
+}
+
+impl Work<'_> {
     /// Services whose image says that it is of another commit; an image that does not say or cannot be asked is none.
     pub(super) async fn revisions(&self, plan: &Plan) -> Vec<(String, CommitSha)> {
-        let credentials = lock(&self.credentials).clone();
+        let credentials = lock(&self.notes).credentials.clone();
         let asked = plan.services.iter().filter(|service| service.mutable_tag).map(|service| {
             let credentials = credentials.clone();
             async move {
@@ -85,37 +132,5 @@ impl Work<'_> {
             .into_iter()
             .flatten()
             .collect()
-    }
-
-    /// Asks the public addresses until they answer.
-    pub(super) async fn healthy(
-        &self,
-        plan: &Plan,
-        deadline: Instant,
-        teller: &mut Teller<'_>,
-    ) -> Result<(), Stopped> {
-        if self.ports.settings.health == HealthMode::Off {
-            return Ok(());
-        }
-        let probes = plan
-            .urls
-            .iter()
-            .map(|url| ask::ask(self.ports, url, deadline));
-        let mut causes = Vec::new();
-        for answer in futures::future::join_all(probes).await {
-            match answer {
-                Answer::Healthy => {}
-                Answer::Warning(text) => teller.warn(text),
-                Answer::Failed(cause) => causes.push(*cause),
-            }
-        }
-        if causes.is_empty() {
-            Ok(())
-        } else {
-            Err(Stopped::Failed(Failure {
-                blame: Blame::Yours,
-                causes,
-            }))
-        }
     }
 }

@@ -12,15 +12,15 @@ use crate::{
     cluster::{Cluster, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
 };
-use std::time::Duration;
-use tokio::time::sleep;
+use std::{sync::PoisonError, time::Duration};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How often a newer run looks whether the older one has stopped.
 const TURN_POLL: Duration = Duration::from_millis(500);
 
 /// How often a run gives a sign of life; a third of what it is declared dead after.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// What a cancelled run spends on the ledger at most, so that time is left for the comment.
 const RELEASE: Duration = Duration::from_secs(2);
@@ -34,6 +34,8 @@ pub(super) struct Desk<'a> {
     key: String,
     /// True in runs that the default branch's workflow governs: only they change the cap of an existing ledger.
     governs: bool,
+    /// When the ledger answered last.
+    touched: std::sync::Mutex<Instant>,
 }
 
 /// How a run asks for its turn.
@@ -92,6 +94,7 @@ impl<'a> Desk<'a> {
             key: preview.in_ledger(),
             preview,
             governs,
+            touched: std::sync::Mutex::new(Instant::now()),
         }
     }
 
@@ -114,6 +117,7 @@ impl<'a> Desk<'a> {
                 .transact(&self.ledger, |ledger, moment| step(ledger, moment.now))
                 .await?
             {
+                *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 return Ok(result);
             }
             // The ledger is not there: it is made from the Namespaces that exist.
@@ -152,11 +156,18 @@ impl<'a> Desk<'a> {
                     if asking.yields && other && taken.record.is_active(now) {
                         return Step::Keep((Turn::Superseded, taken));
                     }
+                    // A push does not overrule what somebody asked for; only a later command does, and it says so here.
+                    let stands =
+                        asking.removed_on_purpose == Some(true) && taken.record.removed_on_purpose;
+                    let waited = waited && !stands;
                     let turn = capacity::begin(ledger, &self.key, self.run(), waited, now);
-                    if let (Turn::Ours(_), Some(removed)) = (&turn, asking.removed_on_purpose)
+                    if let (Turn::Ours(_) | Turn::After(_), Some(removed)) =
+                        (&turn, asking.removed_on_purpose)
                         && let Some(record) = ledger.previews.get_mut(&self.key)
                     {
                         record.removed_on_purpose = removed;
+                        // Who asks for the preview ends a hold as well.
+                        record.held = None;
                     }
                     Step::Write((turn, taken))
                 })
@@ -185,6 +196,27 @@ impl<'a> Desk<'a> {
             },
         )
         .await
+    }
+
+    /// True when the ledger has not answered for so long that another run may have the turn.
+    pub(super) fn out_of_touch(&self) -> bool {
+        let touched = *self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        touched.elapsed() > HEARTBEAT * 2
+    }
+
+    /// Gives signs of life until a newer run exists.
+    pub(super) async fn lose_turn(&self) {
+        loop {
+            sleep(HEARTBEAT).await;
+            match self.alive().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                // The work itself meets the same fault and words it better; a missed beat alone stops nothing.
+                Err(failure) => {
+                    tracing::warn!(reason = %failure.reason(), "missed a heart-beat: {}", failure.line())
+                }
+            }
+        }
     }
 
     /// Gives signs of life for as long as it is polled, whether or not a newer run waits: what was begun must be ended first.

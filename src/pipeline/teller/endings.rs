@@ -7,7 +7,10 @@ use crate::{
     capacity::{Holder, Record},
     names::{CommitSha, Namespace, ReasonCode, State},
     pipeline::{Ending, Exit, Failure, inspect::Status, remove::RemoveReason},
-    report::{self, AtCap, HolderView, Note, Removal, RemovedBecause, Slot, StatusView},
+    report::{
+        self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot,
+        StatusView,
+    },
     trigger::Denied,
 };
 use std::time::Duration;
@@ -189,6 +192,12 @@ impl Teller<'_> {
             .await
     }
 
+    /// True when the comment says that the preview was removed.
+    pub(in crate::pipeline) async fn says_removed(&mut self) -> Result<bool, Failure> {
+        let found = self.comment_so_far().await?;
+        Ok(found.is_some_and(|body| heading(&body) == self.heading(State::Removed).as_deref()))
+    }
+
     async fn comment_so_far(&mut self) -> Result<Option<String>, Failure> {
         let Some(github) = &self.ports.github else {
             return Ok(None);
@@ -205,6 +214,30 @@ impl Teller<'_> {
             ..self.view.clone()
         };
         heading(&report::comment(&view, &self.marker).ok()?).map(str::to_owned)
+    }
+
+    /// Says that nothing is left of the preview.
+    pub(in crate::pipeline) fn gone(&mut self) {
+        self.forget();
+    }
+
+    /// The preview was rolled back and stays so; its comment says that already.
+    pub(in crate::pipeline) fn held() -> Ending {
+        let why = "the preview was rolled back and stays so until the next push or `/deploy`";
+        Ending::quiet(State::Ready, ReasonCode::RolledBack, why)
+    }
+
+    /// The preview is back at an earlier commit.
+    pub(in crate::pipeline) async fn rolled_back(&mut self, head: &CommitSha) -> Ending {
+        self.view.serving = None;
+        self.view.rolled_back = true;
+        self.view.newer = Some(head.clone()).filter(|head| self.view.sha.as_ref() != Some(head));
+        let why = match &self.view.sha {
+            Some(sha) => format!("the preview is back at {}", sha.short()),
+            None => "the preview is back at an earlier commit".into(),
+        };
+        self.end(State::Ready, ReasonCode::RolledBack, Exit::Done, None, why)
+            .await
     }
 
     /// What is gone is not shown any more.
@@ -242,15 +275,31 @@ impl Teller<'_> {
                 Err(failure) => return Ending::failed(failure),
             }
         }
-        if state == State::Failed {
+        let tried = status
+            .record
+            .attempted
+            .as_ref()
+            .filter(|last| state == State::Failed && last.outcome == State::Failed)
+            .map(|last| last.sha.clone());
+        if let Some(tried) = &tried {
+            self.view.reached = Reached::Applied;
             self.view.serving = status
                 .record
                 .serving
                 .clone()
-                .filter(|serving| live.as_ref() != Some(serving));
+                .filter(|serving| serving != tried);
+            self.view.aftermath = (self.view.serving.is_some() && self.view.serving == live)
+                .then_some(Aftermath::Restored);
         }
-        self.view.sha = Some(live.clone().unwrap_or_else(|| head.clone()));
-        self.view.newer = live.filter(|live| live != head).map(|_| head.clone());
+        self.view.rolled_back = status.record.held.as_ref() == Some(head);
+        self.view.sha = Some(
+            tried
+                .or_else(|| live.clone())
+                .unwrap_or_else(|| head.clone()),
+        );
+        self.view.newer = live
+            .filter(|live| live != head && self.view.sha.as_ref() != Some(head))
+            .map(|_| head.clone());
         self.view.services.clone_from(&status.workloads);
         if let Some(preview) = &status.preview {
             self.view.namespace = Some(preview.namespace.clone());

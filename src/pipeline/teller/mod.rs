@@ -12,8 +12,8 @@ use crate::{
     github::{CommentId, GitHub},
     manifests::ManifestSet,
     names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
-    plan::Plan,
-    report::{self, ImageView, Slot, StatusView, Timing},
+    plan::{Plan, PublicUrl},
+    report::{self, Aftermath, ImageView, Reached, Slot, StatusView, Timing},
 };
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -107,6 +107,11 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// Shows the addresses of a set that is brought back.
+    pub(super) fn addresses(&mut self, urls: &[PublicUrl]) {
+        urls.clone_into(&mut self.view.urls);
+    }
+
     pub(super) fn planned(&mut self, plan: &Plan) {
         self.images(plan);
     }
@@ -158,6 +163,44 @@ impl<'a> Teller<'a> {
     /// Says that every workload runs the new commit now: what was served before is no more.
     pub(super) fn rolled_over(&mut self) {
         self.view.serving = None;
+        self.view.reached = Reached::Running;
+    }
+
+    /// Says how far the commit came.
+    pub(super) fn reaches(&mut self, reached: Reached) {
+        self.view.reached = reached;
+    }
+
+    /// Shows why the deploy failed while something is still being done about it.
+    pub(super) fn failing(&mut self, failure: &Failure) {
+        self.view.failures.clone_from(&failure.causes);
+    }
+
+    /// Says what became of the preview after its update failed.
+    pub(super) fn after(&mut self, aftermath: Aftermath) {
+        self.view.aftermath = Some(aftermath);
+    }
+
+    /// Says which commit is live although the one that this is about is not.
+    pub(super) fn serves(&mut self, sha: Option<CommitSha>) {
+        self.view.serving = sha;
+    }
+
+    /// The workloads as they were seen last.
+    pub(super) fn workloads(&self) -> Vec<WorkloadStatus> {
+        self.view.services.clone()
+    }
+
+    /// True when somebody else has written the comment since this run did.
+    pub(super) async fn overwritten(&self) -> bool {
+        let (Some(github), Some(id), Some(body)) = (&self.ports.github, self.known, &self.written)
+        else {
+            return false;
+        };
+        match github.read(id).await {
+            Ok(found) => !found.is_some_and(|found| same(&found.body, body)),
+            Err(_) => false,
+        }
     }
 
     pub(super) fn warn(&mut self, warning: String) {
@@ -341,13 +384,13 @@ fn same(found: &str, written: &str) -> bool {
 }
 
 /// The address that a Namespace's annotation names, as the report takes it.
-fn public_url(url: &str) -> Option<crate::plan::PublicUrl> {
+fn public_url(url: &str) -> Option<PublicUrl> {
     let host = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"))?
         .split('/')
         .next()?;
-    Some(crate::plan::PublicUrl {
+    Some(PublicUrl {
         service: "preview".parse().ok()?,
         host: host.parse().ok()?,
         path: "/".into(),
