@@ -124,6 +124,8 @@ fn failed() -> StatusView {
     view.state = State::Failed;
     view.reason = Some(ReasonCode::CrashLoop);
     view.serving = Some(sha('b'));
+    view.reached = Reached::Applied;
+    view.aftermath = Some(Aftermath::Restored);
     view.services[1] = workload(
         "Deployment",
         "api",
@@ -258,7 +260,66 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             view.images[0].other_revision = Some("0123456789abcdef".into());
             view
         }),
+        ("rolled-back", {
+            let mut view = ready();
+            view.newer = Some(sha('b'));
+            view.rolled_back = true;
+            view
+        }),
         ("failed", failed()),
+        ("restoring", {
+            let mut view = failed();
+            view.state = State::Deploying;
+            view.serving = None;
+            view.aftermath = Some(Aftermath::Restoring { good: sha('b') });
+            view
+        }),
+        ("failed-not-restored", {
+            let mut view = failed();
+            view.serving = None;
+            view.aftermath = Some(Aftermath::NotRestored {
+                good: sha('b'),
+                cause: "container `api` of Deployment `api` exits again and again".into(),
+                remedy: "see its last log lines".into(),
+            });
+            view
+        }),
+        ("failed-kept", {
+            let mut view = failed();
+            view.aftermath = Some(Aftermath::Stays);
+            view
+        }),
+        ("failed-mixed", {
+            let mut view = failed();
+            view.serving = None;
+            view.aftermath = Some(Aftermath::Stays);
+            view
+        }),
+        ("failed-first", {
+            let mut view = failed();
+            view.serving = None;
+            view.reached = Reached::Running;
+            view.aftermath = Some(Aftermath::First);
+            view
+        }),
+        ("failed-removed", {
+            let mut view = failed();
+            view.serving = None;
+            view.urls.clear();
+            view.services.clear();
+            view.images.clear();
+            view.namespace = None;
+            view.slot = None;
+            view.expires = None;
+            view.aftermath = Some(Aftermath::Removed);
+            view
+        }),
+        ("failed-untouched", {
+            let mut view = failed();
+            view.reached = Reached::Nothing;
+            view.aftermath = None;
+            view
+        }),
         ("removed", removed()),
         ("removed-asked", {
             let mut view = removed();
@@ -535,6 +596,13 @@ fn untrusted(state: State, text: &str) -> StatusView {
         cause: text(),
         remedy: text(),
     });
+    if state == State::Failed {
+        view.aftermath = Some(Aftermath::NotRestored {
+            good: sha('c'),
+            cause: text(),
+            remedy: text(),
+        });
+    }
     view.removal = Some(Removal {
         namespace: "pr-1".parse().unwrap(),
         took: Duration::from_secs(1),

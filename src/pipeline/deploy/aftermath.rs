@@ -51,6 +51,7 @@ impl Work<'_> {
                     Ok(()) => {
                         lock(&self.notes).restored = Some(good.sha.clone());
                         teller.serves(Some(good.sha));
+                        teller.runs(&good.images);
                         Aftermath::Restored
                     }
                     Err(Stopped::Failed(problem)) => not_restored(&taken.record, &problem),
@@ -113,10 +114,9 @@ impl Work<'_> {
         applied: &[crate::cluster::outcome::Applied],
         teller: &mut Teller<'_>,
     ) -> Aftermath {
-        let seen = teller.workloads();
         let serves = self
             .cluster
-            .old_serves(&spot.plan.namespace, applied, &seen)
+            .old_serves(&spot.plan.namespace, applied)
             .await
             .unwrap_or_else(|error| {
                 tracing::warn!(%error, "could not see what is still served");

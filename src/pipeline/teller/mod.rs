@@ -16,6 +16,7 @@ use crate::{
     report::{self, Aftermath, ImageView, Reached, Slot, StatusView, Timing},
 };
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// Whoever watches the run besides the comment's readers; called at each change.
@@ -186,9 +187,11 @@ impl<'a> Teller<'a> {
         self.view.serving = sha;
     }
 
-    /// The workloads as they were seen last.
-    pub(super) fn workloads(&self) -> Vec<WorkloadStatus> {
-        self.view.services.clone()
+    /// Shows the images of the commit that was brought back in the place of those of the one that failed.
+    pub(super) fn runs(&mut self, images: &BTreeMap<String, String>) {
+        // Which of them belongs to which service the set says no more; a wrong line would be worse than none.
+        let known = |image: &ImageView| images.contains_key(&image.image);
+        self.view.images.retain(known);
     }
 
     /// True when somebody else has written the comment since this run did.
