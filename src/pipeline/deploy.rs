@@ -160,23 +160,28 @@ impl Work<'_> {
     async fn run(&self, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
         let asking = Asking {
             removed_on_purpose: self.request.asked.then_some(false),
-            yields: false,
+            ..Asking::default()
         };
         let taken = self.desk.take_turn(asking).await?;
         let taken = taken.ok_or(Stopped::Superseded)?;
         self.began.store(true, Ordering::Relaxed);
         // A removal that failed has left the preview alive, and then there is something to bring up to date.
-        let alive = taken
-            .holder
-            .as_ref()
-            .is_some_and(|holder| holder.uid.is_some());
-        if taken.record.removed_on_purpose && !self.request.asked && !alive {
+        if taken.record.removed_on_purpose && !self.request.asked && !self.alive(&taken).await? {
             return Err(Stopped::RemovedOnPurpose);
         }
         tokio::select! {
             result = Box::pin(self.work(&taken, teller)) => result,
             stopped = self.beat() => Err(stopped),
         }
+    }
+
+    /// True when the preview has its Namespace and nobody is deleting it.
+    async fn alive(&self, taken: &Taken) -> Result<bool, Failure> {
+        let Some(holder) = taken.holder.as_ref().filter(|one| one.uid.is_some()) else {
+            return Ok(false);
+        };
+        let found = self.cluster.namespace(&holder.namespace).await?;
+        Ok(found.is_some_and(|found| found.deleting.is_none() && holder.uid == Some(found.uid)))
     }
 
     /// Gives signs of life until a newer run exists.
@@ -500,6 +505,7 @@ impl Work<'_> {
                     && done.is_some()
                 {
                     record.removed_on_purpose = false;
+                    record.removing = None;
                 }
                 if let Some(done) = done
                     && let Some(holder) = ledger.holders.iter_mut().find(|holder| holder.key == key)

@@ -5,7 +5,8 @@
 use super::{Failure, Ports};
 use crate::{
     capacity::{
-        self, Attempt, Claim, Claimant, Holder, Ledger, LedgerName, Owned, Record, RunId, Turn,
+        self, Attempt, Claim, Claimant, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId,
+        Turn,
     },
     cluster::{Cluster, Created, Gone, NamespaceInfo, Step},
     names::{Namespace, PrNumber, PreviewKey, ReasonCode, State},
@@ -42,10 +43,12 @@ pub(super) struct Desk<'a> {
 }
 
 /// How a run asks for its turn.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Asking {
     /// What somebody decided about the preview, recorded with the turn: a run that overtakes this one keeps to it.
     pub(super) removed_on_purpose: Option<bool>,
+    /// The removal that the turn is for; a deploy ends an older one.
+    pub(super) removing: Option<Removing>,
     /// True when a run that is at work goes first.
     pub(super) yields: bool,
 }
@@ -158,10 +161,15 @@ impl<'a> Desk<'a> {
                         return Step::Keep((Turn::Superseded, taken));
                     }
                     let turn = capacity::begin(ledger, &self.key, self.run(), waited, now);
-                    if let (Turn::Ours(_), Some(removed)) = (&turn, asking.removed_on_purpose)
-                        && let Some(record) = ledger.previews.get_mut(&self.key)
+                    if let (Turn::Ours(_), Some(record)) =
+                        (&turn, ledger.previews.get_mut(&self.key))
                     {
-                        record.removed_on_purpose = removed;
+                        record.removed_on_purpose = asking
+                            .removed_on_purpose
+                            .unwrap_or(record.removed_on_purpose);
+                        if asking.removing.is_some() || !record.removed_on_purpose {
+                            record.removing.clone_from(&asking.removing);
+                        }
                     }
                     Step::Write((turn, taken))
                 })
@@ -318,7 +326,7 @@ impl<'a> Desk<'a> {
             .await?;
         if !confirmed {
             tracing::warn!("the claim was given up meanwhile; deleting the empty namespace {name}");
-            self.cluster.delete_namespace(name, uid).await?;
+            self.cluster.delete_namespace(name, uid, None).await?;
         }
         Ok(confirmed)
     }
@@ -364,7 +372,7 @@ impl<'a> Desk<'a> {
             tracing::info!(
                 "this preview has another namespace now; deleting its earlier one, {name}"
             );
-            self.cluster.delete_namespace(name, uid).await?;
+            super::delete::delete(self.cluster, &found, |found| self.owns(found)).await?;
         }
         self.forget(name, uid).await
     }
@@ -388,7 +396,8 @@ impl<'a> Desk<'a> {
 
     async fn wait_until_gone(&self, name: &Namespace, uid: &str) -> Result<(), Failure> {
         tracing::info!("waiting until the namespace {name} of an earlier deploy is gone");
-        let deadline = Instant::now() + GONE_PATIENCE;
+        let patience = self.cluster.patience(GONE_PATIENCE);
+        let deadline = Instant::now() + patience;
         match self
             .cluster
             .wait_until_gone(name, uid, deadline, &self.ports.stop, &mut |_| {})
@@ -396,8 +405,23 @@ impl<'a> Desk<'a> {
         {
             // Who cancelled is noticed by the select around the whole deploy.
             Gone::Gone { .. } | Gone::Stopped => Ok(()),
-            Gone::Stuck { why } => Err(stuck(name, GONE_PATIENCE, &why)),
+            Gone::Stuck(by) => {
+                let reason = ReasonCode::NamespaceTerminating;
+                Err(super::delete::stuck(reason, name, patience, &by))
+            }
         }
+    }
+
+    /// Notes that the end of this run's removal was told: nobody has to finish it.
+    pub(super) async fn told(&self) -> Result<(), Failure> {
+        self.transact(|ledger, _| match ledger.previews.get_mut(&self.key) {
+            Some(record) if record.newest.as_ref() == Some(self.run()) => {
+                record.removing = None;
+                Step::Write(())
+            }
+            _ => Step::Keep(()),
+        })
+        .await
     }
 
     /// Gives up this run's claim that has no Namespace.
@@ -482,24 +506,6 @@ fn known(ledger: &Ledger) -> (Vec<(Holder, Record)>, u32) {
         .iter()
         .map(|holder| (holder.clone(), record(holder)));
     (holders.collect(), ledger.capacity)
-}
-
-/// A Namespace that does not go away.
-pub(super) fn stuck(name: &Namespace, after: Duration, why: &[String]) -> Failure {
-    let why = if why.is_empty() {
-        "the server does not say why".into()
-    } else {
-        why.join("; ")
-    };
-    Failure::new(
-        super::Blame::Theirs,
-        ReasonCode::NamespaceTerminating,
-        format!(
-            "namespace {name} is still being deleted after {} seconds: {why}",
-            after.as_secs()
-        ),
-        "let an operator look at what holds it; its slot stays taken until it is gone",
-    )
 }
 
 fn taken(name: &Namespace, found: &NamespaceInfo) -> Failure {

@@ -2,14 +2,18 @@
 //! It decides nothing; use cases say what is so, and this keeps the view and writes it where people look.
 //! The last word is read back once: an older run that wrote after us would otherwise leave a lie standing.
 
-use super::{Ending, Exit, Failure, Ports, inspect::Status, remove::RemoveReason};
+use super::{
+    Ending, Exit, Failure, Ports,
+    inspect::Status,
+    remove::{Proof, RemoveReason},
+};
 use crate::{
     capacity::{Holder, Record},
     cluster::outcome::{Applied, WorkloadStatus},
     github::{CommentId, GitHub},
     inputs::registry::INPUTS,
     manifests::ManifestSet,
-    names::{CommitSha, Marker, MarkerKind, Namespace, PreviewKey, ReasonCode, RepoName, State},
+    names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
     plan::Plan,
     report::{
         self, AtCap, HelpView, HolderView, ImageView, Note, Removal, RemovedBecause, Setting, Slot,
@@ -96,6 +100,11 @@ impl<'a> Teller<'a> {
     /// Says who asked, for the removal's last word.
     pub fn asked_by(&mut self, login: &str) {
         login.clone_into(&mut self.asker);
+    }
+
+    /// Who asked; empty when nobody did.
+    pub(super) fn asker(&self) -> &str {
+        &self.asker
     }
 
     /// Starts from what is known of the preview: what it serves now, and where.
@@ -434,12 +443,7 @@ impl<'a> Teller<'a> {
             .await
     }
 
-    pub(super) async fn removed(
-        &mut self,
-        namespace: &Namespace,
-        took: Duration,
-        reason: RemoveReason,
-    ) -> Ending {
+    pub(super) async fn removed(&mut self, proof: Proof, reason: RemoveReason) -> Ending {
         let because = match reason {
             RemoveReason::Closed { merged: true } => RemovedBecause::Merged,
             RemoveReason::Closed { merged: false } => RemovedBecause::Closed,
@@ -450,17 +454,39 @@ impl<'a> Teller<'a> {
         };
         self.view.closed = matches!(reason, RemoveReason::Closed { .. });
         self.forget();
+        let why = match proof.took {
+            Some(took) => format!(
+                "the namespace {} is gone, after {} s",
+                proof.namespace,
+                took.as_secs()
+            ),
+            None => format!("the namespace {} is gone", proof.namespace),
+        };
         self.view.removal = Some(Removal {
-            namespace: namespace.clone(),
-            took,
+            namespace: proof.namespace,
+            took: proof.took,
             because,
+            counts: proof.contents.map(|contents| contents.counts),
+            volumes: proof.volumes,
         });
-        let why = format!(
-            "the namespace {namespace} is gone, after {} s",
-            took.as_secs()
-        );
         self.end(State::Removed, ReasonCode::Removed, Exit::Done, None, why)
             .await
+    }
+
+    /// The Namespace does not go: who can help is told what holds it.
+    pub(super) async fn stuck(&mut self, failure: Failure, reason: RemoveReason) -> Ending {
+        self.view.closed = matches!(reason, RemoveReason::Closed { .. });
+        self.forget();
+        self.view.failures.clone_from(&failure.causes);
+        let why = failure.line();
+        self.end(
+            State::Stuck,
+            failure.reason(),
+            failure.blame.into(),
+            Some(failure),
+            why,
+        )
+        .await
     }
 
     /// Nothing was there; a comment that says otherwise is corrected, and none is begun.
@@ -495,7 +521,10 @@ impl<'a> Teller<'a> {
         let why = "the preview was removed by command and stays so until somebody comments /deploy";
         let silent = match self.comment_so_far().await {
             Ok(None) => true,
-            Ok(Some(body)) => heading(&body) == self.heading(State::Removed).as_deref(),
+            // A removal that is under way or stuck tells more than that.
+            Ok(Some(body)) => [State::Removed, State::Removing, State::Stuck]
+                .iter()
+                .any(|state| heading(&body) == self.heading(*state).as_deref()),
             Err(failure) => return Ending::failed(failure),
         };
         let reason = ReasonCode::RemovedByCommand;
@@ -547,7 +576,9 @@ impl<'a> Teller<'a> {
         let mut state = status.state();
         let why = format!("the preview is {}", state.as_str());
         // The diagnosis and the proof of a removal say more than a look can.
-        if matches!(state, State::Failed | State::Removed) && reason == ReasonCode::StatusShown {
+        if matches!(state, State::Failed | State::Stuck | State::Removed)
+            && reason == ReasonCode::StatusShown
+        {
             match self.comment_so_far().await {
                 Ok(Some(body)) if heading(&body) == self.heading(state).as_deref() => {
                     return Ending::quiet(
