@@ -37,10 +37,10 @@ async fn three_hundred_objects_are_deployed_in_little_memory() {
     let configuration = format!("{ONE_SERVICE}templates: [many.yaml.j2]\n");
     let shop = Shop::selling(&configuration).await;
     shop.commit(&[(CONFIGURATION, &configuration), ("many.yaml.j2", MANY)]);
-    let opened = shop.opens(1);
-    for event in [opened, shop.pushes(1)] {
+    for again in [false, true] {
+        let event = if again { shop.pushes(1) } else { shop.opens(1) };
         let begun = std::time::Instant::now();
-        let mut child = shop.run(&event).spawn();
+        let mut child = shop.run(&event).input("health", "off").spawn();
         let pid = child.id().unwrap();
         let most = AtomicU64::new(0);
         // Every request is a look, the last one at the comment's last word.
