@@ -647,6 +647,7 @@ mod rights {
             let expected: &[&str] = match kind.plural {
                 "secrets" => &["create", "patch", "delete"],
                 "events" | "replicasets" => &["get", "list", "watch"],
+                "persistentvolumes" => &["get"],
                 _ => &all,
             };
             let expected: BTreeSet<String> =

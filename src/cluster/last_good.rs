@@ -254,7 +254,7 @@ impl Cluster {
             ) else {
                 continue;
             };
-            let call = Call::delete(kind, Some(namespace), &one.id.name, uid)?;
+            let call = Call::delete(kind, Some(namespace), &one.id.name, uid, None)?;
             match self.send(call).await {
                 Ok(_) => {}
                 // Gone, or another one of its name: not what this update created.

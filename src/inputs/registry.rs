@@ -207,7 +207,7 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "state",
-        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `removed`, `refused`, `superseded` or `cancelled`.",
+        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `refused`, `superseded` or `cancelled`.",
     },
     OutputSpec {
         name: "decision",

@@ -18,6 +18,8 @@ pub enum State {
     Failed,
     /// The Namespace is being deleted.
     Removing,
+    /// The Namespace does not go: something holds its deletion.
+    Stuck,
     /// Nothing is left in the cluster.
     Removed,
     /// The cap is reached; nothing was deployed.
@@ -38,6 +40,7 @@ impl State {
             Self::Ready => "ready",
             Self::Failed => "failed",
             Self::Removing => "removing",
+            Self::Stuck => "stuck",
             Self::Removed => "removed",
             Self::Refused => "refused",
             Self::Superseded => "superseded",
@@ -172,6 +175,8 @@ reason_codes! {
     InternalError = "internal-error",
     /// A host of the preview is served from another Namespace.
     HostTaken = "host-taken",
+    /// The Namespace of a removal does not go: something holds its deletion.
+    RemovalStuck = "removal-stuck",
 }
 
 impl std::fmt::Display for ReasonCode {

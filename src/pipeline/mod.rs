@@ -3,6 +3,7 @@
 //! Each use case takes open ports and returns an [`Ending`], so that every door tells the same story.
 
 mod ask;
+mod delete;
 mod deploy;
 mod desk;
 mod ending;

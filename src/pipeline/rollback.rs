@@ -184,6 +184,9 @@ impl Back<'_> {
                 if back {
                     record.good.clone_from(&chosen.marks.good);
                     record.before.clone_from(&chosen.marks.before);
+                    // What was asked for before is revoked by this.
+                    record.removing = None;
+                    record.removed_on_purpose = false;
                     record.held =
                         Some(self.pull.head_sha.clone()).filter(|head| *head != chosen.mark.sha);
                 } else if state == State::Failed {

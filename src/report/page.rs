@@ -9,7 +9,7 @@ use super::{
     words,
 };
 use crate::{
-    cluster::outcome::{Failure, WorkloadStatus},
+    cluster::outcome::{Failure, Fate, VolumeEnd, WorkloadStatus},
     names::{CommitSha, PrNumber, State},
 };
 use serde::Serialize;
@@ -126,9 +126,18 @@ struct Piece {
 #[derive(Serialize)]
 struct Gone {
     namespace: String,
-    took: String,
+    took: Option<String>,
     because: &'static str,
     by: Option<String>,
+    counts: Option<String>,
+    volumes: Vec<VolumeRow>,
+}
+
+#[derive(Serialize)]
+struct VolumeRow {
+    claim: String,
+    volume: Option<String>,
+    fate: &'static str,
 }
 
 /// Lays a view out, with at most so many characters of each piece of evidence.
@@ -404,7 +413,7 @@ fn last(text: &str, characters: usize) -> String {
 fn gone(removal: &Removal) -> Gone {
     Gone {
         namespace: removal.namespace.to_string(),
-        took: words::span(removal.took),
+        took: removal.took.map(words::span),
         because: match removal.because {
             RemovedBecause::Closed => "closed",
             RemovedBecause::Merged => "merged",
@@ -412,8 +421,23 @@ fn gone(removal: &Removal) -> Gone {
             RemovedBecause::Expired => "expired",
         },
         by: match &removal.because {
-            RemovedBecause::Asked { by } => Some(by.clone()),
+            RemovedBecause::Asked { by } if !by.is_empty() => Some(by.clone()),
             _ => None,
+        },
+        counts: removal.counts.as_ref().map(words::counts),
+        volumes: removal.volumes.iter().map(volume).collect(),
+    }
+}
+
+fn volume(end: &VolumeEnd) -> VolumeRow {
+    VolumeRow {
+        claim: end.claim.clone(),
+        volume: end.volume.clone(),
+        fate: match end.fate {
+            Fate::Deleted => "deleted",
+            Fate::Leaving => "leaving",
+            Fate::Retained => "retained",
+            Fate::NotChecked => "not-checked",
         },
     }
 }

@@ -3,12 +3,12 @@
 //! The pipeline fills it step by step and hands the same value to comment, summary and outputs, so that they agree.
 
 use crate::{
-    cluster::outcome::{Failure, WorkloadStatus},
+    cluster::outcome::{Failure, VolumeEnd, WorkloadStatus},
     names::{CommitSha, Namespace, ObjectId, PrNumber, ReasonCode, Redactor, RepoName, State},
     plan::PublicUrl,
 };
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What is to be said about the preview of one pull request.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,10 +156,14 @@ impl StatusView {
         for holder in self.at_cap.iter_mut().flat_map(|cap| &mut cap.holders) {
             texts.extend([&mut holder.owner, &mut holder.url]);
         }
-        if let Some(RemovedBecause::Asked { by }) =
-            self.removal.as_mut().map(|gone| &mut gone.because)
-        {
-            texts.push(by);
+        if let Some(gone) = &mut self.removal {
+            if let RemovedBecause::Asked { by } = &mut gone.because {
+                texts.push(by);
+            }
+            for end in &mut gone.volumes {
+                texts.push(&mut end.claim);
+                texts.extend(&mut end.volume);
+            }
         }
         texts
     }
@@ -275,8 +279,12 @@ pub enum Aftermath {
 pub struct Removal {
     /// Namespace that is gone.
     pub namespace: Namespace,
-    /// How long it took until it was.
-    pub took: Duration,
+    /// How long it took until it was; none when an earlier run began it.
+    pub took: Option<Duration>,
+    /// What was in it, by kind; none when that was not counted.
+    pub counts: Option<BTreeMap<String, usize>>,
+    /// What became of its volumes.
+    pub volumes: Vec<VolumeEnd>,
     /// Why it was removed.
     pub because: RemovedBecause,
 }

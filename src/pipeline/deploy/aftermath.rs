@@ -5,10 +5,16 @@
 use super::{Stopped, Waiting, Work, lock};
 use crate::{
     capacity::Record,
-    cluster::LastGood,
+    cluster::{LastGood, NamespaceInfo},
     inputs::OnFailedUpdate,
-    names::State,
-    pipeline::{Failure, desk::Taken, remove, restore, teller::Teller},
+    names::{ReasonCode, State},
+    pipeline::{
+        Failure, delete,
+        desk::Taken,
+        remove::{self, Away},
+        restore,
+        teller::Teller,
+    },
     report::Aftermath,
 };
 use tokio::time::Instant;
@@ -130,24 +136,35 @@ impl Work<'_> {
     }
 
     async fn removed(&self, spot: &super::Spot, teller: &mut Teller<'_>) -> Aftermath {
-        let name = &spot.plan.namespace;
-        let gone = async {
-            let found = self.cluster.namespace(name).await?;
-            if let Some(found) = found.filter(|found| found.uid == spot.uid) {
-                remove::gone(self.ports, self.cluster, &found).await?;
-            }
-            self.desk.free(std::slice::from_ref(&spot.uid)).await
-        };
-        match gone.await {
-            Ok(()) => {
+        match self.away(spot).await {
+            Ok(true) => {
                 teller.gone();
-                Aftermath::Removed
+                return Aftermath::Removed;
             }
+            Ok(false) => {}
             Err(problem) => {
                 tracing::error!(reason = %problem.reason(), "could not remove the preview: {}", problem.line());
                 teller.doubt(&problem);
-                teller.serves(None);
-                Aftermath::Stays
+            }
+        }
+        teller.serves(None);
+        Aftermath::Stays
+    }
+
+    /// Takes the preview away; false when somebody else has changed or stopped that.
+    async fn away(&self, spot: &super::Spot) -> Result<bool, Failure> {
+        let name = &spot.plan.namespace;
+        let ours = |found: &NamespaceInfo| found.uid == spot.uid && self.desk.owns(found);
+        let found = self.cluster.namespace(name).await?;
+        let Some(found) = found.filter(ours) else {
+            self.desk.free(std::slice::from_ref(&spot.uid)).await?;
+            return Ok(true);
+        };
+        match remove::away(self.ports, self.desk, &found, &[], ours).await? {
+            Away::Gone(_) => Ok(true),
+            Away::Spared | Away::Stopped => Ok(false),
+            Away::Stuck { after, by } => {
+                Err(delete::stuck(ReasonCode::RemovalStuck, name, after, &by))
             }
         }
     }

@@ -11,7 +11,7 @@ pub(super) use wait::Waiting;
 
 use super::{
     Ending, Failure, Ports,
-    desk::{Asking, Desk, Taken},
+    desk::{Asking, Begun, Desk, Taken},
     restore::{self, Marks},
     sources::Sources,
     teller::Teller,
@@ -184,27 +184,35 @@ impl Work<'_> {
     async fn run(&self, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
         let asking = Asking {
             removed_on_purpose: self.request.asked.then_some(false),
+            removal: Begun::Revoked,
             yields: false,
         };
         let taken = self.desk.take_turn(asking).await?;
         let taken = taken.ok_or(Stopped::Overtaken)?;
         self.began.store(true, Ordering::Relaxed);
-        // A removal that failed has left the preview alive, and then there is something to bring up to date.
-        let alive = taken
-            .holder
-            .as_ref()
-            .is_some_and(|holder| holder.uid.is_some());
-        if taken.record.removed_on_purpose && !self.request.asked && !alive {
-            return Err(Stopped::RemovedOnPurpose);
-        }
+        let removed = taken.record.removed_on_purpose;
         let held = taken.record.held.as_ref() == Some(&self.request.sha);
-        if held && !self.request.asked && alive {
-            return Err(Stopped::Held);
+        if (removed || held) && !self.request.asked {
+            // A removal that failed has left the preview alive, and then there is something to bring up to date.
+            match self.alive(&taken).await? {
+                false if removed => return Err(Stopped::RemovedOnPurpose),
+                true if held => return Err(Stopped::Held),
+                _ => {}
+            }
         }
         tokio::select! {
             result = Box::pin(self.work(&taken, teller)) => result,
             () = self.desk.lose_turn() => Err(Stopped::Overtaken),
         }
+    }
+
+    /// True when the preview has its Namespace and nobody is deleting it.
+    async fn alive(&self, taken: &Taken) -> Result<bool, Failure> {
+        let Some(holder) = taken.holder.as_ref().filter(|one| one.uid.is_some()) else {
+            return Ok(false);
+        };
+        let found = self.cluster.namespace(&holder.namespace).await?;
+        Ok(found.is_some_and(|found| found.deleting.is_none() && holder.uid == Some(found.uid)))
     }
 
     async fn work(&self, taken: &Taken, teller: &mut Teller<'_>) -> Result<Done, Stopped> {

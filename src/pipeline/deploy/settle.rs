@@ -130,6 +130,7 @@ impl Work<'_> {
         }
         if done {
             record.removed_on_purpose = false;
+            record.removing = None;
         }
         if let Some(marks) = &notes.marks {
             record.good.clone_from(&marks.good);

@@ -4,11 +4,9 @@
 
 mod place;
 
-pub(super) use place::stuck;
-
 use super::{Failure, Ports};
 use crate::{
-    capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, RunId, Turn},
+    capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
     cluster::{Cluster, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
 };
@@ -39,12 +37,45 @@ pub(super) struct Desk<'a> {
 }
 
 /// How a run asks for its turn.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Asking {
     /// What somebody decided about the preview, recorded with the turn: a run that overtakes this one keeps to it.
     pub(super) removed_on_purpose: Option<bool>,
+    /// What the turn means for a removal that was begun.
+    pub(super) removal: Begun,
     /// True when a run that is at work goes first.
     pub(super) yields: bool,
+}
+
+/// What a turn means for a removal that was begun and not yet told of.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Begun {
+    /// Nothing.
+    #[default]
+    Stands,
+    /// The turn is for this one.
+    Now(Removing),
+    /// The preview is wanted again, unless somebody removed it on purpose.
+    Revoked,
+}
+
+impl Asking {
+    fn note(&self, record: &mut Record, turn: &Turn) {
+        if let Some(removed) = self.removed_on_purpose {
+            record.removed_on_purpose = removed;
+            // Who asks for the preview ends a hold as well.
+            record.held = None;
+        }
+        // What waits for its turn has not begun yet.
+        if !matches!(turn, Turn::Ours(_)) {
+            return;
+        }
+        match &self.removal {
+            Begun::Now(removing) => record.removing = Some(removing.clone()),
+            Begun::Revoked if !record.removed_on_purpose => record.removing = None,
+            Begun::Revoked | Begun::Stands => {}
+        }
+    }
 }
 
 /// What the turn found.
@@ -161,13 +192,10 @@ impl<'a> Desk<'a> {
                         asking.removed_on_purpose == Some(true) && taken.record.removed_on_purpose;
                     let waited = waited && !stands;
                     let turn = capacity::begin(ledger, &self.key, self.run(), waited, now);
-                    if let (Turn::Ours(_) | Turn::After(_), Some(removed)) =
-                        (&turn, asking.removed_on_purpose)
-                        && let Some(record) = ledger.previews.get_mut(&self.key)
+                    if let (Turn::Ours(_) | Turn::After(_), Some(record)) =
+                        (&turn, ledger.previews.get_mut(&self.key))
                     {
-                        record.removed_on_purpose = removed;
-                        // Who asks for the preview ends a hold as well.
-                        record.held = None;
+                        asking.note(record, &turn);
                     }
                     Step::Write((turn, taken))
                 })

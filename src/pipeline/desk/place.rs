@@ -7,7 +7,7 @@ use crate::{
     capacity::{self, Claim, Claimant, Holder, Ledger, Record},
     cluster::{Created, Gone, NamespaceInfo, Step},
     names::{Namespace, PrNumber, ReasonCode},
-    pipeline::{Blame, Failure},
+    pipeline::{Blame, Failure, delete},
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl Desk<'_> {
             .await?;
         if !confirmed {
             tracing::warn!("the claim was given up meanwhile; deleting the empty namespace {name}");
-            self.cluster.delete_namespace(name, uid).await?;
+            self.cluster.delete_namespace(name, uid, None).await?;
         }
         Ok(confirmed)
     }
@@ -178,7 +178,7 @@ impl Desk<'_> {
             tracing::info!(
                 "this preview has another namespace now; deleting its earlier one, {name}"
             );
-            self.cluster.delete_namespace(name, uid).await?;
+            delete::delete(self.cluster, &found, |found| self.owns(found)).await?;
         }
         self.forget(name, uid).await
     }
@@ -206,7 +206,8 @@ impl Desk<'_> {
 
     async fn wait_until_gone(&self, name: &Namespace, uid: &str) -> Result<(), Failure> {
         tracing::info!("waiting until the namespace {name} of an earlier deploy is gone");
-        let deadline = Instant::now() + GONE_PATIENCE;
+        let patience = self.cluster.patience(GONE_PATIENCE);
+        let deadline = Instant::now() + patience;
         match self
             .cluster
             .wait_until_gone(name, uid, deadline, &self.ports.stop, &mut |_| {})
@@ -214,7 +215,10 @@ impl Desk<'_> {
         {
             // Who cancelled is noticed by the select around the whole deploy.
             Gone::Gone { .. } | Gone::Stopped => Ok(()),
-            Gone::Stuck { why } => Err(stuck(name, GONE_PATIENCE, &why)),
+            Gone::Stuck(by) => {
+                let reason = ReasonCode::NamespaceTerminating;
+                Err(delete::stuck(reason, name, patience, &by))
+            }
         }
     }
 
@@ -242,24 +246,6 @@ fn known(ledger: &Ledger) -> (Vec<(Holder, Record)>, u32) {
         .iter()
         .map(|holder| (holder.clone(), record(holder)));
     (holders.collect(), ledger.capacity)
-}
-
-/// A Namespace that does not go away.
-pub(in crate::pipeline) fn stuck(name: &Namespace, after: Duration, why: &[String]) -> Failure {
-    let why = if why.is_empty() {
-        "the server does not say why".into()
-    } else {
-        why.join("; ")
-    };
-    Failure::new(
-        Blame::Theirs,
-        ReasonCode::NamespaceTerminating,
-        format!(
-            "namespace {name} is still being deleted after {} seconds: {why}",
-            after.as_secs()
-        ),
-        "let an operator look at what holds it; its slot stays taken until it is gone",
-    )
 }
 
 fn taken(name: &Namespace, found: &NamespaceInfo) -> Failure {

@@ -5,15 +5,18 @@
 use super::{Teller, public_url};
 use crate::{
     capacity::{Holder, Record},
-    names::{CommitSha, Namespace, ReasonCode, State},
-    pipeline::{Ending, Exit, Failure, inspect::Status, remove::RemoveReason},
+    names::{CommitSha, ReasonCode, State},
+    pipeline::{
+        Ending, Exit, Failure,
+        inspect::Status,
+        remove::{Proof, RemoveReason},
+    },
     report::{
         self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot,
         StatusView,
     },
     trigger::Denied,
 };
-use std::time::Duration;
 
 impl Teller<'_> {
     pub(in crate::pipeline) async fn ready(&mut self, unchanged: bool) -> Ending {
@@ -121,8 +124,7 @@ impl Teller<'_> {
 
     pub(in crate::pipeline) async fn removed(
         &mut self,
-        namespace: &Namespace,
-        took: Duration,
+        proof: Proof,
         reason: RemoveReason,
     ) -> Ending {
         let because = match reason {
@@ -135,17 +137,43 @@ impl Teller<'_> {
         };
         self.view.closed = matches!(reason, RemoveReason::Closed { .. });
         self.forget();
+        let why = match proof.took {
+            Some(took) => format!(
+                "the namespace {} is gone, after {} s",
+                proof.namespace,
+                took.as_secs()
+            ),
+            None => format!("the namespace {} is gone", proof.namespace),
+        };
         self.view.removal = Some(Removal {
-            namespace: namespace.clone(),
-            took,
+            namespace: proof.namespace,
+            took: proof.took,
             because,
+            counts: proof.contents.map(|contents| contents.counts),
+            volumes: proof.volumes,
         });
-        let why = format!(
-            "the namespace {namespace} is gone, after {} s",
-            took.as_secs()
-        );
         self.end(State::Removed, ReasonCode::Removed, Exit::Done, None, why)
             .await
+    }
+
+    /// The Namespace does not go: who can help is told what holds it.
+    pub(in crate::pipeline) async fn stuck(
+        &mut self,
+        failure: Failure,
+        reason: RemoveReason,
+    ) -> Ending {
+        self.view.closed = matches!(reason, RemoveReason::Closed { .. });
+        self.forget();
+        self.view.failures.clone_from(&failure.causes);
+        let why = failure.line();
+        self.end(
+            State::Stuck,
+            failure.reason(),
+            failure.blame.into(),
+            Some(failure),
+            why,
+        )
+        .await
     }
 
     /// Nothing was there; a comment that says otherwise is corrected, and none is begun.
@@ -180,7 +208,8 @@ impl Teller<'_> {
         let why = "the preview was removed by command and stays so until somebody comments /deploy";
         let silent = match self.comment_so_far().await {
             Ok(None) => true,
-            Ok(Some(body)) => heading(&body) == self.heading(State::Removed).as_deref(),
+            // A removal that is under way or stuck tells more than that.
+            Ok(Some(body)) => self.is_about_removal(&body),
             Err(failure) => return Ending::failed(failure),
         };
         let reason = ReasonCode::RemovedByCommand;
@@ -192,10 +221,16 @@ impl Teller<'_> {
             .await
     }
 
-    /// True when the comment says that the preview was removed.
+    /// True when the comment says that the preview was removed, is being removed or cannot be.
     pub(in crate::pipeline) async fn says_removed(&mut self) -> Result<bool, Failure> {
         let found = self.comment_so_far().await?;
-        Ok(found.is_some_and(|body| heading(&body) == self.heading(State::Removed).as_deref()))
+        Ok(found.is_some_and(|body| self.is_about_removal(&body)))
+    }
+
+    fn is_about_removal(&self, body: &str) -> bool {
+        [State::Removed, State::Removing, State::Stuck]
+            .iter()
+            .any(|state| heading(body) == self.heading(*state).as_deref())
     }
 
     async fn comment_so_far(&mut self) -> Result<Option<String>, Failure> {
@@ -262,7 +297,9 @@ impl Teller<'_> {
         let mut state = status.state();
         let why = format!("the preview is {}", state.as_str());
         // The diagnosis and the proof of a removal say more than a look can.
-        if matches!(state, State::Failed | State::Removed) && reason == ReasonCode::StatusShown {
+        if matches!(state, State::Failed | State::Stuck | State::Removed)
+            && reason == ReasonCode::StatusShown
+        {
             match self.comment_so_far().await {
                 Ok(Some(body)) if heading(&body) == self.heading(state).as_deref() => {
                     return Ending::quiet(

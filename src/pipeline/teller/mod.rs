@@ -96,6 +96,11 @@ impl<'a> Teller<'a> {
         login.clone_into(&mut self.asker);
     }
 
+    /// Who asked; empty when nobody did.
+    pub(super) fn asker(&self) -> &str {
+        &self.asker
+    }
+
     /// Starts from what is known of the preview: what it serves now, and where.
     pub(super) fn begin(&mut self, holder: Option<&Holder>, record: &Record) {
         if let Some(holder) = holder.filter(|holder| holder.uid.is_some()) {
