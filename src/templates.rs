@@ -52,6 +52,10 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/removing.md.j2"),
     ),
     (
+        "comment/stuck.md.j2",
+        include_str!("../templates/comment/stuck.md.j2"),
+    ),
+    (
         "comment/removed.md.j2",
         include_str!("../templates/comment/removed.md.j2"),
     ),

@@ -8,7 +8,7 @@
 )]
 
 use preview_action::{
-    cluster::kinds::KINDS,
+    cluster::{LAST_GOOD, kinds::KINDS},
     inputs::{
         RawInputs, Settings,
         configuration::Configuration,
@@ -607,6 +607,23 @@ mod packaging {
 mod rights {
     use super::*;
 
+    /// The one Secret that is read is named.
+    #[test]
+    fn only_the_last_good_set_is_read() {
+        let documents = documents();
+        let rules = documents
+            .iter()
+            .filter(|object| object["kind"] == "ClusterRole")
+            .flat_map(|object| object["rules"].as_array().unwrap());
+        let named: Vec<_> = rules
+            .filter(|rule| !rule["resourceNames"].is_null())
+            .map(|rule| (&rule["resources"], &rule["resourceNames"], &rule["verbs"]))
+            .collect();
+        let of = |word: &str| serde_json::json!([word]);
+        let (secrets, name, verb) = (of("secrets"), of(LAST_GOOD), of("get"));
+        assert_eq!(named, [(&secrets, &name, &verb)]);
+    }
+
     #[test]
     fn secrets_are_written_and_never_read() {
         let verbs = verbs("", "secrets");
@@ -630,6 +647,7 @@ mod rights {
             let expected: &[&str] = match kind.plural {
                 "secrets" => &["create", "patch", "delete"],
                 "events" | "replicasets" => &["get", "list", "watch"],
+                "persistentvolumes" => &["get"],
                 _ => &all,
             };
             let expected: BTreeSet<String> =
@@ -725,6 +743,7 @@ mod rights {
             .iter()
             .filter(|object| object["kind"] == "ClusterRole")
             .flat_map(|object| object["rules"].as_array().unwrap().clone())
+            .filter(|rule| rule["resourceNames"].is_null())
             .filter(|rule| {
                 strings(&rule["apiGroups"]).contains(group)
                     && strings(&rule["resources"]).contains(resource)

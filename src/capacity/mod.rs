@@ -119,9 +119,58 @@ pub struct Record {
     /// True when somebody removed the preview on purpose: it stays so until `/deploy`.
     #[serde(default)]
     pub removed_on_purpose: bool,
+    /// The last set that was found good, as it is kept in the preview's Namespace.
+    #[serde(default)]
+    pub good: Option<KeptSet>,
+    /// The one before it, of another commit.
+    #[serde(default)]
+    pub before: Option<KeptSet>,
+    /// Commit that was rolled back: it is deployed again only when somebody asks, another one by itself.
+    #[serde(default)]
+    pub held: Option<CommitSha>,
+    /// A removal that was begun and whose end nobody has told yet: the sweep finishes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removing: Option<Removing>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A set that was found good: what it is, and how its stored form is known again.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptSet {
+    /// Commit.
+    pub sha: CommitSha,
+    /// Digest of what was rendered.
+    pub source: String,
+    /// Digest of what is stored.
+    pub digest: String,
+}
+
+/// A removal that was begun.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Removing {
+    /// Why.
+    pub because: Because,
+    /// Login of whoever asked; empty where nobody did.
+    #[serde(default)]
+    pub by: String,
+}
+
+/// Why a preview is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Because {
+    /// Its pull request was closed.
+    Closed,
+    /// Its pull request was merged.
+    Merged,
+    /// Somebody asked.
+    Asked,
+    /// Its time was over.
+    Expired,
 }
 
 /// A run at work on a preview.

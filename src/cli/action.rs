@@ -230,6 +230,7 @@ impl Run {
             Trigger::Deploy(request)
             | Trigger::Announce(request)
             | Trigger::Remove(request)
+            | Trigger::Rollback(request)
             | Trigger::Status(request)
             | Trigger::Help(request) => format!(" pull request #{}", request.pr),
             Trigger::Sweep(_) | Trigger::Ignore(_) => String::new(),

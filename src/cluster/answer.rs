@@ -187,7 +187,8 @@ fn classify(code: u16, status: &Value, message: &str) -> Class {
             Class::BadManifest
         }
         429 | 502 | 503 | 504 => Class::Busy,
-        // Without a reason nobody says that asking again helps.
+        // A proxy's own page, or the store behind the server; otherwise nobody says that asking again helps.
+        500 if status.is_null() || has(&["etcdserver: ", "etcdclient: "]) => Class::Busy,
         500 if matches!(reason, "InternalError" | "Timeout") => Class::Busy,
         _ => Class::Other,
     }

@@ -121,6 +121,18 @@ impl fmt::Display for ApplyError {
 impl std::error::Error for ApplyError {}
 
 impl ApplyError {
+    /// The error of one object, before which nothing was applied.
+    pub(super) fn one(manifest: &Manifest, error: ClusterError) -> Self {
+        Self {
+            errors: vec![ObjectError {
+                id: manifest.id.clone(),
+                origin: manifest.origin.clone(),
+                error,
+            }],
+            applied: Vec::new(),
+        }
+    }
+
     /// The error that says most: one that concerns all objects before one that concerns its own.
     pub fn first(&self) -> Option<&ObjectError> {
         let rank = |error: &&ObjectError| match error.error.reason_code() {

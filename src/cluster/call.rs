@@ -85,6 +85,20 @@ impl Call {
         Self::new(request, "list", kind.plural.into(), namespace, Repeat::Safe)
     }
 
+    /// Lists names, finalizers and times under a path of a resource that the server named.
+    pub(super) fn list_resource(path: String, resource: &str) -> Result<Self, ClusterError> {
+        let parameters = kube::api::ListParams::default().limit(500);
+        let request = Request::new(path).list_metadata(&parameters);
+        Self::new(request, "list", resource.into(), None, Repeat::Safe)
+    }
+
+    /// Asks which versions of an API group the server has.
+    pub(super) fn group(group: &str) -> Result<Self, ClusterError> {
+        let request = Request::new("/apis").get(group, &kube::api::GetParams::default());
+        let what = format!("API group {group}");
+        Self::new(request, "read", what, None, Repeat::Safe)
+    }
+
     /// Applies an object as our field manager, by force: we are its only deployer.
     pub(super) fn apply(
         kind: &Kind,
@@ -146,8 +160,33 @@ impl Call {
         Self::new(request, "write", named(kind, name), namespace, Repeat::Safe)
     }
 
-    /// Deletes the object of this UID and no other.
+    /// Deletes the object of this UID and no other, and only in this version where one is given.
     pub(super) fn delete(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        name: &str,
+        uid: &str,
+        version: Option<&str>,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::DeleteParams {
+            preconditions: Some(kube::api::Preconditions {
+                uid: Some(uid.into()),
+                resource_version: version.map(str::to_owned),
+            }),
+            ..Default::default()
+        };
+        let request = Request::new(kind.path(namespace)).delete(name, &parameters);
+        Self::new(
+            request,
+            "delete",
+            named(kind, name),
+            namespace,
+            Repeat::Safe,
+        )
+    }
+
+    /// Deletes the object of this UID and the pods that it made; those of a Job would stay otherwise.
+    pub(super) fn delete_with_pods(
         kind: &Kind,
         namespace: Option<&Namespace>,
         name: &str,
@@ -158,7 +197,7 @@ impl Call {
                 uid: Some(uid.into()),
                 resource_version: None,
             }),
-            ..Default::default()
+            ..kube::api::DeleteParams::background()
         };
         let request = Request::new(kind.path(namespace)).delete(name, &parameters);
         Self::new(

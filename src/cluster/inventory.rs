@@ -1,6 +1,6 @@
-//! Turns a Namespace into what stands in it: its workloads as the comment shows them, and counts by kind.
+//! Turns a Namespace into what stands in it: its workloads as the comment shows them, counts by kind, and its volumes.
 //! It must not read Secrets or what an object contains beyond its state.
-//! Removal shows the counts before and after; nobody has to believe that nothing was left behind.
+//! Removal shows what there was and what is left of it; nobody has to believe that nothing was left behind.
 
 use super::{
     Cluster,
@@ -9,13 +9,27 @@ use super::{
     call::{Call, Selector},
     error::ClusterError,
     kinds::{self, Kind},
-    outcome::WorkloadStatus,
+    outcome::{Fate, VolumeEnd, WorkloadStatus},
     readiness::assess,
 };
 use crate::names::Namespace;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// How long a provisioner may take before its volume is called leaving.
+const PROVISIONER: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What a Namespace holds that a removal must account for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Objects by kind.
+    pub counts: BTreeMap<String, usize>,
+    /// Claims, each with the name of its PersistentVolume if it has one.
+    pub claims: Vec<(String, Option<String>)>,
+}
 
 /// Kinds that are counted: what runs, what keeps data, what is reached from outside.
 static COUNTED: [&Kind; 11] = [
@@ -62,6 +76,65 @@ impl Cluster {
             .try_collect()
             .await?;
         Ok(counts.into_iter().filter(|(_, count)| *count > 0).collect())
+    }
+
+    /// Counts what a Namespace holds and notes its volumes, which outlive the claims.
+    pub async fn contents(&self, namespace: &Namespace) -> Result<Contents, ClusterError> {
+        let list = Call::list(&kinds::CLAIM, Some(namespace), &Selector::default())?;
+        let (counts, claims) = tokio::try_join!(self.inventory(namespace), self.send(list))?;
+        let claims = claims.body["items"].as_array().into_iter().flatten();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let claims = claims
+            .map(|claim| {
+                (
+                    text(&claim["metadata"]["name"]).unwrap_or_default(),
+                    text(&claim["spec"]["volumeName"]),
+                )
+            })
+            .collect();
+        Ok(Contents { counts, claims })
+    }
+
+    /// Looks what became of the volumes of a Namespace that is gone, and gives their provisioners a moment.
+    pub async fn volumes_after(&self, claims: &[(String, Option<String>)]) -> Vec<VolumeEnd> {
+        let deadline = Instant::now() + self.patience(PROVISIONER);
+        let ends = claims.iter().map(|(claim, volume)| async move {
+            let fate = match volume {
+                None => Fate::Deleted,
+                Some(volume) => self.fate(volume, deadline).await,
+            };
+            VolumeEnd {
+                claim: claim.clone(),
+                volume: volume.clone(),
+                fate,
+            }
+        });
+        stream::iter(ends).buffered(WIDTH).collect().await
+    }
+
+    async fn fate(&self, volume: &str, deadline: Instant) -> Fate {
+        loop {
+            let asked = match Call::get(&kinds::VOLUME, None, volume) {
+                Ok(call) => self.send(call).await,
+                Err(error) => Err(error),
+            };
+            match asked {
+                Ok(answer) => {
+                    if answer.body["spec"]["persistentVolumeReclaimPolicy"] != "Delete" {
+                        return Fate::Retained;
+                    }
+                    if Instant::now() >= deadline {
+                        return Fate::Leaving;
+                    }
+                    sleep(LOOK_AGAIN).await;
+                }
+                Err(error) if error.is_not_found() => return Fate::Deleted,
+                Err(error) => {
+                    tracing::warn!("volume {volume} was not checked: {error}");
+                    return Fate::NotChecked;
+                }
+            }
+        }
     }
 
     /// Reads the workloads of a Namespace, by kind and name.

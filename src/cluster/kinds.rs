@@ -37,6 +37,7 @@ kinds! {
     SERVICE = "" "v1" "Service" "services" true;
     SERVICE_ACCOUNT = "" "v1" "ServiceAccount" "serviceaccounts" true;
     CLAIM = "" "v1" "PersistentVolumeClaim" "persistentvolumeclaims" true;
+    VOLUME = "" "v1" "PersistentVolume" "persistentvolumes" false;
     POD = "" "v1" "Pod" "pods" true;
     QUOTA = "" "v1" "ResourceQuota" "resourcequotas" true;
     LIMIT_RANGE = "" "v1" "LimitRange" "limitranges" true;

@@ -17,10 +17,16 @@ mod diagnose;
 mod error;
 mod failures;
 mod follow;
+mod hooks;
 mod inventory;
 mod kubeconfig;
+mod last_good;
 mod ledger;
 mod namespaces;
+mod obstacles;
+mod overlap;
+#[cfg(test)]
+mod repeats;
 mod request;
 mod retry;
 mod secrets;
@@ -31,14 +37,20 @@ mod wait;
 pub use apply::{ApplyError, Existing, ObjectError};
 pub use connect::{ConnectOptions, Proxy};
 pub use error::{Attempt, ClusterError};
+pub use inventory::Contents;
 pub use kubeconfig::Files;
+pub use last_good::{Generations, LAST_GOOD, LastGood, Running, digest};
 pub use ledger::{Moment, Step};
 pub use namespaces::{Created, Deleted, Gone, NamespaceInfo, Reapplied};
+pub use obstacles::{Obstacle, Obstacles};
 pub use retry::RetryPolicy;
 pub use secrets::SecretRef;
 
 /// The owner of every field that we set. One name for good: fields of another name would never be removed.
 pub const FIELD_MANAGER: &str = "preview-action";
+
+/// The least that is waited for anything in a world that plays faster than life.
+const SHORTEST_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A cluster that requests can be sent to; cheap to clone.
 #[derive(Clone)]
@@ -55,5 +67,21 @@ impl Cluster {
     /// Address of the API server, for people.
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// A time as long as this world plays it: shorter where it plays faster than life, but never so short that load decides.
+    pub fn patience(&self, time: std::time::Duration) -> std::time::Duration {
+        self.hurried(time, SHORTEST_PATIENCE)
+    }
+
+    fn hurried(
+        &self,
+        time: std::time::Duration,
+        least: std::time::Duration,
+    ) -> std::time::Duration {
+        match self.haste {
+            0 | 1 => time,
+            haste => (time / haste).max(least),
+        }
     }
 }

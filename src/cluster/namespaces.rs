@@ -5,10 +5,12 @@
 use super::{
     Cluster,
     answer::Class,
-    call::{Call, Selector},
+    call::{Call, Repeat, Selector},
     error::ClusterError,
     follow::{Follow, Seen},
     kinds,
+    obstacles::{self, Obstacles},
+    retry::Again,
 };
 use crate::names::Namespace;
 use jiff::Timestamp;
@@ -24,6 +26,8 @@ pub struct NamespaceInfo {
     pub name: Namespace,
     /// UID.
     pub uid: String,
+    /// Version; a deletion names the one that was judged.
+    pub version: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Annotations.
@@ -32,6 +36,8 @@ pub struct NamespaceInfo {
     pub created: Option<Timestamp>,
     /// Since when it is being deleted, if it is.
     pub deleting: Option<Timestamp>,
+    /// Finalizers of its own, apart from the one that every Namespace has.
+    pub finalizers: Vec<String>,
     /// What its deletion waits for, the most telling first; empty while nothing is wrong.
     pub blocked_by: Vec<String>,
 }
@@ -63,6 +69,8 @@ pub enum Deleted {
     Begun,
     /// There is none of this UID.
     AlreadyGone,
+    /// It has changed since it was read: read and judge it again.
+    Changed,
 }
 
 /// How waiting for a deletion ended.
@@ -73,18 +81,26 @@ pub enum Gone {
         /// How long it was waited for.
         took: Duration,
     },
-    /// It is still there, and why; empty when the server does not say.
-    Stuck {
-        /// Finalizers, resources and failures that hold it.
-        why: Vec<String>,
-    },
+    /// It is still there, and what holds it.
+    Stuck(Obstacles),
     /// The caller asked to stop.
     Stopped,
 }
 
 impl Cluster {
     /// Creates a Namespace; one that is there already is read and left alone.
+    ///
+    /// An answer that does not say whether it was made is followed by a look, and only then by another try.
     pub async fn create_namespace(&self, object: &Value) -> Result<Created, ClusterError> {
+        let once = || self.create_once(object);
+        let again = |error: &ClusterError| match maybe_there(error) {
+            true => error.again(Repeat::Safe),
+            false => Again::Never,
+        };
+        self.retry.run(once, again).await
+    }
+
+    async fn create_once(&self, object: &Value) -> Result<Created, ClusterError> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let call = Call::create(&kinds::NAMESPACE, None, name, object)?;
         // A lost answer is cleared up by reading: the caller sees from UID and annotations whose it is.
@@ -143,16 +159,20 @@ impl Cluster {
         items.into_iter().flatten().map(info).collect()
     }
 
-    /// Begins to delete the Namespace of this UID.
+    /// Begins to delete the Namespace of this UID, if it still is of this version.
+    ///
+    /// A lost answer may show as [`Deleted::Changed`]: the deletion itself makes a new version.
     pub async fn delete_namespace(
         &self,
         name: &Namespace,
         uid: &str,
+        version: Option<&str>,
     ) -> Result<Deleted, ClusterError> {
-        let call = Call::delete(&kinds::NAMESPACE, None, name.as_str(), uid)?;
+        let call = Call::delete(&kinds::NAMESPACE, None, name.as_str(), uid, version)?;
         match self.send(call).await {
             Ok(_) => Ok(Deleted::Begun),
             Err(error) if absent(&error) || another_uid(&error) => Ok(Deleted::AlreadyGone),
+            Err(error) if version.is_some() && another_version(&error) => Ok(Deleted::Changed),
             // Old servers answer a second deletion in this way.
             Err(error) if error.class() == Some(&Class::Conflict) => Ok(Deleted::Begun),
             Err(error) => Err(error),
@@ -182,7 +202,7 @@ impl Cluster {
                 () = stop.cancelled() => return Ok(Gone::Stopped),
                 seen = follow.next() => seen,
                 () = tokio::time::sleep_until(deadline) => {
-                    return Ok(Gone::Stuck { why: last.map(|info| info.blocked_by).unwrap_or_default() });
+                    return Ok(Gone::Stuck(self.obstacles(name, last.as_ref()).await));
                 }
             };
             let gone = Gone::Gone {
@@ -244,6 +264,13 @@ fn another_uid(error: &ClusterError) -> bool {
     by_field || (refusal.class == Class::Conflict && by_words)
 }
 
+fn another_version(error: &ClusterError) -> bool {
+    error.refusal().is_some_and(|refusal| {
+        refusal.class == Class::Conflict
+            && refusal.message.contains("ResourceVersion in precondition")
+    })
+}
+
 /// What holds a deletion, most telling first.
 const BLOCKERS: [&str; 5] = [
     "NamespaceDeletionDiscoveryFailure",
@@ -276,10 +303,15 @@ fn info(object: &Value) -> Result<NamespaceInfo, ClusterError> {
     Ok(NamespaceInfo {
         name,
         uid: uid.into(),
+        version: metadata["resourceVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .into(),
         labels: texts(&metadata["labels"]),
         annotations: texts(&metadata["annotations"]),
         created: time(&metadata["creationTimestamp"]),
         deleting: time(&metadata["deletionTimestamp"]),
+        finalizers: obstacles::finalizers(metadata),
         blocked_by: blockers(object),
     })
 }

@@ -113,3 +113,27 @@ pub struct Evidence {
     /// Untrusted text.
     pub text: String,
 }
+
+/// What became of the storage behind a claim once its Namespace was gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeEnd {
+    /// Claim.
+    pub claim: String,
+    /// PersistentVolume; none when the claim never had one.
+    pub volume: Option<String>,
+    /// Its fate.
+    pub fate: Fate,
+}
+
+/// The fate of a PersistentVolume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is gone; so is a claim's volume that never was.
+    Deleted,
+    /// It is to be deleted, and its provisioner is at work.
+    Leaving,
+    /// Its reclaim policy is `Retain`: volume and data stay until somebody deletes them.
+    Retained,
+    /// Nobody could look: the right to read PersistentVolumes is missing, or the server did not answer.
+    NotChecked,
+}

@@ -28,24 +28,7 @@ impl Cluster {
     /// Sends a request until there is an answer that counts.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, ClusterError> {
         let once = || self.send_once(call.clone());
-        let again = |error: &ClusterError| match error {
-            ClusterError::Refused { refusal, .. } if refusal.worth_repeating() => {
-                // A gateway's 502 or 504 does not say whether the server behind it did the work.
-                if call.repeat == Repeat::Refused && matches!(refusal.code, 500 | 502 | 504) {
-                    return Again::Never;
-                }
-                Again::After(refusal.retry_after)
-            }
-            ClusterError::Unreachable { cause, .. } if cause.contains("certificate") => {
-                Again::Never
-            }
-            ClusterError::Unreachable { .. } | ClusterError::Timeout { .. }
-                if call.repeat == Repeat::Safe =>
-            {
-                Again::After(None)
-            }
-            _ => Again::Never,
-        };
+        let again = |error: &ClusterError| error.again(call.repeat);
         self.retry.run(once, again).await
     }
 
@@ -163,6 +146,24 @@ fn certificate_problem(problem: &str) -> String {
 }
 
 impl ClusterError {
+    /// Whether the same request may succeed when it is sent again, and whether it may be sent again at all.
+    pub(super) fn again(&self, repeat: Repeat) -> Again {
+        match self {
+            Self::Refused { refusal, .. } if refusal.worth_repeating() => {
+                // A gateway's 502 or 504 does not say whether the server behind it did the work.
+                if repeat == Repeat::Refused && matches!(refusal.code, 500 | 502 | 504) {
+                    return Again::Never;
+                }
+                Again::After(refusal.retry_after)
+            }
+            Self::Unreachable { cause, .. } if cause.contains("certificate") => Again::Never,
+            Self::Unreachable { .. } | Self::Timeout { .. } if repeat == Repeat::Safe => {
+                Again::After(None)
+            }
+            _ => Again::Never,
+        }
+    }
+
     /// True when the answer was that there is no such object.
     pub(super) fn is_not_found(&self) -> bool {
         self.class() == Some(&Class::NotFound)

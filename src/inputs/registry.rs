@@ -99,6 +99,13 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "on-failed-update",
+        purpose: "What becomes of a live preview whose update failed: `restore` brings the last good commit back, `keep` leaves it as the failure left it, `remove` removes it.",
+        default: "restore",
+        example: "keep",
+        required: false,
+    },
+    InputSpec {
         name: "namespace-pattern",
         purpose: "Name of a preview's Namespace, made of `{owner}`, `{repo}`, `{repo-id}`, `{number}` and `{environment}`; cut at 63 characters with a hash.",
         default: "pr-{repo}-{number}",
@@ -200,7 +207,7 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "state",
-        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `removed`, `refused`, `superseded` or `cancelled`.",
+        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `refused`, `superseded` or `cancelled`.",
     },
     OutputSpec {
         name: "decision",

@@ -48,6 +48,26 @@ pub struct Origin {
     pub line: u32,
 }
 
+impl ManifestSet {
+    /// What comes before the Jobs that run first, those Jobs, and what waits for them.
+    pub fn around_run_first(&self) -> (Self, Self, Self) {
+        let part = |wanted: &dyn Fn(u8) -> bool| Self {
+            objects: self
+                .objects
+                .iter()
+                .filter(|manifest| wanted(manifest.stage))
+                .cloned()
+                .collect(),
+            warnings: Vec::new(),
+        };
+        (
+            part(&|stage| stage < kinds::RUN_FIRST),
+            part(&|stage| stage == kinds::RUN_FIRST),
+            part(&|stage| stage > kinds::RUN_FIRST),
+        )
+    }
+}
+
 /// All objects of a preview, sorted by stage, without the Namespace itself.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ManifestSet {

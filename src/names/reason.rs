@@ -18,6 +18,8 @@ pub enum State {
     Failed,
     /// The Namespace is being deleted.
     Removing,
+    /// The Namespace does not go: something holds its deletion.
+    Stuck,
     /// Nothing is left in the cluster.
     Removed,
     /// The cap is reached; nothing was deployed.
@@ -38,6 +40,7 @@ impl State {
             Self::Ready => "ready",
             Self::Failed => "failed",
             Self::Removing => "removing",
+            Self::Stuck => "stuck",
             Self::Removed => "removed",
             Self::Refused => "refused",
             Self::Superseded => "superseded",
@@ -70,6 +73,10 @@ reason_codes! {
     Deployed = "deployed",
     /// Same commit, same objects, healthy: nothing had to be changed.
     Unchanged = "unchanged",
+    /// The preview was taken back to an earlier commit and stays there until the next push.
+    RolledBack = "rolled-back",
+    /// There is no earlier commit to go back to.
+    NothingToRollBack = "nothing-to-roll-back",
     /// The preview was removed.
     Removed = "removed",
     /// There was no preview to remove.
@@ -168,6 +175,8 @@ reason_codes! {
     InternalError = "internal-error",
     /// A host of the preview is served from another Namespace.
     HostTaken = "host-taken",
+    /// The Namespace of a removal does not go: something holds its deletion.
+    RemovalStuck = "removal-stuck",
 }
 
 impl std::fmt::Display for ReasonCode {

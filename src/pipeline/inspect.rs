@@ -37,6 +37,9 @@ pub struct Listed {
     pub expires: Option<String>,
     /// When it was created.
     pub created: Option<jiff::Timestamp>,
+    /// Since when it is being deleted, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleting: Option<jiff::Timestamp>,
 }
 
 impl Listed {
@@ -69,6 +72,7 @@ impl From<NamespaceInfo> for Listed {
             url: annotation("preview-action/url"),
             expires: annotation("preview-action/expires"),
             created: info.created,
+            deleting: info.deleting,
             namespace: info.name,
         }
     }
@@ -102,6 +106,8 @@ pub struct Status {
     pub capacity: u32,
     #[serde(skip)]
     pub(super) busy: bool,
+    #[serde(skip)]
+    pub(super) stuck: bool,
 }
 
 impl Status {
@@ -110,6 +116,7 @@ impl Status {
         match &self.preview {
             None if self.record.removed_on_purpose => State::Removed,
             None => State::NotDeployed,
+            Some(_) if self.stuck => State::Stuck,
             Some(preview) if preview.state == "terminating" => State::Removing,
             Some(_) if self.busy => State::Deploying,
             Some(_) if self.last_failed() => State::Failed,
@@ -178,6 +185,10 @@ pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failu
     let (ledger, now) = ledger?.unwrap_or_else(begun);
     let record = ledger.previews.get(&key).cloned().unwrap_or_default();
     Ok(Status {
+        stuck: found
+            .as_ref()
+            .and_then(|info| info.deleting)
+            .is_some_and(|since| super::remove::overdue(ports, since)),
         preview: found.map(Listed::from),
         workloads,
         busy: record.is_active(now),

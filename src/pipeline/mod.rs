@@ -3,6 +3,7 @@
 //! Each use case takes open ports and returns an [`Ending`], so that every door tells the same story.
 
 mod ask;
+mod delete;
 mod deploy;
 mod desk;
 mod ending;
@@ -13,6 +14,8 @@ mod ports;
 mod remove;
 mod render;
 mod respond;
+mod restore;
+mod rollback;
 mod sandbox;
 mod sources;
 mod sweep;
@@ -27,6 +30,7 @@ pub use ports::{Connections, Links, Ports};
 pub use remove::{RemoveReason, RemoveRequest, remove};
 pub use render::manifests;
 pub use respond::{Caller, ignored, respond, without_credentials};
+pub use rollback::rollback;
 pub use sandbox::{RENDER_COMMAND, Sandbox, render_templates};
 pub use sources::{Sources, checked_out};
 pub use sweep::{Swept, sweep};

@@ -1,14 +1,16 @@
-//! Removes one preview: turn, comment, delete by UID, wait until it is gone, free the slot, say so.
+//! Removes one preview: turn, comment, count, delete by UID and version, wait until it is gone, free the slot, say so.
 //! It knows no event and reads nothing of the pull request.
 //! The turn comes first, so that a deploy under way stops before its Namespace is taken from under it.
 
 use super::{
     Ending, Failure, Ports,
-    desk::{self, Asking, Desk},
+    delete::{self, Deletion},
+    desk::{self, Asking, Begun, Desk, Taken},
     teller::Teller,
 };
 use crate::{
-    cluster::{Cluster, Gone, NamespaceInfo},
+    capacity::{Because, Removing},
+    cluster::{Cluster, Contents, Gone, NamespaceInfo, Obstacles, outcome::VolumeEnd},
     names::{Namespace, PreviewKey, ReasonCode, RepoName, State},
     plan,
 };
@@ -17,6 +19,9 @@ use tokio::time::Instant;
 
 /// Removal finished within this, else an operator is told (SC-004).
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What a deletion that is overdue gets before it is called stuck once more.
+const LAST_LOOK: Duration = Duration::from_secs(10);
 
 /// What is left for the last word after a cancellation.
 const LAST_WORDS: Duration = Duration::from_secs(4);
@@ -33,6 +38,28 @@ pub enum RemoveReason {
     Asked,
     /// Its time was over: a push brings it back.
     Expired,
+}
+
+impl RemoveReason {
+    fn because(self) -> Because {
+        match self {
+            Self::Closed { merged: true } => Because::Merged,
+            Self::Closed { merged: false } => Because::Closed,
+            Self::Asked => Because::Asked,
+            Self::Expired => Because::Expired,
+        }
+    }
+}
+
+impl From<Because> for RemoveReason {
+    fn from(because: Because) -> Self {
+        match because {
+            Because::Merged => Self::Closed { merged: true },
+            Because::Closed => Self::Closed { merged: false },
+            Because::Asked => Self::Asked,
+            Because::Expired => Self::Expired,
+        }
+    }
 }
 
 /// Which preview is to be removed, and why.
@@ -70,16 +97,22 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         Err(failure) => return teller.failed(failure).await,
     };
     let desk = Desk::new(ports, cluster, request.preview.clone(), false);
+    let work = Work {
+        ports,
+        cluster,
+        desk: &desk,
+        request,
+    };
     let result = tokio::select! {
-        result = run(ports, cluster, &desk, request, teller) => result,
+        result = work.run(teller) => result,
         // Whoever comes next waits until this Namespace is gone.
         () = desk.hold() => Ok(Removal::Superseded),
         () = ports.stop.cancelled() => Ok(Removal::Cancelled),
     };
     if ports.stop.is_cancelled() {
         let last = async {
-            match desk::release(&ports.stop, finish(&desk, request, State::Cancelled)).await {
-                Ok(false) => Ending::superseded(),
+            match desk::release(&ports.stop, work.finish(State::Cancelled, false)).await {
+                Ok(false) => Ending::cancelled(),
                 _ => teller.cancelled().await,
             }
         };
@@ -91,23 +124,19 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         return teller.failed(failure).await;
     }
     let state = match &result {
-        Ok(Removal::Gone { .. } | Removal::Nothing) => State::Removed,
+        Ok(Removal::Gone(_) | Removal::Nothing) => State::Removed,
         Ok(Removal::Superseded | Removal::Deployed) => State::Superseded,
         Ok(Removal::Cancelled) => State::Cancelled,
+        Ok(Removal::Stuck { .. }) => State::Stuck,
         Ok(Removal::NoTurn(_)) | Err(_) => State::Failed,
     };
-    match finish(&desk, request, state).await {
-        Ok(true) => {}
-        Ok(false) => return Ending::superseded(),
-        Err(failure) => {
-            tracing::warn!(reason = %failure.reason(), "could not end the turn: {}", failure.line())
-        }
-    }
-    match result {
-        Ok(Removal::Gone { namespace, took }) => {
-            teller.removed(&namespace, took, request.reason).await
-        }
+    let ending = match result {
+        Ok(Removal::Gone(proof)) => teller.removed(proof, request.reason).await,
         Ok(Removal::Nothing) => teller.nothing_to_remove(request.reason).await,
+        Ok(Removal::Stuck { name, after, by }) => {
+            let failure = delete::stuck(ReasonCode::RemovalStuck, &name, after, &by);
+            teller.stuck(failure, request.reason).await
+        }
         Ok(Removal::Superseded) => Ending::superseded(),
         Ok(Removal::Deployed) => Ending::quiet(
             None,
@@ -116,67 +145,228 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         ),
         Ok(Removal::Cancelled) => teller.cancelled().await,
         Ok(Removal::NoTurn(failure)) | Err(failure) => teller.failed(failure).await,
+    };
+    // The turn ends after the comment, so that no newer run is spoken over.
+    match work.finish(state, ending.failure.is_none()).await {
+        Ok(true) => ending,
+        Ok(false) => Ending::superseded(),
+        Err(failure) => {
+            tracing::warn!(reason = %failure.reason(), "could not end the turn, so the sweep looks again: {}", failure.line());
+            ending
+        }
     }
+}
+
+/// What a removal has to show for itself.
+#[derive(Debug, Clone)]
+pub(super) struct Proof {
+    /// Namespace that is gone.
+    pub(super) namespace: Namespace,
+    /// How long that took; none when an earlier run began it.
+    pub(super) took: Option<Duration>,
+    /// What was in it; none when nobody counted.
+    pub(super) contents: Option<Contents>,
+    /// What became of its volumes.
+    pub(super) volumes: Vec<VolumeEnd>,
 }
 
 enum Removal {
     /// The ledger failed before this run had its turn: there is none to end.
     NoTurn(Failure),
-    Gone {
-        namespace: Namespace,
-        took: Duration,
-    },
+    Gone(Proof),
     Nothing,
     /// Expired no more.
     Deployed,
+    /// It does not go.
+    Stuck {
+        name: Namespace,
+        after: Duration,
+        by: Obstacles,
+    },
     Superseded,
     Cancelled,
 }
 
-async fn run(
-    ports: &Ports,
-    cluster: &Cluster,
-    desk: &Desk<'_>,
-    request: &RemoveRequest,
-    teller: &mut Teller<'_>,
-) -> Result<Removal, Failure> {
-    let asking = Asking {
-        removed_on_purpose: (request.reason == RemoveReason::Asked).then_some(true),
-        yields: request.reason == RemoveReason::Expired,
-    };
-    let taken = match desk.take_turn(asking).await {
-        Ok(Some(taken)) => taken,
-        Ok(None) => return Ok(Removal::Superseded),
-        Err(failure) => return Ok(Removal::NoTurn(failure)),
-    };
-    let name = taken
-        .holder
-        .as_ref()
-        .map_or(&request.namespace, |holder| &holder.namespace)
-        .clone();
-    let found = cluster.namespace(&name).await?;
-    let bound = taken.holder.as_ref().and_then(|holder| holder.uid.clone());
-    let Some(found) = found.filter(|found| desk.owns(found)) else {
-        // The Namespace was read by name: 404, or one that is not this preview's.
-        let gone: Vec<String> = bound.into_iter().collect();
-        desk.free(&gone).await?;
-        return Ok(Removal::Nothing);
-    };
-    // The sweep saw the preview some time ago; now that it is our turn nobody changes it any more.
-    if request.reason == RemoveReason::Expired && !expired(&found) {
-        return Ok(Removal::Deployed);
+struct Work<'a> {
+    ports: &'a Ports,
+    cluster: &'a Cluster,
+    desk: &'a Desk<'a>,
+    request: &'a RemoveRequest,
+}
+
+impl Work<'_> {
+    async fn run(&self, teller: &mut Teller<'_>) -> Result<Removal, Failure> {
+        let asking = Asking {
+            removed_on_purpose: (self.request.reason == RemoveReason::Asked).then_some(true),
+            removal: Begun::Now(Removing {
+                because: self.request.reason.because(),
+                by: teller.asker().to_owned(),
+            }),
+            yields: self.request.reason == RemoveReason::Expired,
+        };
+        let taken = match self.desk.take_turn(asking).await {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return Ok(Removal::Superseded),
+            Err(failure) => return Ok(Removal::NoTurn(failure)),
+        };
+        let name = taken
+            .holder
+            .as_ref()
+            .map_or(&self.request.namespace, |holder| &holder.namespace)
+            .clone();
+        let found = self.cluster.namespace(&name).await?;
+        let bound = taken.holder.as_ref().and_then(|holder| holder.uid.clone());
+        let Some(found) = found.filter(|found| self.desk.owns(found)) else {
+            // The Namespace was read by name: 404, or one that is not this preview's.
+            let gone: Vec<String> = bound.into_iter().collect();
+            self.desk.free(&gone).await?;
+            return Ok(self.gone_before(name, &taken));
+        };
+        // The sweep saw the preview some time ago; now that it is our turn nobody changes it any more.
+        if !self.due(&found) {
+            return Ok(Removal::Deployed);
+        }
+        teller.begin(taken.holder.as_ref(), &taken.record);
+        self.delete(&found, bound, teller).await
     }
-    teller.begin(taken.holder.as_ref(), &taken.record);
-    teller.tell(State::Removing).await?;
-    let Some(took) = gone(ports, cluster, &found).await? else {
-        return Ok(Removal::Cancelled);
+
+    /// An earlier run that began the removal did not live to tell of it.
+    fn gone_before(&self, namespace: Namespace, taken: &Taken) -> Removal {
+        if taken.record.removing.is_none() {
+            return Removal::Nothing;
+        }
+        Removal::Gone(Proof {
+            namespace,
+            took: None,
+            contents: None,
+            volumes: Vec::new(),
+        })
+    }
+
+    /// True when a Namespace of this preview is to be removed as it is now.
+    fn due(&self, found: &NamespaceInfo) -> bool {
+        self.desk.owns(found) && (self.request.reason != RemoveReason::Expired || expired(found))
+    }
+
+    async fn delete(
+        &self,
+        found: &NamespaceInfo,
+        bound: Option<String>,
+        teller: &mut Teller<'_>,
+    ) -> Result<Removal, Failure> {
+        let overdue = found
+            .deleting
+            .is_some_and(|since| overdue(self.ports, since));
+        if !overdue {
+            teller.tell(State::Removing).await?;
+        }
+        let bound: Vec<String> = bound.into_iter().collect();
+        let away = away(self.ports, self.desk, found, &bound, |now| self.due(now)).await?;
+        Ok(match away {
+            Away::Gone(proof) => Removal::Gone(proof),
+            Away::Spared => Removal::Deployed,
+            Away::Stopped => Removal::Cancelled,
+            Away::Stuck { after, by } => Removal::Stuck {
+                name: found.name.clone(),
+                after,
+                by,
+            },
+        })
+    }
+
+    /// Ends the turn; a removal whose end was not told stays in the ledger, for the sweep.
+    async fn finish(&self, state: State, told: bool) -> Result<bool, Failure> {
+        self.desk
+            .finish(None, |ledger, key, _| {
+                let Some(record) = ledger.previews.get_mut(key) else {
+                    return;
+                };
+                if state == State::Removed {
+                    record.removed_on_purpose = self.request.reason == RemoveReason::Asked;
+                }
+                if matches!(state, State::Removed | State::Stuck) {
+                    record.serving = None;
+                    record.good = None;
+                    record.before = None;
+                    record.held = None;
+                }
+                if state == State::Superseded || (state == State::Removed && told) {
+                    record.removing = None;
+                }
+            })
+            .await
+    }
+}
+
+/// What taking a Namespace away came to.
+pub(super) enum Away {
+    Gone(Proof),
+    /// At a second look it was not to be deleted.
+    Spared,
+    /// It does not go.
+    Stuck {
+        after: Duration,
+        by: Obstacles,
+    },
+    Stopped,
+}
+
+/// Counts what is in a Namespace, deletes it, waits until it is gone, and frees the slot that it or one of `bound` holds.
+pub(super) async fn away(
+    ports: &Ports,
+    desk: &Desk<'_>,
+    found: &NamespaceInfo,
+    bound: &[String],
+    due: impl Fn(&NamespaceInfo) -> bool,
+) -> Result<Away, Failure> {
+    let cluster = ports.cluster()?;
+    let age = found.deleting.map_or(Duration::ZERO, age);
+    // Once the deletion has begun a count says nothing any more.
+    let contents = match found.deleting {
+        None => contents(cluster, &found.name).await,
+        Some(_) => None,
     };
-    let gone: Vec<String> = std::iter::once(found.uid).chain(bound).collect();
+    let begun = Instant::now();
+    match delete::delete(cluster, found, due).await? {
+        Deletion::Begun | Deletion::Gone => {}
+        Deletion::Spared => return Ok(Away::Spared),
+    }
+    let all = cluster.patience(PATIENCE);
+    let patience = match age >= all {
+        true => cluster.patience(LAST_LOOK),
+        false => all,
+    };
+    let deadline = begun + patience;
+    let waited = cluster
+        .wait_until_gone(&found.name, &found.uid, deadline, &ports.stop, &mut |_| {})
+        .await?;
+    match waited {
+        Gone::Gone { .. } => {}
+        Gone::Stopped => return Ok(Away::Stopped),
+        Gone::Stuck(by) => {
+            let after = age + begun.elapsed();
+            return Ok(Away::Stuck { after, by });
+        }
+    }
+    let took = found.deleting.is_none().then(|| begun.elapsed());
+    let gone: Vec<String> = std::iter::once(&found.uid).chain(bound).cloned().collect();
     desk.free(&gone).await?;
-    Ok(Removal::Gone {
-        namespace: name,
+    let claims = contents.as_ref().map(|contents| contents.claims.as_slice());
+    let volumes = cluster.volumes_after(claims.unwrap_or_default()).await;
+    Ok(Away::Gone(Proof {
+        namespace: found.name.clone(),
         took,
-    })
+        contents,
+        volumes,
+    }))
+}
+
+/// Counts for the proof; a removal does not fail because nobody may count.
+async fn contents(cluster: &Cluster, name: &Namespace) -> Option<Contents> {
+    let counted = cluster.contents(name).await;
+    counted
+        .inspect_err(|error| tracing::warn!("what is in namespace {name} was not counted: {error}"))
+        .ok()
 }
 
 /// True when the Namespace's own annotation says that its time is over.
@@ -188,38 +378,14 @@ pub(super) fn expired(found: &NamespaceInfo) -> bool {
         .is_some_and(|expires| expires <= jiff::Timestamp::now())
 }
 
-/// Deletes a Namespace of ours by UID and waits until it is gone.
-async fn gone(
-    ports: &Ports,
-    cluster: &Cluster,
-    found: &NamespaceInfo,
-) -> Result<Option<Duration>, Failure> {
-    let begun = Instant::now();
-    cluster.delete_namespace(&found.name, &found.uid).await?;
-    match cluster
-        .wait_until_gone(
-            &found.name,
-            &found.uid,
-            begun + PATIENCE,
-            &ports.stop,
-            &mut |_| {},
-        )
-        .await?
-    {
-        Gone::Gone { .. } => Ok(Some(begun.elapsed())),
-        Gone::Stuck { why } => Err(desk::stuck(&found.name, PATIENCE, &why)),
-        Gone::Stopped => Ok(None),
-    }
+/// True when a Namespace should have been gone for longer than a removal takes.
+pub(super) fn overdue(ports: &Ports, since: jiff::Timestamp) -> bool {
+    let patience = ports
+        .cluster()
+        .map_or(PATIENCE, |cluster| cluster.patience(PATIENCE));
+    age(since) >= patience
 }
 
-async fn finish(desk: &Desk<'_>, request: &RemoveRequest, state: State) -> Result<bool, Failure> {
-    desk.finish(None, |ledger, key, _| {
-        if state == State::Removed
-            && let Some(record) = ledger.previews.get_mut(key)
-        {
-            record.removed_on_purpose = request.reason == RemoveReason::Asked;
-            record.serving = None;
-        }
-    })
-    .await
+fn age(since: jiff::Timestamp) -> Duration {
+    Duration::try_from(jiff::Timestamp::now().duration_since(since)).unwrap_or_default()
 }

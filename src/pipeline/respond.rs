@@ -4,7 +4,7 @@
 
 use super::{
     DeployRequest, Ending, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy, inspect,
-    remove, sweep,
+    remove, rollback, sweep,
     teller::{Audience, Teller},
 };
 use crate::{
@@ -76,6 +76,7 @@ pub async fn respond(
             Trigger::Deploy(request) => story(request).deploy().await,
             Trigger::Announce(request) => story(request).announce().await,
             Trigger::Remove(request) => story(request).remove().await,
+            Trigger::Rollback(request) => story(request).rollback().await,
             Trigger::Status(request) => story(request).status().await,
             Trigger::Help(request) => story(request).help().await,
         }
@@ -104,7 +105,7 @@ async fn bug(ports: &Ports, trigger: &Trigger, audience: Audience<'_>) -> Ending
         "report it with the log, then run again",
     );
     match trigger {
-        Trigger::Deploy(request) | Trigger::Remove(request) => {
+        Trigger::Deploy(request) | Trigger::Remove(request) | Trigger::Rollback(request) => {
             Teller::open(
                 ports,
                 &preview(ports, request),
@@ -225,7 +226,12 @@ impl<'a> Story<'a> {
         {
             return Ok(quiet(denied));
         }
-        Ok(self.teller(&pull.head_sha, pull.open).denied(&denied).await)
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        // The proof of the removal says more than that a closed pull request has no preview.
+        if denied.reason == ReasonCode::PullRequestClosed && teller.says_removed().await? {
+            return Ok(quiet(denied));
+        }
+        Ok(teller.denied(&denied).await)
     }
 
     async fn announce(&self) -> Result<Ending, Failure> {
@@ -272,6 +278,19 @@ impl<'a> Story<'a> {
         )?;
         let mut teller = self.teller(&pull.head_sha, pull.open);
         Ok(remove(self.ports, &request, &mut teller).await)
+    }
+
+    async fn rollback(&self) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(denied) = permission::may_deploy(&pull) {
+            return self.denied(&pull, denied).await;
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        let preview = self.preview();
+        Box::pin(rollback(self.ports, &preview, &pull, &mut teller)).await
     }
 
     async fn status(&self) -> Result<Ending, Failure> {

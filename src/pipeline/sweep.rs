@@ -1,18 +1,25 @@
-//! The scheduled pass: removes previews whose pull request is closed and those that have expired.
-//! It decides per preview by what GitHub and the Namespace say now, never by what an event once said.
+//! The scheduled pass: removes previews whose pull request is closed and those that have expired, and ends removals that were begun.
+//! It decides per preview by what GitHub, the Namespace and the ledger say now, never by what an event once said.
 //! What it cannot prove finished it keeps: an unreadable pull request is no closed one.
 
 use super::{
-    Ending, Failure, Ports, desk,
+    Ending, Exit, Failure, Ports, desk,
     remove::{RemoveReason, RemoveRequest, expired, remove},
     teller::Teller,
 };
 use crate::{
-    cluster::NamespaceInfo,
+    capacity::{Because, Ledger, Record},
+    cluster::{Moment, NamespaceInfo, Step},
     event::Repository,
-    names::{PrNumber, PreviewKey, ReasonCode},
+    names::{Namespace, PrNumber, PreviewKey, ReasonCode},
+    plan,
 };
-use std::collections::BTreeSet;
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many previews are removed at once: one that is stuck must not keep the others waiting.
+const ABREAST: usize = 4;
 
 /// What the sweep did with one preview.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -20,7 +27,7 @@ pub struct Swept {
     /// Pull request.
     pub pr: PrNumber,
     /// Namespace.
-    pub namespace: crate::names::Namespace,
+    pub namespace: Namespace,
     /// Why it was removed.
     pub reason: &'static str,
     /// How that went.
@@ -29,92 +36,222 @@ pub struct Swept {
 
 /// Sweeps one repository and environment.
 pub async fn sweep(ports: &Ports, repository: &Repository) -> Result<Ending, Failure> {
-    let github = ports.github()?;
-    let cluster = ports.cluster()?;
-    let name = ports.ledger(repository.id);
-    let selector = desk::selector(&name);
-    let (found, open) = tokio::join!(cluster.list_namespaces(&selector), github.open_pulls());
-    let open: BTreeSet<PrNumber> = open?.into_iter().map(|pull| pull.number).collect();
-    let mut swept = Vec::new();
-    let mut worst: Option<Ending> = None;
-    for info in found? {
-        let Some((preview, pr)) = preview(ports, repository, &info) else {
-            continue;
+    let due = Sweep::look(ports, repository).await?.due().await?;
+    let endings: Vec<(Swept, Ending)> = stream::iter(due)
+        .map(|due| async move { due.remove(ports, repository).await })
+        .buffer_unordered(ABREAST)
+        .collect()
+        .await;
+    Ok(summed_up(endings))
+}
+
+/// One ending for all: every failure is told, and the first one decides the exit code.
+fn summed_up(mut endings: Vec<(Swept, Ending)>) -> Ending {
+    endings.sort_by_key(|(swept, _)| swept.pr);
+    let (mut failed, mut cancelled): (Option<Failure>, _) = (None, false);
+    for (_, ending) in &endings {
+        cancelled |= ending.exit == Exit::Cancelled;
+        match (&mut failed, &ending.failure) {
+            (Some(failed), Some(more)) => failed.causes.extend(more.causes.iter().cloned()),
+            (None, Some(first)) => failed = Some(first.clone()),
+            (_, None) => {}
+        }
+    }
+    let mut ending = match failed {
+        Some(failure) => Ending::failed(failure),
+        None if cancelled => Ending::cancelled(),
+        None => Ending::swept(endings.len()),
+    };
+    ending.swept = endings.into_iter().map(|(swept, _)| swept).collect();
+    ending
+}
+
+/// A preview that is to be removed.
+struct Due {
+    preview: PreviewKey,
+    namespace: Namespace,
+    reason: RemoveReason,
+    /// Who asked, where that is known.
+    by: String,
+}
+
+impl Due {
+    async fn remove(self, ports: &Ports, repository: &Repository) -> (Swept, Ending) {
+        let (pr, reason) = (self.preview.pr, self.reason);
+        let mut swept = Swept {
+            pr,
+            namespace: self.namespace.clone(),
+            reason: match reason {
+                RemoveReason::Expired => "expired",
+                RemoveReason::Asked => "asked",
+                RemoveReason::Closed { .. } => "closed",
+            },
+            ending: ReasonCode::Cancelled,
         };
-        let reason = match due(ports, &info, pr, &open).await? {
-            Some(reason) => reason,
-            None => continue,
-        };
-        tracing::info!(pr = %pr, namespace = %info.name, ?reason, "removing");
-        let mut teller = Teller::open(ports, &preview, &repository.name, &|_| {});
+        if ports.stop.is_cancelled() {
+            return (swept, Ending::cancelled());
+        }
+        tracing::info!(pr = %pr, namespace = %self.namespace, ?reason, "removing");
+        let mut teller = Teller::open(ports, &self.preview, &repository.name, &|_| {});
+        teller.asked_by(&self.by);
         let request = RemoveRequest {
-            preview,
-            namespace: info.name.clone(),
+            preview: self.preview,
+            namespace: self.namespace,
             reason,
         };
         let ending = remove(ports, &request, &mut teller).await;
-        swept.push(Swept {
-            pr,
-            namespace: info.name,
-            reason: if reason == RemoveReason::Expired {
-                "expired"
+        swept.ending = ending.reason;
+        (swept, ending)
+    }
+}
+
+/// What there is, seen at one moment.
+struct Sweep<'a> {
+    ports: &'a Ports,
+    repository: &'a Repository,
+    open: BTreeSet<PrNumber>,
+    namespaces: BTreeMap<PreviewKey, NamespaceInfo>,
+    ledger: Option<(Ledger, Timestamp)>,
+}
+
+impl<'a> Sweep<'a> {
+    async fn look(ports: &'a Ports, repository: &'a Repository) -> Result<Self, Failure> {
+        let cluster = ports.cluster()?;
+        let name = ports.ledger(repository.id);
+        let selector = desk::selector(&name);
+        let seen = |ledger: &mut Ledger, moment: Moment| Step::Keep((ledger.clone(), moment.now));
+        let (found, open, ledger) = tokio::join!(
+            cluster.list_namespaces(&selector),
+            ports.github()?.open_pulls(),
+            cluster.transact(&name, seen)
+        );
+        let namespaces = found?
+            .into_iter()
+            .filter_map(|info| Some((preview(ports, repository, &info)?, info)))
+            .collect();
+        Ok(Self {
+            ports,
+            repository,
+            open: open?.into_iter().map(|pull| pull.number).collect(),
+            namespaces,
+            ledger: ledger?,
+        })
+    }
+
+    /// Every preview that is to be removed, and why.
+    async fn due(&self) -> Result<Vec<Due>, Failure> {
+        let mut due = Vec::new();
+        for (preview, info) in &self.namespaces {
+            let record = self.record(preview);
+            let reason = if expired(info) && self.open.contains(&preview.pr) {
+                Some(RemoveReason::Expired)
             } else {
-                "closed"
-            },
-            ending: ending.reason,
-        });
-        if ending.exit != super::Exit::Done {
-            worst = Some(ending);
+                self.reason(preview, record).await?
+            };
+            due.extend(reason.map(|reason| self.entry(preview, &info.name, reason)));
         }
-        if ports.stop.is_cancelled() {
-            break;
+        for (preview, namespace) in self.without_namespace()? {
+            let record = self.record(&preview);
+            if let Some(reason) = self.reason(&preview, record).await? {
+                due.push(self.entry(&preview, &namespace, reason));
+            }
+        }
+        Ok(due)
+    }
+
+    fn entry(&self, preview: &PreviewKey, namespace: &Namespace, reason: RemoveReason) -> Due {
+        let removing = self
+            .record(preview)
+            .and_then(|record| record.removing.as_ref());
+        Due {
+            preview: preview.clone(),
+            namespace: namespace.clone(),
+            reason,
+            by: removing.map_or_else(String::new, |removing| removing.by.clone()),
         }
     }
-    let mut ending = worst.unwrap_or_else(|| Ending::swept(swept.len()));
-    ending.swept = swept;
-    Ok(ending)
-}
 
-fn preview(
-    ports: &Ports,
-    repository: &Repository,
-    info: &NamespaceInfo,
-) -> Option<(PreviewKey, PrNumber)> {
-    let pr: PrNumber = info.labels.get("pr")?.parse().ok()?;
-    let variant = match info.labels.get("preview-action/variant") {
-        None => None,
-        Some(text) => Some(text.parse().ok()?),
-    };
-    let environment = ports.settings.environment.clone();
-    Some((
-        PreviewKey {
-            repository: repository.id,
-            environment,
-            pr,
+    fn record(&self, preview: &PreviewKey) -> Option<&Record> {
+        let (ledger, _) = self.ledger.as_ref()?;
+        ledger.previews.get(&preview.in_ledger())
+    }
+
+    /// Previews that only the ledger knows: their removal was begun, or their slot is still taken.
+    fn without_namespace(&self) -> Result<Vec<(PreviewKey, Namespace)>, Failure> {
+        let Some((ledger, now)) = &self.ledger else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for (key, record) in &ledger.previews {
+            let holder = ledger.holder(key);
+            if (record.removing.is_none() && holder.is_none()) || record.is_active(*now) {
+                continue;
+            }
+            let Some(preview) = self.preview_of(key) else {
+                continue;
+            };
+            if self.namespaces.contains_key(&preview) {
+                continue;
+            }
+            let namespace = match holder {
+                Some(holder) => holder.namespace.clone(),
+                None => plan::namespace(&self.ports.settings, &self.repository.name, &preview)?,
+            };
+            found.push((preview, namespace));
+        }
+        Ok(found)
+    }
+
+    /// The preview behind a key of the ledger.
+    fn preview_of(&self, key: &str) -> Option<PreviewKey> {
+        let (pr, variant) = match key.split_once('-') {
+            Some((pr, variant)) => (pr, Some(variant.parse().ok()?)),
+            None => (key, None),
+        };
+        Some(PreviewKey {
+            repository: self.repository.id,
+            environment: self.ports.settings.environment.clone(),
+            pr: pr.parse().ok()?,
             variant,
-        },
-        pr,
-    ))
-}
+        })
+    }
 
-/// Why a preview is due, if it is.
-async fn due(
-    ports: &Ports,
-    info: &NamespaceInfo,
-    pr: PrNumber,
-    open: &BTreeSet<PrNumber>,
-) -> Result<Option<RemoveReason>, Failure> {
-    if !open.contains(&pr) {
+    /// Why a preview is due, if it is: its pull request is closed, or a removal was begun that nobody has revoked.
+    async fn reason(
+        &self,
+        preview: &PreviewKey,
+        record: Option<&Record>,
+    ) -> Result<Option<RemoveReason>, Failure> {
+        let pr = preview.pr;
+        if self.open.contains(&pr) {
+            let begun = record.and_then(|record| record.removing.as_ref());
+            // A pull request that was opened again is not closed any more.
+            let stands =
+                begun.filter(|one| !matches!(one.because, Because::Closed | Because::Merged));
+            return Ok(stands.map(|one| one.because.into()));
+        }
         // The list is one moment old and might be cut; the pull request itself has the last word.
-        return match ports.github()?.pull(pr).await {
+        match self.ports.github()?.pull(pr).await {
             Ok(pull) => Ok((!pull.open).then_some(RemoveReason::Closed {
                 merged: pull.merged,
             })),
             Err(error) => {
-                tracing::warn!(pr = %pr, "keeping {}: its pull request cannot be read: {error}", info.name);
+                tracing::warn!(pr = %pr, "keeping its preview: the pull request cannot be read: {error}");
                 Ok(None)
             }
-        };
+        }
     }
-    Ok(expired(info).then_some(RemoveReason::Expired))
+}
+
+fn preview(ports: &Ports, repository: &Repository, info: &NamespaceInfo) -> Option<PreviewKey> {
+    let variant = match info.labels.get("preview-action/variant") {
+        None => None,
+        Some(text) => Some(text.parse().ok()?),
+    };
+    Some(PreviewKey {
+        repository: repository.id,
+        environment: ports.settings.environment.clone(),
+        pr: info.labels.get("pr")?.parse().ok()?,
+        variant,
+    })
 }

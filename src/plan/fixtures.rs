@@ -4,7 +4,9 @@
 
 use super::{Facts, Plan, PlanError, decide};
 use crate::{
-    inputs::{ConfigFrom, HealthMode, ImageInput, Settings, configuration::Configuration},
+    inputs::{
+        ConfigFrom, HealthMode, ImageInput, OnFailedUpdate, Settings, configuration::Configuration,
+    },
     names::PrNumber,
 };
 use std::time::Duration;
@@ -22,6 +24,7 @@ pub(crate) fn settings() -> Settings {
         auto_deploy: true,
         ttl: Duration::from_secs(7 * 24 * 3600),
         timeout: Duration::from_secs(300),
+        on_failed_update: OnFailedUpdate::Restore,
         namespace_pattern: "pr-{repo}-{number}".into(),
         host_pattern: None,
         environment: "preview".parse().unwrap(),

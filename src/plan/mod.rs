@@ -63,7 +63,7 @@ pub struct PlannedService {
 }
 
 /// A public address of a service.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PublicUrl {
     /// Service.
     pub service: Label,

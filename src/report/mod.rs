@@ -17,7 +17,10 @@ pub use comment::{HelpView, Setting, comment, help};
 pub use link::Link;
 pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};
-pub use view::{AtCap, HolderView, ImageView, Note, Removal, RemovedBecause, Slot, StatusView};
+pub use view::{
+    Aftermath, AtCap, HolderView, ImageView, Note, Reached, Removal, RemovedBecause, Slot,
+    StatusView,
+};
 
 /// A report cannot be rendered: a bug of ours in a template.
 #[derive(Debug, thiserror::Error)]

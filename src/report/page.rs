@@ -5,11 +5,11 @@
 use super::{
     engine::Markdown,
     link::Link,
-    view::{AtCap, HolderView, Removal, RemovedBecause, StatusView},
+    view::{Aftermath, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView},
     words,
 };
 use crate::{
-    cluster::outcome::{Failure, WorkloadStatus},
+    cluster::outcome::{Failure, Fate, VolumeEnd, WorkloadStatus},
     names::{CommitSha, PrNumber, State},
 };
 use serde::Serialize;
@@ -53,6 +53,17 @@ pub(super) struct Page {
     cause: Option<String>,
     remedy: Option<String>,
     removal: Option<Gone>,
+    reached: &'static str,
+    aftermath: Option<After>,
+    rolled_back: bool,
+}
+
+#[derive(Serialize)]
+struct After {
+    what: &'static str,
+    good: Option<Markdown>,
+    cause: Option<String>,
+    remedy: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -115,9 +126,18 @@ struct Piece {
 #[derive(Serialize)]
 struct Gone {
     namespace: String,
-    took: String,
+    took: Option<String>,
     because: &'static str,
     by: Option<String>,
+    counts: Option<String>,
+    volumes: Vec<VolumeRow>,
+}
+
+#[derive(Serialize)]
+struct VolumeRow {
+    claim: String,
+    volume: Option<String>,
+    fate: &'static str,
 }
 
 /// Lays a view out, with at most so many characters of each piece of evidence.
@@ -131,7 +151,7 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
     let alive = !matches!(
         view.state,
         State::Removed | State::NotDeployed | State::Refused
-    );
+    ) && view.aftermath != Some(Aftermath::Removed);
     Page {
         marker: None,
         reason: view.reason.map(|reason| reason.as_str()),
@@ -212,6 +232,43 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             .map(|note| note.remedy.clone())
             .filter(|remedy| !remedy.is_empty()),
         removal: view.removal.as_ref().map(gone),
+        reached: match view.reached {
+            Reached::Nothing => "nothing",
+            Reached::Applied => "applied",
+            Reached::Running => "running",
+        },
+        aftermath: view.aftermath.as_ref().map(|after| aftermath(view, after)),
+        rolled_back: view.rolled_back,
+    }
+}
+
+fn aftermath(view: &StatusView, after: &Aftermath) -> After {
+    let plain = |what| After {
+        what,
+        good: None,
+        cause: None,
+        remedy: None,
+    };
+    let of = |good| Some(commit_link(view, good));
+    match after {
+        Aftermath::Restoring { good } => After {
+            good: of(good),
+            ..plain("restoring")
+        },
+        Aftermath::Restored => plain("restored"),
+        Aftermath::NotRestored {
+            good,
+            cause,
+            remedy,
+        } => After {
+            good: of(good),
+            cause: Some(cause.clone()),
+            remedy: Some(remedy.clone()).filter(|remedy| !remedy.is_empty()),
+            ..plain("not-restored")
+        },
+        Aftermath::Stays => plain("stays"),
+        Aftermath::First => plain("first"),
+        Aftermath::Removed => plain("removed"),
     }
 }
 
@@ -356,7 +413,7 @@ fn last(text: &str, characters: usize) -> String {
 fn gone(removal: &Removal) -> Gone {
     Gone {
         namespace: removal.namespace.to_string(),
-        took: words::span(removal.took),
+        took: removal.took.map(words::span),
         because: match removal.because {
             RemovedBecause::Closed => "closed",
             RemovedBecause::Merged => "merged",
@@ -364,8 +421,23 @@ fn gone(removal: &Removal) -> Gone {
             RemovedBecause::Expired => "expired",
         },
         by: match &removal.because {
-            RemovedBecause::Asked { by } => Some(by.clone()),
+            RemovedBecause::Asked { by } if !by.is_empty() => Some(by.clone()),
             _ => None,
+        },
+        counts: removal.counts.as_ref().map(words::counts),
+        volumes: removal.volumes.iter().map(volume).collect(),
+    }
+}
+
+fn volume(end: &VolumeEnd) -> VolumeRow {
+    VolumeRow {
+        claim: end.claim.clone(),
+        volume: end.volume.clone(),
+        fate: match end.fate {
+            Fate::Deleted => "deleted",
+            Fate::Leaving => "leaving",
+            Fate::Retained => "retained",
+            Fate::NotChecked => "not-checked",
         },
     }
 }

@@ -4,7 +4,9 @@
 
 use super::*;
 use crate::{
-    cluster::outcome::{Applied, Change, Evidence, Failure, Readiness, WorkloadStatus},
+    cluster::outcome::{
+        Applied, Change, Evidence, Failure, Fate, Readiness, VolumeEnd, WorkloadStatus,
+    },
     manifests::Origin,
     names::{
         CommitSha, Marker, MarkerKind, ObjectId, PrNumber, ReasonCode, Redactor, RepoId, State,
@@ -124,6 +126,8 @@ fn failed() -> StatusView {
     view.state = State::Failed;
     view.reason = Some(ReasonCode::CrashLoop);
     view.serving = Some(sha('b'));
+    view.reached = Reached::Applied;
+    view.aftermath = Some(Aftermath::Restored);
     view.services[1] = workload(
         "Deployment",
         "api",
@@ -196,7 +200,28 @@ fn removed() -> StatusView {
     view.reason = Some(ReasonCode::Removed);
     view.removal = Some(Removal {
         namespace: "pr-web-shop-12".parse().unwrap(),
-        took: Duration::from_secs(23),
+        took: Some(Duration::from_secs(23)),
+        counts: Some(
+            [
+                ("Deployment".into(), 2),
+                ("Ingress".into(), 2),
+                ("PersistentVolumeClaim".into(), 4),
+            ]
+            .into(),
+        ),
+        volumes: [
+            ("data-db-0", Some("pvc-1"), Fate::Deleted),
+            ("data-db-1", Some("pvc-2"), Fate::Leaving),
+            ("uploads", Some("pvc-3"), Fate::Retained),
+            ("cache", Some("pvc-4"), Fate::NotChecked),
+            ("never-used", None, Fate::Deleted),
+        ]
+        .map(|(claim, volume, fate)| VolumeEnd {
+            claim: claim.into(),
+            volume: volume.map(str::to_owned),
+            fate,
+        })
+        .into(),
         because: RemovedBecause::Merged,
     });
     view
@@ -258,13 +283,86 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             view.images[0].other_revision = Some("0123456789abcdef".into());
             view
         }),
+        ("rolled-back", {
+            let mut view = ready();
+            view.newer = Some(sha('b'));
+            view.rolled_back = true;
+            view
+        }),
         ("failed", failed()),
+        ("restoring", {
+            let mut view = failed();
+            view.state = State::Deploying;
+            view.serving = None;
+            view.aftermath = Some(Aftermath::Restoring { good: sha('b') });
+            view
+        }),
+        ("failed-not-restored", {
+            let mut view = failed();
+            view.serving = None;
+            view.aftermath = Some(Aftermath::NotRestored {
+                good: sha('b'),
+                cause: "container `api` of Deployment `api` exits again and again".into(),
+                remedy: "see its last log lines".into(),
+            });
+            view
+        }),
+        ("failed-kept", {
+            let mut view = failed();
+            view.aftermath = Some(Aftermath::Stays);
+            view
+        }),
+        ("failed-mixed", {
+            let mut view = failed();
+            view.serving = None;
+            view.aftermath = Some(Aftermath::Stays);
+            view
+        }),
+        ("failed-first", {
+            let mut view = failed();
+            view.serving = None;
+            view.reached = Reached::Running;
+            view.aftermath = Some(Aftermath::First);
+            view
+        }),
+        ("failed-removed", {
+            let mut view = failed();
+            view.serving = None;
+            view.urls.clear();
+            view.services.clear();
+            view.images.clear();
+            view.namespace = None;
+            view.slot = None;
+            view.expires = None;
+            view.aftermath = Some(Aftermath::Removed);
+            view
+        }),
+        ("failed-untouched", {
+            let mut view = failed();
+            view.reached = Reached::Nothing;
+            view.aftermath = None;
+            view
+        }),
         ("removed", removed()),
         ("removed-asked", {
             let mut view = removed();
             view.removal.as_mut().unwrap().because = RemovedBecause::Asked { by: "lea".into() };
             view
         }),
+        (
+            "stuck",
+            with(State::Stuck, |view| {
+                view.reason = Some(ReasonCode::RemovalStuck);
+                view.failures = vec![Failure {
+                    reason: ReasonCode::RemovalStuck,
+                    object: None,
+                    origin: None,
+                    cause: "namespace pr-web-shop-12 is still there after 5 min: finalizer example.com/block on configmaps/held".into(),
+                    remedy: "an operator looks why that finalizer stays".into(),
+                    evidence: Vec::new(),
+                }];
+            }),
+        ),
         (
             "removed-nothing",
             with(State::Removed, |view| {
@@ -317,6 +415,7 @@ fn a_live_preview_whose_address_is_not_known_can_be_told_in_every_state() {
         State::Ready,
         State::Failed,
         State::Removing,
+        State::Stuck,
         State::Removed,
         State::Refused,
         State::Superseded,
@@ -535,9 +634,22 @@ fn untrusted(state: State, text: &str) -> StatusView {
         cause: text(),
         remedy: text(),
     });
+    if state == State::Failed {
+        view.aftermath = Some(Aftermath::NotRestored {
+            good: sha('c'),
+            cause: text(),
+            remedy: text(),
+        });
+    }
     view.removal = Some(Removal {
         namespace: "pr-1".parse().unwrap(),
-        took: Duration::from_secs(1),
+        took: Some(Duration::from_secs(1)),
+        counts: None,
+        volumes: vec![VolumeEnd {
+            claim: text(),
+            volume: Some(text()),
+            fate: Fate::Retained,
+        }],
         because: RemovedBecause::Asked { by: text() },
     });
     for holder in view.at_cap.iter_mut().flat_map(|cap| &mut cap.holders) {
@@ -582,12 +694,13 @@ mod untrusted_text {
     use proptest::prelude::*;
     use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-    const STATES: [State; 9] = [
+    const STATES: [State; 10] = [
         State::NotDeployed,
         State::Pending,
         State::Deploying,
         State::Ready,
         State::Failed,
+        State::Stuck,
         State::Removed,
         State::Refused,
         State::Superseded,

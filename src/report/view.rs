@@ -3,12 +3,12 @@
 //! The pipeline fills it step by step and hands the same value to comment, summary and outputs, so that they agree.
 
 use crate::{
-    cluster::outcome::{Failure, WorkloadStatus},
+    cluster::outcome::{Failure, VolumeEnd, WorkloadStatus},
     names::{CommitSha, Namespace, ObjectId, PrNumber, ReasonCode, Redactor, RepoName, State},
     plan::PublicUrl,
 };
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What is to be said about the preview of one pull request.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +63,12 @@ pub struct StatusView {
     pub note: Option<Note>,
     /// What was removed.
     pub removal: Option<Removal>,
+    /// How far the commit came.
+    pub reached: Reached,
+    /// What became of the preview after its update failed.
+    pub aftermath: Option<Aftermath>,
+    /// True when the preview was rolled back: only another push or `/deploy` brings a newer commit.
+    pub rolled_back: bool,
 }
 
 impl StatusView {
@@ -100,6 +106,9 @@ impl StatusView {
             failures: Vec::new(),
             note: None,
             removal: None,
+            reached: Reached::Nothing,
+            aftermath: None,
+            rolled_back: false,
         }
     }
 
@@ -141,13 +150,20 @@ impl StatusView {
         if let Some(note) = &mut self.note {
             texts.extend([&mut note.cause, &mut note.remedy]);
         }
+        if let Some(Aftermath::NotRestored { cause, remedy, .. }) = &mut self.aftermath {
+            texts.extend([cause, remedy]);
+        }
         for holder in self.at_cap.iter_mut().flat_map(|cap| &mut cap.holders) {
             texts.extend([&mut holder.owner, &mut holder.url]);
         }
-        if let Some(RemovedBecause::Asked { by }) =
-            self.removal.as_mut().map(|gone| &mut gone.because)
-        {
-            texts.push(by);
+        if let Some(gone) = &mut self.removal {
+            if let RemovedBecause::Asked { by } = &mut gone.because {
+                texts.push(by);
+            }
+            for end in &mut gone.volumes {
+                texts.push(&mut end.claim);
+                texts.extend(&mut end.volume);
+            }
         }
         texts
     }
@@ -220,13 +236,55 @@ pub struct Note {
     pub remedy: String,
 }
 
+/// How far a commit came before its deploy ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing of it was applied.
+    Nothing,
+    /// Something of it was applied.
+    Applied,
+    /// Every workload runs it.
+    Running,
+}
+
+/// What became of a live preview after its update failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aftermath {
+    /// The last good commit is being brought back.
+    Restoring {
+        /// It.
+        good: CommitSha,
+    },
+    /// The last good commit is back and ready; it is [`StatusView::serving`].
+    Restored,
+    /// It could not be brought back.
+    NotRestored {
+        /// The last good commit.
+        good: CommitSha,
+        /// Why not, in one sentence.
+        cause: String,
+        /// What to do, in one sentence.
+        remedy: String,
+    },
+    /// What was applied stays; what was live before is named by [`StatusView::serving`] if it is known to be so still.
+    Stays,
+    /// A first deploy: there was nothing before it.
+    First,
+    /// It was removed, because `on-failed-update` says so.
+    Removed,
+}
+
 /// What was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
     /// Namespace that is gone.
     pub namespace: Namespace,
-    /// How long it took until it was.
-    pub took: Duration,
+    /// How long it took until it was; none when an earlier run began it.
+    pub took: Option<Duration>,
+    /// What was in it, by kind; none when that was not counted.
+    pub counts: Option<BTreeMap<String, usize>>,
+    /// What became of its volumes.
+    pub volumes: Vec<VolumeEnd>,
     /// Why it was removed.
     pub because: RemovedBecause,
 }

@@ -4,7 +4,7 @@
 
 use crate::{cluster::outcome::Readiness, names::State};
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// `2026-11-28 07:12 UTC`.
 pub(super) fn time(at: Timestamp) -> String {
@@ -38,6 +38,16 @@ pub(super) fn since(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `1 Deployment, 2 Pods, 1 Ingress`.
+pub(super) fn counts(of: &BTreeMap<String, usize>) -> String {
+    let each = of.iter().map(|(kind, count)| match count {
+        1 => format!("1 {kind}"),
+        _ if kind.ends_with('s') => format!("{count} {kind}es"),
+        _ => format!("{count} {kind}s"),
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
 /// Sign and word of a workload's state.
 pub(super) fn readiness(of: Readiness) -> (&'static str, &'static str) {
     match of {
@@ -57,6 +67,7 @@ pub(super) fn template(state: State) -> &'static str {
         State::Ready => "comment/ready.md.j2",
         State::Failed => "comment/failed.md.j2",
         State::Removing => "comment/removing.md.j2",
+        State::Stuck => "comment/stuck.md.j2",
         State::Removed => "comment/removed.md.j2",
         State::Refused => "comment/refused.md.j2",
         State::Superseded => "comment/superseded.md.j2",
@@ -80,6 +91,13 @@ mod tests {
         ] {
             assert_eq!(span(Duration::from_millis(millis)), words);
         }
+    }
+
+    #[test]
+    fn counts_are_in_the_plural_where_there_is_more_than_one() {
+        let of = [("Ingress", 2), ("Pod", 2), ("Service", 1)];
+        let of = of.map(|(kind, count)| (kind.to_owned(), count)).into();
+        assert_eq!(counts(&of), "2 Ingresses, 2 Pods, 1 Service");
     }
 
     #[test]

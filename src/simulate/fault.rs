@@ -47,6 +47,8 @@ pub enum Action {
         /// The number of events that still arrive.
         after: usize,
     },
+    /// Lets a watch begin and show nothing, as behind a proxy that collects answers before it passes them on.
+    WatchSilent,
 }
 
 impl fmt::Debug for Action {
@@ -61,6 +63,7 @@ impl fmt::Debug for Action {
             Self::Run(_) => f.write_str("Run"),
             Self::WatchExpires { after } => write!(f, "WatchExpires({after})"),
             Self::WatchCut { after } => write!(f, "WatchCut({after})"),
+            Self::WatchSilent => f.write_str("WatchSilent"),
         }
     }
 }

@@ -32,6 +32,7 @@ const BODY_LIMIT: usize = 32 * 1024 * 1024;
 pub(super) enum WatchFault {
     Expires { after: usize },
     Cut { after: usize },
+    Silent,
 }
 
 /// A request, read completely.
@@ -332,6 +333,7 @@ async fn spoil(shared: &Shared, method: &str, request: &mut Request) -> Spoiled 
                 request.watch_fault = Some(WatchFault::Expires { after })
             }
             Action::WatchCut { after } => request.watch_fault = Some(WatchFault::Cut { after }),
+            Action::WatchSilent => request.watch_fault = Some(WatchFault::Silent),
         }
     }
     Spoiled::No

@@ -11,6 +11,8 @@ pub enum Command {
     Deploy(Option<CommitSha>),
     /// `/undeploy`.
     Undeploy,
+    /// `/rollback`.
+    Rollback,
     /// `/status`.
     Status,
     /// `/help`.
@@ -39,7 +41,7 @@ pub enum FirstLine {
 }
 
 /// Every command as it is written.
-pub const COMMANDS: [&str; 4] = ["/deploy", "/undeploy", "/status", "/help"];
+pub const COMMANDS: [&str; 5] = ["/deploy", "/undeploy", "/rollback", "/status", "/help"];
 
 /// Reads the first line of a comment; none when it does not look like a command of ours.
 pub fn parse(body: &str) -> Option<FirstLine> {
@@ -64,6 +66,7 @@ pub fn parse(body: &str) -> Option<FirstLine> {
         },
         (_, Some(_)) => return bad("nothing"),
         ("/undeploy", None) => Command::Undeploy,
+        ("/rollback", None) => Command::Rollback,
         ("/status", None) => Command::Status,
         (_, None) => Command::Help,
     };
@@ -109,6 +112,7 @@ mod tests {
     #[rstest]
     #[case("/deploy", Command::Deploy(None))]
     #[case("/undeploy", Command::Undeploy)]
+    #[case("/rollback", Command::Rollback)]
     #[case("/status", Command::Status)]
     #[case("/help", Command::Help)]
     fn the_first_line_alone_is_the_command(#[case] line: &str, #[case] expected: Command) {
@@ -138,6 +142,7 @@ mod tests {
     #[case("/deploy please")]
     #[case(&format!("/deploy {SHA} now"))]
     #[case("/undeploy now")]
+    #[case("/rollback 4f2a9c1")]
     #[case("/status 12")]
     #[case("/help deploy")]
     fn anything_else_behind_a_command_makes_it_none(#[case] body: &str) {
@@ -201,7 +206,7 @@ mod tests {
         }
 
         #[test]
-        fn a_command_begins_with_its_exact_word(body in "/?(deploy|undeploy|status|help)?\\PC{0,50}") {
+        fn a_command_begins_with_its_exact_word(body in "/?(deploy|undeploy|rollback|status|help)?\\PC{0,50}") {
             if command(&body).is_some() {
                 prop_assert!(COMMANDS.contains(&body.split_ascii_whitespace().next().unwrap()));
             }

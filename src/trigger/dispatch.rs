@@ -18,6 +18,7 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
     let command = match word {
         "deploy" => Command::Deploy(named),
         "undeploy" => Command::Undeploy,
+        "rollback" => Command::Rollback,
         "status" => Command::Status,
         "help" => Command::Help,
         "sweep" if event.pr.is_empty() => return Ok(Trigger::Sweep(event.repository.clone())),
@@ -45,7 +46,7 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
     Ok(about.asks_for(command))
 }
 
-const COMMANDS: &str = "write `deploy`, `undeploy`, `status`, `help` or `sweep`";
+const COMMANDS: &str = "write `deploy`, `undeploy`, `rollback`, `status`, `help` or `sweep`";
 
 fn pr(event: &DispatchEvent) -> Result<PrNumber, Denied> {
     let fix = "write the number of the pull request, such as `12`";

@@ -105,6 +105,7 @@ impl About<'_> {
             Command::Deploy(None) => (Trigger::Deploy, Commit::Head),
             Command::Deploy(Some(sha)) => (Trigger::Deploy, Commit::Named(sha)),
             Command::Undeploy => (Trigger::Remove, Commit::Head),
+            Command::Rollback => (Trigger::Rollback, Commit::Head),
             Command::Status => (Trigger::Status, Commit::Head),
             Command::Help => (Trigger::Help, Commit::Head),
         };
@@ -126,6 +127,8 @@ pub enum Trigger {
     Announce(Request),
     /// Remove the preview of a pull request.
     Remove(Request),
+    /// Take the preview back to an earlier commit.
+    Rollback(Request),
     /// Show the status.
     Status(Request),
     /// Show the help.
@@ -200,6 +203,7 @@ impl Trigger {
             Self::Deploy(_) => "deploy",
             Self::Announce(_) => "announce",
             Self::Remove(_) => "remove",
+            Self::Rollback(_) => "rollback",
             Self::Status(_) => "status",
             Self::Help(_) => "help",
             Self::Sweep(_) => "sweep",

@@ -58,6 +58,7 @@ fn request(trigger: &Trigger) -> &Request {
         Trigger::Deploy(request)
         | Trigger::Announce(request)
         | Trigger::Remove(request)
+        | Trigger::Rollback(request)
         | Trigger::Status(request)
         | Trigger::Help(request) => request,
         Trigger::Sweep(_) | Trigger::Ignore(_) => panic!("{trigger:?} is about no pull request"),

@@ -19,6 +19,7 @@ mod alone;
 mod both;
 mod contents;
 mod failures;
+mod kill;
 mod objects;
 mod race;
 mod remove;

@@ -170,7 +170,7 @@ async fn deploy(stay: &Stay, pr: u64) -> Output {
     deploying(stay, pr).output().await.unwrap()
 }
 
-fn deploying(stay: &Stay, pr: u64) -> Command {
+pub(crate) fn deploying(stay: &Stay, pr: u64) -> Command {
     let image = format!("web={}/web:race", stay.real.registry());
     let sha = format!("{pr:040x}");
     let mut command = command(stay, "deploy", pr);
@@ -186,7 +186,7 @@ fn deploying(stay: &Stay, pr: u64) -> Command {
     command
 }
 
-fn command(stay: &Stay, verb: &str, pr: u64) -> Command {
+pub(crate) fn command(stay: &Stay, verb: &str, pr: u64) -> Command {
     let mut command = Command::new(program());
     let pr = pr.to_string();
     command.args([verb, "--output", "json", "--repository", "acme/shop"]);
@@ -224,7 +224,7 @@ impl Endings {
 }
 
 /// Reason code in the result that a process printed.
-fn reason(output: &Output) -> String {
+pub(crate) fn reason(output: &Output) -> String {
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     result["reasonCode"].as_str().unwrap_or_default().to_owned()
 }

@@ -39,6 +39,119 @@ steps:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_is_stuck_is_told_retried_and_ended_by_the_schedule() {
+    let Some(real) = Real::enter() else { return };
+    let mut stay = Stay::begin(real, "remove-stuck");
+    // Half a minute instead of five: the server needs twenty seconds until it says what is left.
+    stay.haste = 10;
+    let namespace = stay.namespace(46);
+    alone::play(&stay, STUCK, async |step, seen, github| {
+        if step.say.starts_with("alice opens") {
+            real.put(&json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "held", "namespace": namespace, "finalizers": ["example.test/hold"]},
+            }));
+        }
+        if step.say.contains("stuck") {
+            let told = github.comments("acme/shop", 46)[0].body.replace('\\', "");
+            for text in ["finalizer example.test/hold of configmaps/held", "patch configmaps held"] {
+                assert!(told.contains(text), "no {text:?} in {told}");
+            }
+            assert!(seen.log.contains("::error"), "{}", seen.log);
+            let ledger = stay.ledger().expect("a ledger");
+            assert_eq!(ledger["holders"][0]["namespace"], namespace.as_str(), "{ledger}");
+        }
+        if step.say.contains("sees it stuck") {
+            let patch = r#"{"metadata": {"finalizers": []}}"#;
+            real.kubectl(&["patch", "configmap", "held", "-n", &namespace, "--type=merge", "-p", patch]);
+            real.kubectl(&["wait", "--for=delete", "namespace", &namespace, "--timeout=60s"]);
+        }
+        if step.say.ends_with("for good") {
+            let told = &github.comments("acme/shop", 46)[0].body;
+            assert!(told.contains("Preview removed"), "{told}");
+            assert_eq!(stay.ledger().expect("a ledger")["holders"], json!([]));
+        }
+    })
+    .await;
+}
+
+const STUCK: &str = r#"
+title: A removal that gets stuck
+inputs:
+  domain: preview.example.test
+  images: "web=${registry}/web:{short-sha}"
+steps:
+  - say: alice opens a pull request
+    do: {open: {pr: 46, branch: stuck, title: Stuck, by: alice}}
+    expect: {outputs: {state: ready}}
+  - say: she takes it down, and it is stuck
+    do: {comment: {pr: 46, by: alice, body: /undeploy}}
+    expect: {exit: 3, outputs: {state: stuck, reason-code: removal-stuck}}
+  - say: the schedule sees it stuck
+    do: {schedule: {}}
+    expect: {exit: 3, outputs: {reason-code: removal-stuck}}
+  - say: the schedule says that it is gone for good
+    do: {schedule: {}}
+    expect: {outputs: {reason-code: swept}}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_that_stay_and_volumes_that_go_are_told() {
+    let Some(real) = Real::enter() else { return };
+    let stay = Stay::begin(real, "remove-volumes");
+    let namespace = stay.namespace(47);
+    let mut kept = String::new();
+    alone::play(&stay, VOLUMES, async |step, _, github| {
+        if step.say.starts_with("alice opens") {
+            let claims = real.objects("persistentvolumeclaims", &namespace);
+            assert_eq!(claims.len(), 2, "{claims:#?}");
+            kept = claims[0]["spec"]["volumeName"]
+                .as_str()
+                .expect("a bound claim")
+                .to_owned();
+            let patch = r#"{"spec": {"persistentVolumeReclaimPolicy": "Retain"}}"#;
+            real.kubectl(&["patch", "persistentvolume", &kept, "-p", patch]);
+        } else {
+            let told = &github.comments("acme/shop", 47)[0].body;
+            for text in [
+                "2 PersistentVolumeClaims",
+                "its volume is deleted",
+                "stays with its data",
+                &kept,
+            ] {
+                assert!(told.contains(text), "no {text:?} in {told}");
+            }
+            real.kubectl(&["delete", "persistentvolume", &kept, "--wait=false"]);
+        }
+    })
+    .await;
+}
+
+const VOLUMES: &str = r#"
+title: Two volumes
+files:
+  .github/preview.yml: |
+    version: 1
+    services:
+      one:
+        image: ${registry}/web:{short-sha}
+        port: 8080
+        storage: {path: /data, size: 16Mi}
+      two:
+        image: ${registry}/web:{short-sha}
+        port: 8080
+        storage: {path: /data, size: 16Mi}
+inputs: {domain: preview.example.test, timeout: 3m}
+steps:
+  - say: alice opens a pull request
+    do: {open: {pr: 47, branch: volumes, title: Volumes, by: alice}}
+    expect: {outputs: {state: ready}}
+  - say: she closes it
+    do: {close: {pr: 47}}
+    expect: {outputs: {state: removed, reason-code: removed}}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_of_the_same_name_that_is_not_ours_stays() {
     let Some(real) = Real::enter() else { return };
     let stay = Stay::begin(real, "remove-foreign");

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Stay {
     pub(crate) real: &'static Real,
     pub(crate) environment: String,
+    /// How much faster than life runs are patient; 1 but where patience itself is the test.
+    pub(crate) haste: u32,
 }
 
 impl Stay {
@@ -19,6 +21,7 @@ impl Stay {
         let stay = Self {
             real,
             environment: environment.to_owned(),
+            haste: 1,
         };
         stay.forget("--wait=true");
         stay
@@ -127,7 +130,7 @@ impl Stage for Stay {
     }
 
     fn haste(&self) -> u32 {
-        1
+        self.haste
     }
 
     fn prepare(&self, image: &str, sha: &str) -> anyhow::Result<()> {

@@ -39,6 +39,8 @@ pub struct Settings {
     pub ttl: Duration,
     /// How long a deploy may take until it is ready.
     pub timeout: Duration,
+    /// What becomes of a live preview whose update failed.
+    pub on_failed_update: OnFailedUpdate,
     /// Pattern of the Namespace's name.
     pub namespace_pattern: String,
     /// Pattern of the hosts' names; none for the default.
@@ -91,6 +93,7 @@ impl Settings {
         let auto_deploy = read.or("auto-deploy", "true", scalars::boolean);
         let ttl = read.or("ttl", "7d", scalars::ttl);
         let timeout = read.or("timeout", "5m", scalars::timeout);
+        let on_failed_update = read.or("on-failed-update", "restore", scalars::on_failed_update);
         let namespace_pattern = read.or(
             "namespace-pattern",
             "pr-{repo}-{number}",
@@ -120,6 +123,7 @@ impl Settings {
                 auto_deploy: auto_deploy?,
                 ttl: ttl?,
                 timeout: timeout?,
+                on_failed_update: on_failed_update?,
                 namespace_pattern: namespace_pattern?,
                 host_pattern,
                 environment: environment?,
@@ -195,6 +199,17 @@ pub enum ConfigFrom {
     Head,
     /// Those of the base branch.
     Base,
+}
+
+/// What becomes of a live preview whose update failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailedUpdate {
+    /// The last good set is applied again.
+    Restore,
+    /// It stays as the failure left it.
+    Keep,
+    /// It is removed.
+    Remove,
 }
 
 /// What the health of the URL decides.

@@ -3,7 +3,7 @@
 //! The runner's own rules count where it has any: booleans are YAML's six words and nothing else.
 
 use super::{
-    ConfigFrom, HealthMode, SecretRef, TextOrPath,
+    ConfigFrom, HealthMode, OnFailedUpdate, SecretRef, TextOrPath,
     reader::{Problem, shown},
 };
 use crate::names::{Environment, Host, Namespace, Secret};
@@ -165,6 +165,16 @@ pub(super) fn config_from(text: &str) -> Result<ConfigFrom, Problem> {
         "head" => Ok(ConfigFrom::Head),
         "base" => Ok(ConfigFrom::Base),
         _ => Err(one_of(text, "`head` or `base`")),
+    }
+}
+
+/// What becomes of a live preview whose update failed.
+pub(super) fn on_failed_update(text: &str) -> Result<OnFailedUpdate, Problem> {
+    match text {
+        "restore" => Ok(OnFailedUpdate::Restore),
+        "keep" => Ok(OnFailedUpdate::Keep),
+        "remove" => Ok(OnFailedUpdate::Remove),
+        _ => Err(one_of(text, "`restore`, `keep` or `remove`")),
     }
 }
 

@@ -39,10 +39,14 @@ const NETWORKING: &str = "networking.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// All served kinds.
-pub(super) static KINDS: [Kind; 24] = [
+pub(super) static KINDS: [Kind; 25] = [
     Kind {
         namespaced: false,
         ..kind("", "v1", "namespaces", "Namespace", false)
+    },
+    Kind {
+        namespaced: false,
+        ..kind("", "v1", "persistentvolumes", "PersistentVolume", false)
     },
     kind("", "v1", "pods", "Pod", true),
     kind("", "v1", "services", "Service", false),

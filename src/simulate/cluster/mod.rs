@@ -50,6 +50,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod volumes;
 mod watches;
 mod writes;
 

@@ -153,7 +153,11 @@ fn claim(state: &mut State, key: &Key) {
     if object["status"]["phase"] == "Bound" {
         return;
     }
-    let volume = format!("pvc-{uid}");
+    // A claim that names its volume is bound to that one.
+    let volume = match object["spec"]["volumeName"].as_str().unwrap_or_default() {
+        "" => format!("pvc-{uid}"),
+        named => named.to_owned(),
+    };
     let status = json!({
         "phase": "Bound", "accessModes": object["spec"]["accessModes"],
         "capacity": object["spec"]["resources"]["requests"],

@@ -105,6 +105,7 @@ impl State {
                 super::jobs::reconcile(self);
                 super::pods::reconcile(self);
                 super::garbage::reconcile(self);
+                super::volumes::reconcile(self);
                 if let Some(due) = self.due {
                     self.agenda.insert(self.place.clone(), due);
                 }

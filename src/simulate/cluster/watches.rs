@@ -109,6 +109,13 @@ impl Watch {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 return Some(end);
             }
+            if matches!(self.request.watch_fault, Some(WatchFault::Silent)) {
+                self.queue.clear();
+                while self.wait().await {
+                    self.queue.clear();
+                }
+                return None;
+            }
             if let Some(event) = self.queue.pop_front() {
                 self.delivered += 1;
                 return Some(Ok(line(&event)));

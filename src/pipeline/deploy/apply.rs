@@ -1,0 +1,168 @@
+//! Puts the rendered set into the cluster: the slot first, then the Namespace, then what goes into it.
+//! It waits for no workload and says nothing of how the deploy ends.
+//! A Namespace that vanishes meanwhile sends it back to the claim, because nothing may be applied without a slot.
+
+use super::{Spot, Stopped, Waiting, Work, lock};
+use crate::{
+    cluster::{ApplyError, Existing, Reapplied, SecretRef, outcome::Applied},
+    manifests::{self, ManifestSet},
+    names::{ReasonCode, State},
+    pipeline::{
+        Blame, Failure,
+        desk::{Place, Taken},
+        teller::Teller,
+    },
+    plan::Plan,
+    report::Reached,
+};
+
+impl Work<'_> {
+    /// Takes a slot and applies; starts over when the Namespace vanishes meanwhile.
+    pub(super) async fn applied(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        taken: &Taken,
+        waiting: Waiting<'_>,
+        teller: &mut Teller<'_>,
+    ) -> Result<Vec<Applied>, Stopped> {
+        let mut known = None;
+        if let Some(holder) = &taken.holder
+            && let Some(uid) = &holder.uid
+        {
+            if holder.namespace == plan.namespace {
+                known = Some((holder.slot, uid.clone()));
+            } else {
+                // The pattern or the repository's name has changed: two Namespaces in one slot would be above the cap.
+                self.desk.vacate(&holder.namespace, uid).await?;
+            }
+        }
+        for _ in 0..3 {
+            let (slot, uid, fresh) = match known.take() {
+                Some((slot, uid)) => (slot, uid, false),
+                None => {
+                    let object = |slot| manifests::namespace(plan, slot, State::Deploying, None);
+                    match self
+                        .desk
+                        .place(&plan.namespace, plan.pr, &self.request.author, object)
+                        .await?
+                    {
+                        Place::Ours { slot, uid, fresh } => (slot, uid, fresh),
+                        Place::Full { holders, capacity } => {
+                            return Err(Stopped::Full { holders, capacity });
+                        }
+                    }
+                }
+            };
+            lock(&self.notes).spot = Some(Spot {
+                plan: plan.clone(),
+                slot,
+                uid: uid.clone(),
+                fresh,
+            });
+            teller.placed(plan, slot, taken.capacity);
+            let existing = if fresh {
+                Existing::default()
+            } else {
+                let object = manifests::namespace(plan, slot, State::Deploying, Some(&uid));
+                let (namespace, existing) = tokio::join!(
+                    self.cluster.apply_namespace(&object),
+                    self.cluster.existing(&plan.namespace, set)
+                );
+                if !matches!(namespace?, Reapplied::Live(_)) {
+                    self.desk.forget(&plan.namespace, &uid).await?;
+                    continue;
+                }
+                existing?
+            };
+            lock(&self.notes).touched = Some(Vec::new());
+            teller.reaches(Reached::Applied);
+            if fresh {
+                // Pods that start before their pull secret is there fail once and wait ten seconds.
+                self.copy_pull_secret(plan).await?;
+                return self.in_order(plan, set, &existing, waiting, teller).await;
+            }
+            let (copied, applied) = tokio::join!(
+                self.copy_pull_secret(plan),
+                self.in_order(plan, set, &existing, waiting, teller)
+            );
+            copied?;
+            return applied;
+        }
+        Err(Stopped::Failed(Failure::new(
+            Blame::Theirs,
+            ReasonCode::NamespaceTerminating,
+            format!(
+                "namespace {} was deleted again and again while the preview was deployed",
+                plan.namespace
+            ),
+            "look who else deletes it, then deploy again",
+        )))
+    }
+
+    /// Applies what run-first Jobs need, runs them, and applies the rest only once they have succeeded.
+    async fn in_order(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        existing: &Existing,
+        waiting: Waiting<'_>,
+        teller: &mut Teller<'_>,
+    ) -> Result<Vec<Applied>, Stopped> {
+        let (before, first, rest) = set.around_run_first();
+        if first.objects.is_empty() {
+            return self.some(plan, set, existing).await;
+        }
+        let mut applied = self.some(plan, &before, existing).await?;
+        let run = self.cluster.run_first(&plan.namespace, &first).await;
+        let run = self.noted(run)?;
+        waiting.ready(&plan.namespace, &run, teller).await?;
+        teller.stage("run first");
+        applied.extend(run);
+        applied.extend(self.some(plan, &rest, existing).await?);
+        Ok(applied)
+    }
+
+    async fn some(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        existing: &Existing,
+    ) -> Result<Vec<Applied>, Stopped> {
+        let applied = self
+            .cluster
+            .apply(set, &plan.namespace, existing, &mut |_| {})
+            .await;
+        self.noted(applied)
+    }
+
+    /// Notes what was applied, also when not all of it was.
+    fn noted(&self, applied: Result<Vec<Applied>, ApplyError>) -> Result<Vec<Applied>, Stopped> {
+        let (all, some) = match &applied {
+            Ok(applied) => (applied, &[][..]),
+            Err(error) => (&error.applied, &error.errors[..]),
+        };
+        // What was refused was not changed, as far as anybody knows.
+        tracing::debug!(applied = all.len(), refused = some.len(), "applied");
+        let mut notes = lock(&self.notes);
+        notes
+            .touched
+            .get_or_insert_default()
+            .extend(all.iter().cloned());
+        drop(notes);
+        applied.map_err(Stopped::from)
+    }
+
+    async fn copy_pull_secret(&self, plan: &Plan) -> Result<(), Failure> {
+        let Some(source) = &self.ports.settings.pull_secret else {
+            return Ok(());
+        };
+        let source = SecretRef {
+            namespace: source.namespace.clone(),
+            name: source.name.clone(),
+        };
+        lock(&self.notes).credentials =
+            Some(self.cluster.copy_secret(&source, &plan.namespace).await?);
+        Ok(())
+    }
+}

@@ -1,0 +1,375 @@
+//! Deploys one preview: turn, comment, render, slot, apply, wait, ask the URL, last word.
+//! It knows no event; whoever calls it has decided that this commit of this pull request is to be deployed.
+//! Every path ends in [`Desk::finish`] and one last edit of the comment, also a failed or cancelled one.
+
+mod aftermath;
+mod apply;
+mod settle;
+mod wait;
+
+pub(super) use wait::Waiting;
+
+use super::{
+    Ending, Failure, Ports,
+    desk::{Asking, Begun, Desk, Taken},
+    restore::{self, Marks},
+    sources::Sources,
+    teller::Teller,
+};
+use crate::{
+    capacity::{Holder, Record},
+    cluster::{
+        Cluster, LastGood, Running,
+        outcome::{Applied, Change},
+    },
+    event::Repository,
+    manifests::ManifestSet,
+    names::{CommitSha, PrNumber, Secret, State},
+    plan::{self, Facts, Plan},
+    report::Aftermath,
+};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// What is left for the last word after a cancellation: the runner kills ten seconds after its first signal.
+const LAST_WORDS: Duration = Duration::from_secs(4);
+
+/// What is to be deployed, and on whose word.
+#[derive(Debug, Clone)]
+pub struct DeployRequest {
+    /// Repository.
+    pub repository: Repository,
+    /// Pull request.
+    pub pr: PrNumber,
+    /// Commit: pinned, never looked up again.
+    pub sha: CommitSha,
+    /// Branch that it comes from: untrusted text.
+    pub branch: String,
+    /// Login of the pull request's author.
+    pub author: String,
+    /// True in the pull request's own run, whose images an earlier step has just built.
+    pub own_run: bool,
+    /// True when somebody asked for it by command: a deliberate removal ends with that.
+    pub asked: bool,
+    /// True in runs that the default branch's workflow governs: only they change the cap.
+    pub governs: bool,
+}
+
+/// Deploys, and tells the comment how it went.
+pub async fn deploy(
+    ports: &Ports,
+    request: &DeployRequest,
+    sources: &Sources,
+    teller: &mut Teller<'_>,
+) -> Ending {
+    let cluster = match ports.cluster() {
+        Ok(cluster) => cluster,
+        Err(failure) => return teller.failed(failure).await,
+    };
+    let facts = request.facts(jiff::Timestamp::now());
+    let desk = Desk::new(ports, cluster, facts.key(&ports.settings), request.governs);
+    let work = Work {
+        ports,
+        request,
+        sources,
+        cluster,
+        desk: &desk,
+        facts,
+        began: AtomicBool::new(false),
+        notes: Mutex::default(),
+    };
+    let result = tokio::select! {
+        result = Box::pin(work.run(teller)) => result,
+        () = ports.stop.cancelled() => Err(Stopped::Cancelled),
+    };
+    if ports.stop.is_cancelled() {
+        let ending =
+            tokio::time::timeout(LAST_WORDS, work.settle(Err(Stopped::Cancelled), teller)).await;
+        return ending.unwrap_or_else(|_| Ending::cancelled());
+    }
+    work.settle(result, teller).await
+}
+
+impl DeployRequest {
+    /// The facts that a plan is made from, to the second: people read the times.
+    pub(super) fn facts(&self, now: jiff::Timestamp) -> Facts {
+        let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+        Facts {
+            repository: self.repository.name.clone(),
+            repository_id: self.repository.id,
+            pr: self.pr,
+            sha: self.sha.clone(),
+            branch: self.branch.clone(),
+            variant: None,
+            now,
+            own_run: self.own_run,
+        }
+    }
+}
+
+/// Why a deploy, or what comes after it, ended before its end.
+pub(super) enum Stopped {
+    Failed(Failure),
+    /// The pull request has moved on, as GitHub says; the word is still ours.
+    Superseded,
+    /// The ledger knows a newer run, and the word is its.
+    Overtaken,
+    /// The commit was rolled back and waits until somebody asks for it.
+    Held,
+    Full {
+        holders: Vec<(Holder, Record)>,
+        capacity: u32,
+    },
+    RemovedOnPurpose,
+    Cancelled,
+}
+
+impl<T: Into<Failure>> From<T> for Stopped {
+    fn from(error: T) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// A deploy that ended well.
+struct Done {
+    url: String,
+    unchanged: bool,
+}
+
+/// Where the preview lives, once that is known.
+#[derive(Debug, Clone)]
+struct Spot {
+    plan: Plan,
+    slot: u32,
+    uid: String,
+    /// True when this run made the Namespace.
+    fresh: bool,
+}
+
+struct Work<'a> {
+    ports: &'a Ports,
+    request: &'a DeployRequest,
+    sources: &'a Sources,
+    cluster: &'a Cluster,
+    desk: &'a Desk<'a>,
+    facts: Facts,
+    /// True once this run has had its turn.
+    began: AtomicBool,
+    notes: Mutex<Notes>,
+}
+
+/// What a run came to know, for the last word: it is also needed when the run was cut off.
+#[derive(Default)]
+struct Notes {
+    spot: Option<Spot>,
+    credentials: Option<Secret>,
+    /// What was applied; none while nothing was tried.
+    touched: Option<Vec<Applied>>,
+    aftermath: Option<Aftermath>,
+    /// The commit that was brought back.
+    restored: Option<CommitSha>,
+    /// True when the commit before is known to be served still.
+    old_serves: bool,
+    /// Marks of the last good sets, if they changed.
+    marks: Option<Marks>,
+}
+
+impl Work<'_> {
+    async fn run(&self, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
+        let asking = Asking {
+            removed_on_purpose: self.request.asked.then_some(false),
+            removal: Begun::Revoked,
+            yields: false,
+        };
+        let taken = self.desk.take_turn(asking).await?;
+        let taken = taken.ok_or(Stopped::Overtaken)?;
+        self.began.store(true, Ordering::Relaxed);
+        let removed = taken.record.removed_on_purpose;
+        let held = taken.record.held.as_ref() == Some(&self.request.sha);
+        if (removed || held) && !self.request.asked {
+            // A removal that failed has left the preview alive, and then there is something to bring up to date.
+            match self.alive(&taken).await? {
+                false if removed => return Err(Stopped::RemovedOnPurpose),
+                true if held => return Err(Stopped::Held),
+                _ => {}
+            }
+        }
+        tokio::select! {
+            result = Box::pin(self.work(&taken, teller)) => result,
+            () = self.desk.lose_turn() => Err(Stopped::Overtaken),
+        }
+    }
+
+    /// True when the preview has its Namespace and nobody is deleting it.
+    async fn alive(&self, taken: &Taken) -> Result<bool, Failure> {
+        let Some(holder) = taken.holder.as_ref().filter(|one| one.uid.is_some()) else {
+            return Ok(false);
+        };
+        let found = self.cluster.namespace(&holder.namespace).await?;
+        Ok(found.is_some_and(|found| found.deleting.is_none() && holder.uid == Some(found.uid)))
+    }
+
+    async fn work(&self, taken: &Taken, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
+        let deadline = Instant::now() + self.ports.settings.timeout;
+        teller.begin(taken.holder.as_ref(), &taken.record);
+        teller.tell(State::Pending).await?;
+
+        let configuration = self.sources.configuration(self.ports).await?;
+        let plan = plan::decide(&self.ports.settings, &configuration, &self.facts)?;
+        teller.planned(&plan);
+        let set = super::render::objects(self.ports, self.sources, &plan, &configuration).await?;
+        let hosts = super::hosts::free(self.cluster, &plan, &set, taken, teller);
+        let (head, hosts) = tokio::join!(self.still_head(), hosts);
+        head.and(hosts.map_err(Stopped::Failed))?;
+
+        let applied = match self.live(&plan, &set, taken, deadline, teller).await {
+            Err(Stopped::Failed(failure)) => {
+                return Err(Box::pin(self.see_to(taken, failure, teller)).await);
+            }
+            other => other?,
+        };
+        self.still_head().await?;
+        self.keep(&plan, &set, taken, &applied, teller).await;
+
+        let same = taken
+            .record
+            .attempted
+            .as_ref()
+            .is_some_and(|last| last.sha == self.request.sha && last.outcome == State::Ready);
+        Ok(Done {
+            url: plan
+                .urls
+                .first()
+                .map(|url| url.url.clone())
+                .unwrap_or_default(),
+            unchanged: same && unchanged(&applied),
+        })
+    }
+
+    /// Applies, and waits until the preview is ready and answers.
+    async fn live(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        taken: &Taken,
+        deadline: Instant,
+        teller: &mut Teller<'_>,
+    ) -> Result<Vec<Applied>, Stopped> {
+        let waiting = self.waiting(deadline);
+        let applied = self.applied(plan, set, taken, waiting, teller).await?;
+        teller.applied(set, &applied);
+        teller.show(State::Deploying);
+        let (ready, revisions) = tokio::join!(
+            waiting.ready(&plan.namespace, &applied, teller),
+            self.revisions(plan)
+        );
+        for (service, revision) in revisions {
+            teller.other_revision(&service, &revision);
+        }
+        ready?;
+        teller.rolled_over();
+        teller.stage("wait until ready");
+        waiting.healthy(&plan.urls, teller).await?;
+        teller.stage("ask the address");
+        Ok(applied)
+    }
+
+    fn waiting(&self, deadline: Instant) -> Waiting<'_> {
+        Waiting {
+            ports: self.ports,
+            cluster: self.cluster,
+            desk: self.desk,
+            deadline,
+        }
+    }
+
+    /// Keeps what is ready now as the last good set, unless it is kept already; without it a preview is none the worse.
+    async fn keep(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        taken: &Taken,
+        applied: &[Applied],
+        teller: &mut Teller<'_>,
+    ) {
+        let Some(spot) = lock(&self.notes).spot.clone() else {
+            return;
+        };
+        let known = if spot.fresh {
+            Marks::none()
+        } else {
+            Marks::of(&taken.record)
+        };
+        let new =
+            |running: &Running| LastGood::of(self.request.sha.clone(), &plan.urls, set, running);
+        let source = new(&Running::new()).source(&spot.uid);
+        if unchanged(applied)
+            && known
+                .good
+                .as_ref()
+                .is_some_and(|good| good.source == source)
+        {
+            return;
+        }
+        let kept = async {
+            let running = self.cluster.running_images(&plan.namespace).await?;
+            restore::keep(
+                self.cluster,
+                &plan.namespace,
+                &spot.uid,
+                &new(&running),
+                &known,
+            )
+            .await
+        };
+        let marks = match kept.await {
+            Ok(Some(marks)) => marks,
+            Ok(None) => {
+                teller.warn("a failed update of this preview cannot be taken back: its objects take more than the 1 MiB that a Secret can hold".into());
+                Marks::none()
+            }
+            Err(error) => {
+                teller.warn(format!(
+                    "a failed update of this preview cannot be taken back: {error}; {}",
+                    error.remedy()
+                ));
+                Marks {
+                    good: None,
+                    before: known.good,
+                }
+            }
+        };
+        lock(&self.notes).marks = Some(marks);
+    }
+
+    /// Ends the run when the pull request was closed or its head has moved since the commit was pinned.
+    async fn still_head(&self) -> Result<(), Stopped> {
+        let Some(github) = &self.ports.github else {
+            return Ok(());
+        };
+        let pull = github.pull(self.request.pr).await?;
+        if pull.open && pull.head_sha == self.request.sha {
+            return Ok(());
+        }
+        tracing::info!(head = %pull.head_sha, open = pull.open, "the pull request has moved on");
+        Err(Stopped::Superseded)
+    }
+}
+
+fn unchanged(applied: &[Applied]) -> bool {
+    applied
+        .iter()
+        .all(|applied| applied.change == Change::Unchanged)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

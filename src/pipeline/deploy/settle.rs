@@ -1,0 +1,184 @@
+//! Ends a deploy: the last word in the comment, the outcome in the ledger, the state on the Namespace.
+//! It changes no workload.
+//! Every path comes through here, also a cancelled one; the turn ends after the comment, so that no newer run is spoken over.
+
+use super::{Done, Stopped, Work, lock};
+use crate::{
+    capacity::{self, Holder, Record},
+    manifests,
+    names::State,
+    pipeline::{Ending, Failure, desk, restore, teller::Teller},
+    report::Aftermath,
+};
+use std::{sync::atomic::Ordering, time::Duration};
+
+/// What a cancelled run spends on its comment at most, so that time is left for the ledger.
+const WORD: Duration = Duration::from_secs(2);
+
+impl Work<'_> {
+    /// Says the last word and ends the turn, unless a newer run has the word.
+    pub(super) async fn settle(
+        &self,
+        result: Result<Done, Stopped>,
+        teller: &mut Teller<'_>,
+    ) -> Ending {
+        let began = self.began.load(Ordering::Relaxed);
+        let state = match &result {
+            Ok(_) | Err(Stopped::Held) => State::Ready,
+            Err(Stopped::Failed(_)) => State::Failed,
+            Err(Stopped::Superseded | Stopped::Overtaken) => State::Superseded,
+            Err(Stopped::Full { .. }) => State::Refused,
+            Err(Stopped::RemovedOnPurpose) => State::Removed,
+            Err(Stopped::Cancelled) => State::Cancelled,
+        };
+        let url = result.as_ref().ok().map(|done| done.url.clone());
+        match (&result, began) {
+            // The ledger has just failed, and there is no turn to end.
+            (Err(Stopped::Failed(_)), false) => return self.speak(result, teller).await,
+            (Err(Stopped::Overtaken), false) => return Ending::superseded(),
+            // Without a turn the word is ours only if nobody came after us.
+            (Err(Stopped::Cancelled), false) => {
+                return match self.end_turn(state, None).await {
+                    Ok(false) => Ending::cancelled(),
+                    _ => self.speak(result, teller).await,
+                };
+            }
+            _ => {}
+        }
+        let overtaken = matches!(result, Err(Stopped::Overtaken)) || self.mute(teller).await;
+        let ending = match overtaken {
+            true => Ending::superseded(),
+            false if state == State::Cancelled => {
+                tokio::time::timeout(WORD, self.speak(result, teller))
+                    .await
+                    .unwrap_or_else(|_| Ending::cancelled())
+            }
+            false => self.speak(result, teller).await,
+        };
+        match self.end_turn(state, url.as_deref()).await {
+            Ok(false) if state == State::Cancelled => Ending::cancelled(),
+            Ok(false) => Ending::superseded(),
+            Ok(true) => ending,
+            Err(failure) => {
+                tracing::warn!(reason = %failure.reason(), "could not end the turn: {}", failure.line());
+                ending
+            }
+        }
+    }
+
+    /// True when this run cannot know that the word is still its own, and somebody else has written the comment.
+    async fn mute(&self, teller: &Teller<'_>) -> bool {
+        if !self.desk.out_of_touch() {
+            return false;
+        }
+        match self.desk.alive().await {
+            Ok(newest) => !newest,
+            Err(failure) => {
+                tracing::warn!(reason = %failure.reason(), "the ledger does not say who is newest: {}", failure.line());
+                teller.overwritten().await
+            }
+        }
+    }
+
+    async fn speak(&self, result: Result<Done, Stopped>, teller: &mut Teller<'_>) -> Ending {
+        match result {
+            Ok(done) => teller.ready(done.unchanged).await,
+            Err(Stopped::Failed(failure)) => teller.failed(failure).await,
+            Err(Stopped::Superseded | Stopped::Overtaken) => teller.superseded().await,
+            Err(Stopped::Full { holders, capacity }) => teller.refused(&holders, capacity).await,
+            Err(Stopped::RemovedOnPurpose) => teller.stays_removed().await,
+            Err(Stopped::Held) => Teller::held(),
+            Err(Stopped::Cancelled) => teller.cancelled().await,
+        }
+    }
+
+    async fn end_turn(&self, state: State, url: Option<&str>) -> Result<bool, Failure> {
+        let ended = async { tokio::join!(self.finish(state, url), self.mark(state, url)).0 };
+        desk::release(&self.ports.stop, ended).await
+    }
+
+    async fn finish(&self, state: State, url: Option<&str>) -> Result<bool, Failure> {
+        // A commit that was overtaken or never begun counts as not attempted.
+        let attempted =
+            (state == State::Failed || url.is_some()).then(|| (self.request.sha.clone(), state));
+        let tried = attempted.is_some();
+        let placed = lock(&self.notes).spot.is_some();
+        self.desk
+            .finish(attempted, |ledger, key, run| {
+                // A holder from before this run is confirmed, and stays.
+                if !placed {
+                    capacity::withdraw(ledger, key, run);
+                }
+                if let Some(record) = ledger.previews.get_mut(key) {
+                    self.note(record, tried, url.is_some());
+                }
+                let holder = |holder: &&mut Holder| holder.key == key;
+                if let Some(url) = url
+                    && let Some(holder) = ledger.holders.iter_mut().find(holder)
+                {
+                    url.clone_into(&mut holder.url);
+                }
+            })
+            .await
+    }
+
+    /// What the ledger must know of a deploy for the runs to come.
+    fn note(&self, record: &mut Record, tried: bool, done: bool) {
+        let notes = lock(&self.notes);
+        if tried {
+            record.held = None;
+        }
+        if done {
+            record.removed_on_purpose = false;
+            record.removing = None;
+        }
+        if let Some(marks) = &notes.marks {
+            record.good.clone_from(&marks.good);
+            record.before.clone_from(&marks.before);
+        }
+        match &notes.aftermath {
+            Some(Aftermath::Restored) => record.serving.clone_from(&notes.restored),
+            Some(Aftermath::Removed) => {
+                record.serving = None;
+                record.good = None;
+                record.before = None;
+            }
+            Some(Aftermath::NotRestored { .. }) => record.serving = None,
+            Some(Aftermath::Stays) if !notes.old_serves => record.serving = None,
+            _ => {}
+        }
+    }
+
+    /// Writes the state onto the Namespace, for lists that have no ledger; a lost label is repaired by the next run.
+    async fn mark(&self, state: State, url: Option<&str>) {
+        let (spot, aftermath, restored) = {
+            let notes = lock(&self.notes);
+            (
+                notes.spot.clone(),
+                notes.aftermath.clone(),
+                notes.restored.clone(),
+            )
+        };
+        let Some(spot) = spot.filter(|_| state == State::Failed || url.is_some()) else {
+            return;
+        };
+        if aftermath == Some(Aftermath::Removed) {
+            return;
+        }
+        let state = if restored.is_some() {
+            State::Ready
+        } else {
+            state
+        };
+        let mut object = manifests::namespace(&spot.plan, spot.slot, state, Some(&spot.uid));
+        if let Some(sha) = &restored {
+            object = restore::marked(object, sha);
+        }
+        if let Err(error) = self.cluster.apply_namespace(&object).await {
+            tracing::warn!(
+                "could not write the state onto namespace {}: {error}",
+                spot.plan.namespace
+            );
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Waits for what was applied: every workload, then every public address.
+//! It applies nothing and decides nothing about a failure but that it is one.
+//! People see progress meanwhile, at most every few seconds and only when the comment would say something new.
+
+use super::{Stopped, Work, lock};
+use crate::{
+    cluster::{
+        Cluster,
+        outcome::{Applied, Verdict, WorkloadStatus},
+    },
+    inputs::HealthMode,
+    names::{CommitSha, Namespace, State},
+    pipeline::{
+        Blame, Failure, Ports,
+        ask::{self, Answer},
+        desk::Desk,
+        teller::Teller,
+    },
+    plan::{Plan, PublicUrl},
+    registry,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a waiting run edits the comment, if something changed.
+const TICK: Duration = Duration::from_secs(5);
+
+/// What waiting needs; a deploy, a restore and a rollback wait alike.
+#[derive(Clone, Copy)]
+pub(in crate::pipeline) struct Waiting<'a> {
+    pub(in crate::pipeline) ports: &'a Ports,
+    pub(in crate::pipeline) cluster: &'a Cluster,
+    pub(in crate::pipeline) desk: &'a Desk<'a>,
+    pub(in crate::pipeline) deadline: Instant,
+}
+
+impl Waiting<'_> {
+    /// Waits until every workload is ready, telling people about it.
+    pub(in crate::pipeline) async fn ready(
+        &self,
+        namespace: &Namespace,
+        applied: &[Applied],
+        teller: &mut Teller<'_>,
+    ) -> Result<(), Stopped> {
+        let (seen, mut news) = tokio::sync::watch::channel(Vec::new());
+        let mut on_progress = |workloads: &[WorkloadStatus]| {
+            seen.send_replace(workloads.to_vec());
+        };
+        let wait = self.cluster.wait_until_ready(
+            namespace,
+            applied,
+            self.deadline,
+            &self.ports.stop,
+            &mut on_progress,
+        );
+        tokio::pin!(wait);
+        let mut tick = tokio::time::interval(TICK);
+        let rollout = loop {
+            tokio::select! {
+                rollout = &mut wait => break rollout?,
+                Ok(()) = news.changed() => teller.progressed(&news.borrow_and_update()),
+                _ = tick.tick(), if teller.has_news() => {
+                    if !self.desk.alive().await? {
+                        return Err(Stopped::Overtaken);
+                    }
+                    // The last word meets the same fault if it lasts; the preview itself is none the worse for it.
+                    if let Err(failure) = teller.tell(State::Deploying).await {
+                        tracing::warn!(reason = %failure.reason(), "the comment lags behind: {}", failure.line());
+                    }
+                }
+            }
+        };
+        teller.progressed(&rollout.workloads);
+        match rollout.verdict {
+            Verdict::Ready => Ok(()),
+            Verdict::Failed(causes) | Verdict::TimedOut(causes) => Err(Stopped::Failed(Failure {
+                blame: Blame::Yours,
+                causes,
+            })),
+            Verdict::Stopped => Err(Stopped::Cancelled),
+        }
+    }
+
+    /// Asks the public addresses until they answer.
+    pub(in crate::pipeline) async fn healthy(
+        &self,
+        urls: &[PublicUrl],
+        teller: &mut Teller<'_>,
+    ) -> Result<(), Stopped> {
+        if self.ports.settings.health == HealthMode::Off {
+            return Ok(());
+        }
+        let probes = urls
+            .iter()
+            .map(|url| ask::ask(self.ports, url, self.deadline));
+        let mut causes = Vec::new();
+        for answer in futures::future::join_all(probes).await {
+            match answer {
+                Answer::Healthy => {}
+                Answer::Warning(text) => teller.warn(text),
+                Answer::Failed(cause) => causes.push(*cause),
+            }
+        }
+        if causes.is_empty() {
+            return Ok(());
+        }
+        Err(Stopped::Failed(Failure {
+            blame: Blame::Yours,
+            causes,
+        }))
+    }
+}
+
+impl Work<'_> {
+    /// Services whose image says that it is of another commit; an image that does not say or cannot be asked is none.
+    pub(super) async fn revisions(&self, plan: &Plan) -> Vec<(String, CommitSha)> {
+        let credentials = lock(&self.notes).credentials.clone();
+        let asked = plan.services.iter().filter(|service| service.mutable_tag).map(|service| {
+            let credentials = credentials.clone();
+            async move {
+                match registry::revision(&service.image, credentials.as_ref(), self.ports.extra_ca()).await {
+                    Ok(revision) => Some((service.name.to_string(), revision.filter(|revision| *revision != self.request.sha)?)),
+                    Err(error) => {
+                        tracing::debug!(service = %service.name, "the image's commit is not known: {error}");
+                        None
+                    }
+                }
+            }
+        });
+        futures::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}

@@ -1,0 +1,265 @@
+//! The slot of a preview and the Namespace that is bound to it: claimed, taken over, left, freed.
+//! It applies no workload, and a Namespace that is not this preview's it names and leaves alone.
+//! What the ledger says counts only together with the Namespace read by name.
+
+use super::{Desk, Place};
+use crate::{
+    capacity::{self, Claim, Claimant, Holder, Ledger, Record},
+    cluster::{Created, Gone, NamespaceInfo, Step},
+    names::{Namespace, PrNumber, ReasonCode},
+    pipeline::{Blame, Failure, delete},
+};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a Namespace of an earlier life may take to go before the run gives up.
+const GONE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Claims that are lost again and again end after this many rounds.
+const ROUNDS: usize = 8;
+
+impl Desk<'_> {
+    /// Claims a slot and binds it to the Namespace, which is created if it is not there.
+    ///
+    /// `namespace` makes the Namespace object for a slot.
+    pub(in crate::pipeline) async fn place(
+        &self,
+        name: &Namespace,
+        pr: PrNumber,
+        owner: &str,
+        namespace: impl Fn(u32) -> Value,
+    ) -> Result<Place, Failure> {
+        let who = Claimant {
+            key: self.key.clone(),
+            pr,
+            namespace: name.clone(),
+            owner: owner.into(),
+            run: self.run().clone(),
+        };
+        let mut full = (Vec::new(), 0);
+        for _ in 0..ROUNDS {
+            match self
+                .transact(|ledger, now| {
+                    let claim = capacity::claim(ledger, &who, now);
+                    full = known(ledger);
+                    Step::Write(claim)
+                })
+                .await?
+            {
+                Claim::Confirmed { slot, uid } => {
+                    return Ok(Place::Ours {
+                        slot,
+                        uid,
+                        fresh: false,
+                    });
+                }
+                Claim::Full(holders) => {
+                    if !self.free_vanished(&holders).await? {
+                        let (holders, capacity) = full;
+                        return Ok(Place::Full { holders, capacity });
+                    }
+                }
+                Claim::Unconfirmed { slot } => {
+                    if let Some(uid) = self.occupy(name, &namespace(slot)).await?
+                        && self.confirm(name, &uid).await?
+                    {
+                        return Ok(Place::Ours {
+                            slot,
+                            uid,
+                            fresh: true,
+                        });
+                    }
+                }
+            }
+        }
+        Err(Failure::new(
+            Blame::Theirs,
+            ReasonCode::ClusterRefused,
+            format!("the claim for namespace {name} was lost {ROUNDS} times in a row"),
+            "run the deploy again; if it repeats, look who else writes the ledger",
+        ))
+    }
+
+    /// Creates the Namespace, or takes the one of an earlier run of this preview; `None` means: claim again.
+    async fn occupy(&self, name: &Namespace, object: &Value) -> Result<Option<String>, Failure> {
+        match self.cluster.create_namespace(object).await {
+            Ok(Created::New(info)) => Ok(Some(info.uid)),
+            Ok(Created::AlreadyExists(found)) if !self.owns(&found) => {
+                self.withdraw().await?;
+                Err(taken(name, &found))
+            }
+            Ok(Created::AlreadyExists(found)) if found.deleting.is_some() => {
+                self.wait_until_gone(name, &found.uid).await?;
+                Ok(None)
+            }
+            Ok(Created::AlreadyExists(found)) => Ok(Some(found.uid)),
+            Err(error) => {
+                self.withdraw().await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// True when the labels of a Namespace name this very preview.
+    pub(in crate::pipeline) fn owns(&self, found: &NamespaceInfo) -> bool {
+        let label = |name: &str| found.labels.get(name).map(String::as_str);
+        label("app") == Some("preview")
+            && label("preview-action/repository-id")
+                == Some(self.preview.repository.to_string().as_str())
+            && label("preview-action/environment") == Some(self.preview.environment.as_str())
+            && label("pr") == Some(self.preview.pr.to_string().as_str())
+            && label("preview-action/variant")
+                == self
+                    .preview
+                    .variant
+                    .as_ref()
+                    .map(crate::names::Label::as_str)
+    }
+
+    async fn confirm(&self, name: &Namespace, uid: &str) -> Result<bool, Failure> {
+        let confirmed = self
+            .transact(
+                |ledger, _| match capacity::confirm(ledger, &self.key, self.run(), uid) {
+                    true => Step::Write(true),
+                    false => Step::Keep(false),
+                },
+            )
+            .await?;
+        if !confirmed {
+            tracing::warn!("the claim was given up meanwhile; deleting the empty namespace {name}");
+            self.cluster.delete_namespace(name, uid, None).await?;
+        }
+        Ok(confirmed)
+    }
+
+    /// Frees slots whose Namespace is gone, each read by name; true when there was one.
+    async fn free_vanished(&self, holders: &[Holder]) -> Result<bool, Failure> {
+        let reads = holders
+            .iter()
+            .filter_map(|holder| Some((holder, holder.uid.as_deref()?)))
+            .map(|(holder, uid)| async move {
+                let found = self.cluster.namespace(&holder.namespace).await?;
+                Ok::<_, Failure>(
+                    found
+                        .is_none_or(|found| found.uid != uid)
+                        .then_some((holder.key.as_str(), uid)),
+                )
+            });
+        let gone: Vec<_> = futures::future::try_join_all(reads)
+            .await?
+            .into_iter()
+            .flatten()
+            .collect();
+        if gone.is_empty() {
+            return Ok(false);
+        }
+        self.transact(|ledger, _| {
+            for (key, uid) in &gone {
+                capacity::drop_holder(ledger, key, uid);
+            }
+            Step::Write(())
+        })
+        .await?;
+        Ok(true)
+    }
+
+    /// Deletes the Namespace that this preview had under an earlier name, so that its slot can have another.
+    pub(in crate::pipeline) async fn vacate(
+        &self,
+        name: &Namespace,
+        uid: &str,
+    ) -> Result<(), Failure> {
+        let found = self.cluster.namespace(name).await?;
+        if let Some(found) = found.filter(|found| found.uid == uid) {
+            if !self.owns(&found) {
+                return Err(taken(name, &found));
+            }
+            tracing::info!(
+                "this preview has another namespace now; deleting its earlier one, {name}"
+            );
+            delete::delete(self.cluster, &found, |found| self.owns(found)).await?;
+        }
+        self.forget(name, uid).await
+    }
+
+    /// Notes that the confirmed Namespace of this preview is gone, so that the next claim creates it anew.
+    pub(in crate::pipeline) async fn forget(
+        &self,
+        name: &Namespace,
+        uid: &str,
+    ) -> Result<(), Failure> {
+        if self
+            .cluster
+            .namespace(name)
+            .await?
+            .is_some_and(|found| found.uid == uid)
+        {
+            self.wait_until_gone(name, uid).await?;
+        }
+        self.transact(|ledger, now| {
+            capacity::forget_uid(ledger, &self.key, uid, self.run(), now);
+            Step::Write(())
+        })
+        .await
+    }
+
+    async fn wait_until_gone(&self, name: &Namespace, uid: &str) -> Result<(), Failure> {
+        tracing::info!("waiting until the namespace {name} of an earlier deploy is gone");
+        let patience = self.cluster.patience(GONE_PATIENCE);
+        let deadline = Instant::now() + patience;
+        match self
+            .cluster
+            .wait_until_gone(name, uid, deadline, &self.ports.stop, &mut |_| {})
+            .await?
+        {
+            // Who cancelled is noticed by the select around the whole deploy.
+            Gone::Gone { .. } | Gone::Stopped => Ok(()),
+            Gone::Stuck(by) => {
+                let reason = ReasonCode::NamespaceTerminating;
+                Err(delete::stuck(reason, name, patience, &by))
+            }
+        }
+    }
+
+    /// Gives up this run's claim that has no Namespace.
+    async fn withdraw(&self) -> Result<(), Failure> {
+        self.transact(|ledger, _| {
+            capacity::withdraw(ledger, &self.key, self.run());
+            Step::Write(())
+        })
+        .await
+    }
+}
+
+/// Every holder with what is known of its preview, and the cap.
+fn known(ledger: &Ledger) -> (Vec<(Holder, Record)>, u32) {
+    let record = |holder: &Holder| {
+        ledger
+            .previews
+            .get(&holder.key)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let holders = ledger
+        .holders
+        .iter()
+        .map(|holder| (holder.clone(), record(holder)));
+    (holders.collect(), ledger.capacity)
+}
+
+fn taken(name: &Namespace, found: &NamespaceInfo) -> Failure {
+    let owner = match (
+        found.labels.get("preview-action/repository-id"),
+        found.labels.get("pr"),
+    ) {
+        (Some(repository), Some(pr)) => format!("repository {repository}, pull request {pr}"),
+        (Some(repository), None) => format!("repository {repository}"),
+        _ => "something that is no preview of ours".into(),
+    };
+    Failure::yours(
+        ReasonCode::NamespaceTaken,
+        format!("namespace {name} belongs to {owner}"),
+        "set the input `namespace-pattern` to one with `{owner}` or `{repo-id}`, such as `pr-{repo-id}-{number}`",
+    )
+}

@@ -1,0 +1,274 @@
+//! Takes a preview back by command: to the last commit that was ready, or to the one before it when that one is live.
+//! It renders nothing and reads nothing of the pull request but which commit is its newest.
+//! The newest commit is held then, so that no run of an event undoes what somebody has just decided.
+
+use super::{
+    Ending, Failure, Ports,
+    deploy::{Stopped, Waiting},
+    desk::{self, Asking, Desk},
+    inspect,
+    restore::{self, Marks},
+    teller::Teller,
+};
+use crate::{
+    capacity::{KeptSet, Record},
+    cluster::{Cluster, NamespaceInfo, Reapplied},
+    event::PullRequest,
+    names::{CommitSha, PreviewKey, ReasonCode, State},
+    report::Reached,
+};
+use serde_json::{Value, json};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// What is left for the last word after a cancellation.
+const LAST_WORDS: Duration = Duration::from_secs(4);
+
+/// Rolls back, and tells the comment how it went.
+pub async fn rollback(
+    ports: &Ports,
+    preview: &PreviewKey,
+    pull: &PullRequest,
+    teller: &mut Teller<'_>,
+) -> Result<Ending, Failure> {
+    let cluster = ports.cluster()?;
+    let desk = Desk::new(ports, cluster, preview.clone(), false);
+    let back = Back {
+        ports,
+        cluster,
+        desk: &desk,
+        pull,
+        chosen: Mutex::new(None),
+    };
+    let result = tokio::select! {
+        result = Box::pin(back.run(teller)) => result,
+        () = ports.stop.cancelled() => Err(Stopped::Cancelled),
+    };
+    if ports.stop.is_cancelled() {
+        let last = tokio::time::timeout(LAST_WORDS, back.settle(Err(Stopped::Cancelled), teller));
+        return Ok(last.await.unwrap_or_else(|_| Ending::cancelled()));
+    }
+    if let Ok(Done::Nothing) = result {
+        back.settle(result, teller).await;
+        teller.warn("there is no earlier commit of this preview to go back to".into());
+        let mut ending = inspect::show(ports, preview, pull, teller).await?;
+        ending.reason = ReasonCode::NothingToRollBack;
+        return Ok(ending);
+    }
+    Ok(back.settle(result, teller).await)
+}
+
+enum Done {
+    Back,
+    /// There is no earlier commit.
+    Nothing,
+}
+
+/// Which set was chosen, and what the marks are once it is live.
+#[derive(Clone)]
+struct Chosen {
+    mark: KeptSet,
+    marks: Marks,
+}
+
+struct Back<'a> {
+    ports: &'a Ports,
+    cluster: &'a Cluster,
+    desk: &'a Desk<'a>,
+    pull: &'a PullRequest,
+    chosen: Mutex<Option<Chosen>>,
+}
+
+impl Back<'_> {
+    async fn run(&self, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
+        let taken = self.desk.take_turn(Asking::default()).await?;
+        let taken = taken.ok_or(Stopped::Overtaken)?;
+        let Some(holder) = &taken.holder else {
+            return Ok(Done::Nothing);
+        };
+        let found = self.cluster.namespace(&holder.namespace).await?;
+        let ours = |found: &NamespaceInfo| {
+            self.desk.owns(found)
+                && found.deleting.is_none()
+                && holder.uid.as_ref() == Some(&found.uid)
+        };
+        let Some(found) = found.filter(ours) else {
+            return Ok(Done::Nothing);
+        };
+        let Some(chosen) = choose(&taken.record, &found) else {
+            return Ok(Done::Nothing);
+        };
+        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen.clone());
+        teller.about(&chosen.mark.sha);
+        teller.begin(Some(holder), &taken.record);
+        tokio::select! {
+            result = Box::pin(self.back(&found, &chosen.mark, teller)) => result.map(|()| Done::Back),
+            () = self.desk.lose_turn() => Err(Stopped::Overtaken),
+        }
+    }
+
+    async fn back(
+        &self,
+        found: &NamespaceInfo,
+        mark: &KeptSet,
+        teller: &mut Teller<'_>,
+    ) -> Result<(), Stopped> {
+        let good = restore::kept(self.cluster, &found.name, mark).await?;
+        teller.addresses(&good.urls);
+        teller.tell(State::Deploying).await?;
+        let object = marked(found, &good.sha, State::Deploying, self.expires());
+        if !matches!(
+            self.cluster.apply_namespace(&object).await?,
+            Reapplied::Live(_)
+        ) {
+            return Err(Stopped::Failed(Failure::new(
+                super::Blame::Theirs,
+                ReasonCode::NamespaceTerminating,
+                format!("namespace {} is being deleted", found.name),
+                "comment `/deploy` once it is gone",
+            )));
+        }
+        teller.reaches(Reached::Applied);
+        let waiting = Waiting {
+            ports: self.ports,
+            cluster: self.cluster,
+            desk: self.desk,
+            deadline: Instant::now() + self.ports.settings.timeout,
+        };
+        restore::bring_back(waiting, &found.name, &good, &[], teller).await?;
+        let object = marked(found, &good.sha, State::Ready, self.expires());
+        self.cluster.apply_namespace(&object).await?;
+        Ok(())
+    }
+
+    fn expires(&self) -> Option<jiff::Timestamp> {
+        jiff::Timestamp::now()
+            .checked_add(self.ports.settings.ttl)
+            .ok()
+            .and_then(|at| jiff::Timestamp::from_second(at.as_second()).ok())
+    }
+
+    async fn settle(&self, result: Result<Done, Stopped>, teller: &mut Teller<'_>) -> Ending {
+        let state = match &result {
+            Ok(_) => State::Ready,
+            Err(Stopped::Failed(_)) => State::Failed,
+            Err(Stopped::Cancelled) => State::Cancelled,
+            Err(_) => State::Superseded,
+        };
+        let back = matches!(result, Ok(Done::Back));
+        let ending = match result {
+            Ok(Done::Back) => teller.rolled_back(&self.pull.head_sha).await,
+            Err(Stopped::Failed(failure)) => {
+                teller.serves(None);
+                teller.failed(failure).await
+            }
+            Err(Stopped::Cancelled) => teller.cancelled().await,
+            Ok(Done::Nothing) | Err(_) => Ending::superseded(),
+        };
+        let chosen = self
+            .chosen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let attempted = chosen
+            .as_ref()
+            .filter(|_| back || state == State::Failed)
+            .map(|chosen| (chosen.mark.sha.clone(), state));
+        let ended = self.desk.finish(attempted, |ledger, key, _| {
+            if let Some(record) = ledger.previews.get_mut(key)
+                && let Some(chosen) = &chosen
+            {
+                if back {
+                    record.good.clone_from(&chosen.marks.good);
+                    record.before.clone_from(&chosen.marks.before);
+                    // What was asked for before is revoked by this.
+                    record.removing = None;
+                    record.removed_on_purpose = false;
+                    record.held =
+                        Some(self.pull.head_sha.clone()).filter(|head| *head != chosen.mark.sha);
+                } else if state == State::Failed {
+                    record.serving = None;
+                }
+            }
+        });
+        match desk::release(&self.ports.stop, ended).await {
+            Ok(true) => ending,
+            Ok(false) if state == State::Cancelled => Ending::cancelled(),
+            Ok(false) => Ending::superseded(),
+            Err(failure) => {
+                tracing::warn!(reason = %failure.reason(), "could not end the turn: {}", failure.line());
+                ending
+            }
+        }
+    }
+}
+
+/// The last good set, or the one before it when the last one is live; the two change places then.
+fn choose(record: &Record, found: &NamespaceInfo) -> Option<Chosen> {
+    let good = record.good.clone();
+    let live = found.annotations.get(restore::SHA);
+    let ready = record
+        .attempted
+        .as_ref()
+        .is_some_and(|last| last.outcome == State::Ready)
+        || record.serving.is_some();
+    let is_live = |mark: &KeptSet| ready && live == Some(&mark.sha.to_string());
+    match good {
+        Some(mark) if !is_live(&mark) => Some(Chosen {
+            mark,
+            marks: Marks::of(record),
+        }),
+        good => record.before.clone().map(|mark| Chosen {
+            marks: Marks {
+                good: Some(mark.clone()),
+                before: good,
+            },
+            mark,
+        }),
+    }
+}
+
+/// The Namespace as we apply it, with another commit, state and end.
+fn marked(
+    found: &NamespaceInfo,
+    sha: &CommitSha,
+    state: State,
+    expires: Option<jiff::Timestamp>,
+) -> Value {
+    let ours = |key: &str| {
+        key.starts_with("preview-action/")
+            || [
+                "app",
+                "pr",
+                "slot",
+                "app.kubernetes.io/managed-by",
+                "pod-security.kubernetes.io/enforce",
+            ]
+            .contains(&key)
+    };
+    let kept = |all: &std::collections::BTreeMap<String, String>| -> Value {
+        all.iter()
+            .filter(|(key, _)| ours(key))
+            .map(|(key, value)| (key.clone(), json!(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let mut object = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": found.name,
+            "uid": found.uid,
+            "labels": kept(&found.labels),
+            "annotations": kept(&found.annotations),
+        },
+    });
+    object["metadata"]["labels"]["preview-action/state"] = json!(state.as_str());
+    if let Some(expires) = expires {
+        object["metadata"]["annotations"]["preview-action/expires"] = json!(expires.to_string());
+    }
+    restore::marked(object, sha)
+}

@@ -1,0 +1,372 @@
+//! The last words of a preview's story: one function for each way in which a use case can end.
+//! It decides nothing and writes through the teller, which keeps the view and reads the last word back.
+//! Apart from the story itself, because what a comment says at its end is what people stay with.
+
+use super::{Teller, public_url};
+use crate::{
+    capacity::{Holder, Record},
+    names::{CommitSha, ReasonCode, State},
+    pipeline::{
+        Ending, Exit, Failure,
+        inspect::Status,
+        remove::{Proof, RemoveReason},
+    },
+    report::{
+        self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot,
+        StatusView,
+    },
+    trigger::Denied,
+};
+
+impl Teller<'_> {
+    pub(in crate::pipeline) async fn ready(&mut self, unchanged: bool) -> Ending {
+        self.view.serving = None;
+        let reason = if unchanged {
+            ReasonCode::Unchanged
+        } else {
+            ReasonCode::Deployed
+        };
+        let why = match self.view.urls.first() {
+            Some(url) => format!("the preview is ready at {}", url.url),
+            None => "the preview is ready".into(),
+        };
+        self.end(State::Ready, reason, Exit::Done, None, why).await
+    }
+
+    pub(in crate::pipeline) async fn failed(&mut self, failure: Failure) -> Ending {
+        self.view.failures.clone_from(&failure.causes);
+        let why = failure.line();
+        self.end(
+            State::Failed,
+            failure.reason(),
+            failure.blame.into(),
+            Some(failure),
+            why,
+        )
+        .await
+    }
+
+    pub(in crate::pipeline) async fn superseded(&mut self) -> Ending {
+        let why = "the pull request has moved on".to_owned();
+        self.end(
+            State::Superseded,
+            ReasonCode::Superseded,
+            Exit::Done,
+            None,
+            why,
+        )
+        .await
+    }
+
+    pub(in crate::pipeline) async fn cancelled(&mut self) -> Ending {
+        let why = "the run was cancelled".to_owned();
+        self.end(
+            State::Cancelled,
+            ReasonCode::Cancelled,
+            Exit::Cancelled,
+            None,
+            why,
+        )
+        .await
+    }
+
+    pub(in crate::pipeline) async fn refused(
+        &mut self,
+        holders: &[(Holder, Record)],
+        capacity: u32,
+    ) -> Ending {
+        let mut holders: Vec<HolderView> = holders
+            .iter()
+            .map(|(holder, record)| HolderView {
+                slot: holder.slot,
+                pr: holder.pr,
+                url: holder.url.clone(),
+                owner: holder.owner.clone(),
+                state: Some(match &record.attempted {
+                    _ if record.active.is_some() => State::Deploying,
+                    Some(last) => last.outcome,
+                    None => State::Pending,
+                }),
+                since: holder.since,
+                last_activity: record.attempted.as_ref().map(|last| last.at),
+            })
+            .collect();
+        holders.sort_by_key(|holder| holder.slot);
+        let names: Vec<String> = holders
+            .iter()
+            .map(|holder| format!("#{}", holder.pr))
+            .collect();
+        let why = match names.as_slice() {
+            [] => format!("the cap is {capacity}"),
+            names => format!("all {capacity} slots are taken, by {}", names.join(", ")),
+        };
+        self.view.at_cap = Some(AtCap { capacity, holders });
+        self.end(
+            State::Refused,
+            ReasonCode::AtCapacity,
+            Exit::Done,
+            None,
+            why,
+        )
+        .await
+    }
+
+    /// Tells people why their command was not followed.
+    pub(in crate::pipeline) async fn denied(&mut self, denied: &Denied) -> Ending {
+        self.view.note = Some(Note {
+            cause: denied.cause.clone(),
+            remedy: denied.remedy.clone(),
+        });
+        let why = format!("{}; {}", denied.cause, denied.remedy);
+        self.end(State::Refused, denied.reason, Exit::Done, None, why)
+            .await
+    }
+
+    pub(in crate::pipeline) async fn removed(
+        &mut self,
+        proof: Proof,
+        reason: RemoveReason,
+    ) -> Ending {
+        let because = match reason {
+            RemoveReason::Closed { merged: true } => RemovedBecause::Merged,
+            RemoveReason::Closed { merged: false } => RemovedBecause::Closed,
+            RemoveReason::Asked => RemovedBecause::Asked {
+                by: self.asker.clone(),
+            },
+            RemoveReason::Expired => RemovedBecause::Expired,
+        };
+        self.view.closed = matches!(reason, RemoveReason::Closed { .. });
+        self.forget();
+        let why = match proof.took {
+            Some(took) => format!(
+                "the namespace {} is gone, after {} s",
+                proof.namespace,
+                took.as_secs()
+            ),
+            None => format!("the namespace {} is gone", proof.namespace),
+        };
+        self.view.removal = Some(Removal {
+            namespace: proof.namespace,
+            took: proof.took,
+            because,
+            counts: proof.contents.map(|contents| contents.counts),
+            volumes: proof.volumes,
+        });
+        self.end(State::Removed, ReasonCode::Removed, Exit::Done, None, why)
+            .await
+    }
+
+    /// The Namespace does not go: who can help is told what holds it.
+    pub(in crate::pipeline) async fn stuck(
+        &mut self,
+        failure: Failure,
+        reason: RemoveReason,
+    ) -> Ending {
+        self.view.closed = matches!(reason, RemoveReason::Closed { .. });
+        self.forget();
+        self.view.failures.clone_from(&failure.causes);
+        let why = failure.line();
+        self.end(
+            State::Stuck,
+            failure.reason(),
+            failure.blame.into(),
+            Some(failure),
+            why,
+        )
+        .await
+    }
+
+    /// Nothing was there; a comment that says otherwise is corrected, and none is begun.
+    pub(in crate::pipeline) async fn nothing_to_remove(&mut self, reason: RemoveReason) -> Ending {
+        let why = "there was no preview to remove".to_owned();
+        let silent = match self.comment_so_far().await {
+            Ok(None) => reason != RemoveReason::Asked,
+            // The proof of the removal stays; an empty one would take its place.
+            Ok(Some(body)) => {
+                reason != RemoveReason::Asked
+                    && heading(&body) == self.heading(State::Removed).as_deref()
+            }
+            Err(failure) => return Ending::failed(failure),
+        };
+        self.forget();
+        self.view.closed = matches!(reason, RemoveReason::Closed { .. });
+        if silent {
+            return Ending::quiet(State::Removed, ReasonCode::NothingToRemove, why);
+        }
+        self.end(
+            State::Removed,
+            ReasonCode::NothingToRemove,
+            Exit::Done,
+            None,
+            why,
+        )
+        .await
+    }
+
+    /// The preview stays removed; a comment that says otherwise, because its run was overtaken, is corrected.
+    pub(in crate::pipeline) async fn stays_removed(&mut self) -> Ending {
+        let why = "the preview was removed by command and stays so until somebody comments /deploy";
+        let silent = match self.comment_so_far().await {
+            Ok(None) => true,
+            // A removal that is under way or stuck tells more than that.
+            Ok(Some(body)) => self.is_about_removal(&body),
+            Err(failure) => return Ending::failed(failure),
+        };
+        let reason = ReasonCode::RemovedByCommand;
+        if silent {
+            return Ending::quiet(State::Removed, reason, why);
+        }
+        self.forget();
+        self.end(State::Removed, reason, Exit::Done, None, why.into())
+            .await
+    }
+
+    /// True when the comment says that the preview was removed, is being removed or cannot be.
+    pub(in crate::pipeline) async fn says_removed(&mut self) -> Result<bool, Failure> {
+        let found = self.comment_so_far().await?;
+        Ok(found.is_some_and(|body| self.is_about_removal(&body)))
+    }
+
+    fn is_about_removal(&self, body: &str) -> bool {
+        [State::Removed, State::Removing, State::Stuck]
+            .iter()
+            .any(|state| heading(body) == self.heading(*state).as_deref())
+    }
+
+    async fn comment_so_far(&mut self) -> Result<Option<String>, Failure> {
+        let Some(github) = &self.ports.github else {
+            return Ok(None);
+        };
+        let author = self.author(github).await?;
+        let found = github.find(self.preview.pr, &self.marker, &author).await?;
+        Ok(found.into_iter().next().map(|comment| comment.body))
+    }
+
+    /// The heading that the comment has in a state.
+    fn heading(&self, state: State) -> Option<String> {
+        let view = StatusView {
+            state,
+            ..self.view.clone()
+        };
+        heading(&report::comment(&view, &self.marker).ok()?).map(str::to_owned)
+    }
+
+    /// Says that nothing is left of the preview.
+    pub(in crate::pipeline) fn gone(&mut self) {
+        self.forget();
+    }
+
+    /// The preview was rolled back and stays so; its comment says that already.
+    pub(in crate::pipeline) fn held() -> Ending {
+        let why = "the preview was rolled back and stays so until the next push or `/deploy`";
+        Ending::quiet(State::Ready, ReasonCode::RolledBack, why)
+    }
+
+    /// The preview is back at an earlier commit.
+    pub(in crate::pipeline) async fn rolled_back(&mut self, head: &CommitSha) -> Ending {
+        self.view.serving = None;
+        self.view.rolled_back = true;
+        self.view.newer = Some(head.clone()).filter(|head| self.view.sha.as_ref() != Some(head));
+        let why = match &self.view.sha {
+            Some(sha) => format!("the preview is back at {}", sha.short()),
+            None => "the preview is back at an earlier commit".into(),
+        };
+        self.end(State::Ready, ReasonCode::RolledBack, Exit::Done, None, why)
+            .await
+    }
+
+    /// What is gone is not shown any more.
+    fn forget(&mut self) {
+        self.view.urls.clear();
+        self.view.services.clear();
+        self.view.images.clear();
+        self.view.namespace = None;
+        self.view.slot = None;
+        self.view.expires = None;
+        self.view.serving = None;
+    }
+
+    /// Shows what was found by looking.
+    pub(in crate::pipeline) async fn status(
+        &mut self,
+        status: &Status,
+        head: &CommitSha,
+        reason: ReasonCode,
+    ) -> Ending {
+        let live = status.sha();
+        let mut state = status.state();
+        let why = format!("the preview is {}", state.as_str());
+        // The diagnosis and the proof of a removal say more than a look can.
+        if matches!(state, State::Failed | State::Stuck | State::Removed)
+            && reason == ReasonCode::StatusShown
+        {
+            match self.comment_so_far().await {
+                Ok(Some(body)) if heading(&body) == self.heading(state).as_deref() => {
+                    return Ending::quiet(
+                        state,
+                        reason,
+                        format!("{why}; its comment says so already"),
+                    );
+                }
+                Ok(_) => {}
+                Err(failure) => return Ending::failed(failure),
+            }
+        }
+        let tried = status
+            .record
+            .attempted
+            .as_ref()
+            .filter(|last| state == State::Failed && last.outcome == State::Failed)
+            .map(|last| last.sha.clone());
+        if let Some(tried) = &tried {
+            self.view.reached = Reached::Applied;
+            self.view.serving = status
+                .record
+                .serving
+                .clone()
+                .filter(|serving| serving != tried);
+            self.view.aftermath = (self.view.serving.is_some() && self.view.serving == live)
+                .then_some(Aftermath::Restored);
+        }
+        self.view.rolled_back = status.record.held.as_ref() == Some(head);
+        self.view.sha = Some(
+            tried
+                .or_else(|| live.clone())
+                .unwrap_or_else(|| head.clone()),
+        );
+        self.view.newer = live
+            .filter(|live| live != head && self.view.sha.as_ref() != Some(head))
+            .map(|_| head.clone());
+        self.view.services.clone_from(&status.workloads);
+        if let Some(preview) = &status.preview {
+            self.view.namespace = Some(preview.namespace.clone());
+            self.view.expires = preview.expires.as_ref().and_then(|text| text.parse().ok());
+            self.view.slot = preview.slot.map(|number| Slot {
+                number,
+                capacity: status.capacity,
+            });
+            self.view.urls = preview
+                .url
+                .iter()
+                .filter_map(|url| public_url(url))
+                .collect();
+        } else if reason == ReasonCode::AutoDeployOff && state == State::Removed {
+            state = State::NotDeployed;
+        }
+        let shown = match reason {
+            ReasonCode::AutoDeployOff if status.record.removed_on_purpose => {
+                ReasonCode::RemovedByCommand
+            }
+            other => other,
+        };
+        let mut ending = self.end(state, shown, Exit::Done, None, why).await;
+        if ending.failure.is_none() {
+            ending.reason = reason;
+        }
+        ending
+    }
+}
+
+fn heading(body: &str) -> Option<&str> {
+    body.lines().find(|line| line.starts_with('#'))
+}

@@ -1,0 +1,65 @@
+//! The answer to `/help`: the commands, and the settings in force, in a comment of its own.
+//! It shows no setting that could be a secret and decides nothing.
+//! Meanings come from the inputs' own table, so that help and README cannot differ.
+
+use super::Teller;
+use crate::{
+    inputs::registry::INPUTS,
+    names::{Marker, MarkerKind, ReasonCode},
+    pipeline::{Ending, Failure},
+    report::{self, HelpView, Setting},
+};
+use std::time::Duration;
+
+impl Teller<'_> {
+    /// Answers `/help` in a comment of its own.
+    pub(in crate::pipeline) async fn help(mut self) -> Result<Ending, Failure> {
+        let github = self.ports.github()?;
+        let settings = &self.ports.settings;
+        let view = HelpView {
+            settings: vec![
+                setting("max-previews", settings.max_previews.to_string()),
+                setting("auto-deploy", settings.auto_deploy.to_string()),
+                setting("ttl", words(settings.ttl)),
+                setting("timeout", words(settings.timeout)),
+            ],
+        };
+        let marker = Marker {
+            kind: MarkerKind::Help,
+            ..self.marker.clone()
+        };
+        let author = self.author(github).await?;
+        let body = self.ports.redaction.redact(&report::help(&view, &marker)?);
+        github
+            .upsert(self.preview.pr, &marker, &author, &body, None)
+            .await?;
+        Ok(Ending::quiet(
+            None,
+            ReasonCode::HelpShown,
+            "the help was written as a comment",
+        ))
+    }
+}
+
+/// A setting in force; what it means is the sentence of the inputs' own table.
+fn setting(name: &str, value: String) -> Setting {
+    let meaning = INPUTS
+        .iter()
+        .find(|spec| spec.name == name)
+        .map_or("", |spec| spec.purpose);
+    Setting {
+        name: name.into(),
+        value,
+        meaning: meaning.into(),
+    }
+}
+
+fn words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        _ if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}

@@ -1,0 +1,408 @@
+//! Tells the story of one preview while it happens: the one comment, and whoever watches the run.
+//! It decides nothing; use cases say what is so, and this keeps the view and writes it where people look.
+//! The last word is read back once: an older run that wrote after us would otherwise leave a lie standing.
+
+mod endings;
+mod help;
+
+use super::{Ending, Exit, Failure, Ports};
+use crate::{
+    capacity::{Holder, Record},
+    cluster::outcome::{Applied, WorkloadStatus},
+    github::{CommentId, GitHub},
+    manifests::ManifestSet,
+    names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
+    plan::{Plan, PublicUrl},
+    report::{self, Aftermath, ImageView, Reached, Slot, StatusView, Timing},
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+/// Whoever watches the run besides the comment's readers; called at each change.
+pub type Audience<'a> = &'a (dyn Fn(&StatusView) + Send + Sync);
+
+/// Keeps the view of one preview and tells it.
+pub struct Teller<'a> {
+    ports: &'a Ports,
+    audience: Audience<'a>,
+    preview: PreviewKey,
+    marker: Marker,
+    author: Option<String>,
+    known: Option<CommentId>,
+    written: Option<String>,
+    view: StatusView,
+    applied: Vec<Applied>,
+    begun: Instant,
+    stages: Vec<Timing>,
+    stage_begun: Instant,
+    asker: String,
+}
+
+impl<'a> Teller<'a> {
+    /// Makes ready to tell of a preview; nothing is written yet.
+    pub fn open(
+        ports: &'a Ports,
+        preview: &PreviewKey,
+        repository: &RepoName,
+        audience: Audience<'a>,
+    ) -> Self {
+        let marker = Marker {
+            kind: MarkerKind::Status,
+            repository: preview.repository,
+            pr: preview.pr,
+            environment: preview.environment.clone(),
+        };
+        let now = Timestamp::now();
+        let mut view = StatusView::new(
+            State::Pending,
+            &ports.links.server,
+            repository.clone(),
+            preview.pr,
+            now,
+        );
+        view.started = Some(now);
+        view.run_url.clone_from(&ports.links.run);
+        view.setup_url.clone_from(&ports.links.setup);
+        Self {
+            ports,
+            audience,
+            preview: preview.clone(),
+            marker,
+            author: None,
+            known: None,
+            written: None,
+            view,
+            applied: Vec::new(),
+            begun: Instant::now(),
+            stages: Vec::new(),
+            stage_begun: Instant::now(),
+            asker: String::new(),
+        }
+    }
+
+    /// Says which commit this is about.
+    pub fn about(&mut self, sha: &CommitSha) {
+        self.view.sha = Some(sha.clone());
+    }
+
+    /// Says that the pull request is closed, so that no command is offered that would be refused.
+    pub(super) fn closed(&mut self, closed: bool) {
+        self.view.closed = closed;
+    }
+
+    /// Says who asked, for the removal's last word.
+    pub fn asked_by(&mut self, login: &str) {
+        login.clone_into(&mut self.asker);
+    }
+
+    /// Who asked; empty when nobody did.
+    pub(super) fn asker(&self) -> &str {
+        &self.asker
+    }
+
+    /// Starts from what is known of the preview: what it serves now, and where.
+    pub(super) fn begin(&mut self, holder: Option<&Holder>, record: &Record) {
+        if let Some(holder) = holder.filter(|holder| holder.uid.is_some()) {
+            self.view.namespace = Some(holder.namespace.clone());
+            self.view.urls = public_url(&holder.url).into_iter().collect();
+            self.view.serving = record
+                .serving
+                .clone()
+                .filter(|serving| self.view.sha.as_ref() != Some(serving));
+        }
+    }
+
+    /// Shows the addresses of a set that is brought back.
+    pub(super) fn addresses(&mut self, urls: &[PublicUrl]) {
+        urls.clone_into(&mut self.view.urls);
+    }
+
+    pub(super) fn planned(&mut self, plan: &Plan) {
+        self.images(plan);
+    }
+
+    /// Shows the images of a plan, whether or not it is carried out.
+    pub(super) fn images(&mut self, plan: &Plan) {
+        self.view.images = plan
+            .services
+            .iter()
+            .map(|service| ImageView {
+                service: service.name.to_string(),
+                image: service.image.clone(),
+                other_revision: None,
+            })
+            .collect();
+    }
+
+    /// Shows where the preview lives from now on.
+    pub(super) fn placed(&mut self, plan: &Plan, slot: u32, capacity: u32) {
+        self.view.namespace = Some(plan.namespace.clone());
+        self.view.urls.clone_from(&plan.urls);
+        self.view.expires = Some(plan.expires);
+        self.view.slot = Some(Slot {
+            number: slot,
+            capacity,
+        });
+        self.stage("claim");
+    }
+
+    pub(super) fn applied(&mut self, set: &ManifestSet, applied: &[Applied]) {
+        applied.clone_into(&mut self.applied);
+        self.view.warnings.extend(set.warnings.iter().cloned());
+        for object in applied {
+            self.view.warnings.extend(
+                object
+                    .warnings
+                    .iter()
+                    .map(|warning| format!("{}: {warning}", object.id)),
+            );
+        }
+        self.stage("apply");
+    }
+
+    pub(super) fn progressed(&mut self, workloads: &[WorkloadStatus]) {
+        workloads.clone_into(&mut self.view.services);
+        (self.audience)(&self.view);
+    }
+
+    /// Says that every workload runs the new commit now: what was served before is no more.
+    pub(super) fn rolled_over(&mut self) {
+        self.view.serving = None;
+        self.view.reached = Reached::Running;
+    }
+
+    /// Says how far the commit came.
+    pub(super) fn reaches(&mut self, reached: Reached) {
+        self.view.reached = reached;
+    }
+
+    /// Shows why the deploy failed while something is still being done about it.
+    pub(super) fn failing(&mut self, failure: &Failure) {
+        self.view.failures.clone_from(&failure.causes);
+    }
+
+    /// Says what became of the preview after its update failed.
+    pub(super) fn after(&mut self, aftermath: Aftermath) {
+        self.view.aftermath = Some(aftermath);
+    }
+
+    /// Says which commit is live although the one that this is about is not.
+    pub(super) fn serves(&mut self, sha: Option<CommitSha>) {
+        self.view.serving = sha;
+    }
+
+    /// Shows the images of the commit that was brought back in the place of those of the one that failed.
+    pub(super) fn runs(&mut self, images: &BTreeMap<String, String>) {
+        // Which of them belongs to which service the set says no more; a wrong line would be worse than none.
+        let known = |image: &ImageView| images.contains_key(&image.image);
+        self.view.images.retain(known);
+    }
+
+    /// True when somebody else has written the comment since this run did.
+    pub(super) async fn overwritten(&self) -> bool {
+        let (Some(github), Some(id), Some(body)) = (&self.ports.github, self.known, &self.written)
+        else {
+            return false;
+        };
+        match github.read(id).await {
+            Ok(found) => !found.is_some_and(|found| same(&found.body, body)),
+            Err(_) => false,
+        }
+    }
+
+    pub(super) fn warn(&mut self, warning: String) {
+        self.view.warnings.push(warning);
+    }
+
+    /// Says that the image of a service is of another commit than the one that is deployed.
+    pub(super) fn other_revision(&mut self, service: &str, revision: &CommitSha) {
+        for image in self
+            .view
+            .images
+            .iter_mut()
+            .filter(|image| image.service == service)
+        {
+            image.other_revision = Some(revision.short().to_owned());
+        }
+        self.view.warnings.push(format!(
+            "the image of {service} is from {}, not from the commit that is deployed",
+            revision.short()
+        ));
+    }
+
+    /// Warns of what a deploy would fail with.
+    pub(super) fn doubt(&mut self, failure: &Failure) {
+        self.view.warnings.extend(
+            failure
+                .causes
+                .iter()
+                .map(|cause| format!("{}; {}", cause.cause, cause.remedy)),
+        );
+    }
+
+    /// Ends a stage of the run, for the summary.
+    pub(super) fn stage(&mut self, name: &str) {
+        self.stages.push(Timing {
+            stage: name.into(),
+            took: self.stage_begun.elapsed(),
+        });
+        self.stage_begun = Instant::now();
+    }
+
+    /// Shows a state to whoever watches, without a word on GitHub.
+    pub(super) fn show(&mut self, state: State) {
+        self.view.state = state;
+        (self.audience)(&self.view);
+    }
+
+    /// True when the comment would say something new.
+    pub(super) fn has_news(&self) -> bool {
+        self.ports.github.is_some()
+            && self
+                .body()
+                .is_ok_and(|body| self.written.as_deref() != Some(body.as_str()))
+    }
+
+    fn body(&self) -> Result<String, Failure> {
+        // Before rendering: an escaped secret would not be found any more.
+        let view = self.view.clone().redacted(&self.ports.redaction.snapshot());
+        Ok(report::comment(&view, &self.marker)?)
+    }
+
+    /// Writes the comment; the caller has just made sure that this run has the word.
+    pub(super) async fn tell(&mut self, state: State) -> Result<(), Failure> {
+        self.show(state);
+        self.view.now = Timestamp::now();
+        let Some(github) = &self.ports.github else {
+            return Ok(());
+        };
+        let body = self.body()?;
+        if self.written.as_deref() == Some(body.as_str()) {
+            return Ok(());
+        }
+        self.write(github, body).await
+    }
+
+    async fn write(&mut self, github: &GitHub, body: String) -> Result<(), Failure> {
+        let author = self.author(github).await?;
+        let reference = github
+            .upsert(self.preview.pr, &self.marker, &author, &body, self.known)
+            .await?;
+        self.known = Some(reference.id);
+        self.written = Some(body);
+        Ok(())
+    }
+
+    async fn author(&mut self, github: &GitHub) -> Result<String, Failure> {
+        if let Some(author) = &self.author {
+            return Ok(author.clone());
+        }
+        let author = github
+            .comment_author(self.ports.settings.comment_author.as_deref())
+            .await?;
+        self.author = Some(author.clone());
+        Ok(author)
+    }
+
+    /// Writes the last word, reads it back, and writes it again if an older run wrote over it meanwhile.
+    async fn last_word(&mut self, state: State) -> Result<(), Failure> {
+        self.view.took = Some(self.begun.elapsed());
+        self.tell(state).await?;
+        if let (Some(github), Some(id), Some(body)) =
+            (&self.ports.github, self.known, self.written.clone())
+        {
+            let found = github.read(id).await?;
+            // GitHub may change line ends and trailing blanks; nobody else's word looks like ours otherwise.
+            if !found.is_some_and(|found| same(&found.body, &body)) {
+                if self.newest().await {
+                    tracing::warn!(
+                        "another run wrote the comment after this one; writing it again"
+                    );
+                    self.write(github, body).await?;
+                } else {
+                    tracing::info!("a newer run has written the comment, and its word counts");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// False when the ledger knows a newer run; without a ledger nobody can say, and then ours is the last word known.
+    async fn newest(&self) -> bool {
+        let Ok(cluster) = self.ports.cluster() else {
+            return true;
+        };
+        let name = self.ports.ledger(self.preview.repository);
+        match cluster.read_ledger(&name).await {
+            Ok(Some(ledger)) => ledger
+                .previews
+                .get(&self.preview.in_ledger())
+                .and_then(|record| record.newest.as_ref())
+                .is_none_or(|newest| *newest == self.ports.run),
+            Ok(None) | Err(_) => true,
+        }
+    }
+
+    /// Ends with a last word; a comment that cannot be written is a failure of its own only if nothing else failed.
+    async fn end(
+        &mut self,
+        state: State,
+        reason: ReasonCode,
+        exit: Exit,
+        failure: Option<Failure>,
+        why: String,
+    ) -> Ending {
+        self.view.reason = Some(reason);
+        let told = self.last_word(state).await;
+        let (reason, exit, failure, why) = match (told, failure) {
+            (Err(untold), None) => (
+                untold.reason(),
+                untold.blame.into(),
+                Some(untold.clone()),
+                untold.line(),
+            ),
+            (Err(untold), failure) => {
+                tracing::error!(reason = %untold.reason(), "the comment could not be written: {}", untold.line());
+                (reason, exit, failure, why)
+            }
+            (Ok(()), failure) => (reason, exit, failure, why),
+        };
+        Ending {
+            state: Some(state),
+            reason,
+            exit,
+            why,
+            failure,
+            view: Some(Box::new(
+                self.view.clone().redacted(&self.ports.redaction.snapshot()),
+            )),
+            applied: std::mem::take(&mut self.applied),
+            stages: std::mem::take(&mut self.stages),
+            swept: Vec::new(),
+        }
+    }
+}
+
+fn same(found: &str, written: &str) -> bool {
+    found
+        .lines()
+        .map(str::trim_end)
+        .eq(written.trim_end().lines().map(str::trim_end))
+}
+
+/// The address that a Namespace's annotation names, as the report takes it.
+fn public_url(url: &str) -> Option<PublicUrl> {
+    let host = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?
+        .split('/')
+        .next()?;
+    Some(PublicUrl {
+        service: "preview".parse().ok()?,
+        host: host.parse().ok()?,
+        path: "/".into(),
+        url: url.into(),
+        health_path: String::new(),
+    })
+}

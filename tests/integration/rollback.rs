@@ -1,0 +1,80 @@
+//! `/rollback`: back to the last commit that was ready, or to the one before it, until the next push.
+
+use crate::support::Shop;
+
+fn head(shop: &Shop) -> String {
+    shop.world.github.head("acme/shop", 1)[..7].to_owned()
+}
+
+async fn twice_deployed(shop: &Shop) -> (String, String) {
+    shop.deployed(1).await;
+    let first = head(shop);
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    (first, head(shop))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_goes_to_the_commit_before_and_holds_until_the_next_push() {
+    let shop = Shop::open().await;
+    let (first, second) = twice_deployed(&shop).await;
+    let seen = shop.hears(&shop.says(1, "alice", "/rollback")).await;
+    println!("{}", seen.comment());
+    seen.ends(0, "rolled-back");
+    assert_eq!(seen.output("state"), "ready");
+    assert!(seen.output("sha").starts_with(&first), "{seen:#?}");
+    seen.one_comment();
+    seen.says("was rolled back");
+    seen.says(&second);
+    let image = shop.image("pr-shop-1", "web");
+    // The pod of the first commit is gone, so its image comes back by digest.
+    assert!(image.contains("@sha256:"), "{image}");
+
+    // The same commit does not come back by itself, only by command or push.
+    let held = shop.hears(&shop.pull_event(1, "reopened")).await;
+    held.ends(0, "rolled-back");
+    assert_eq!(shop.image("pr-shop-1", "web"), image);
+    let status = shop.hears(&shop.says(1, "bob", "/status")).await;
+    status.says("was rolled back");
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    assert!(shop.image("pr-shop-1", "web").ends_with(&head(&shop)));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_rollback_goes_forth_again() {
+    let shop = Shop::open().await;
+    let (first, second) = twice_deployed(&shop).await;
+    for expected in [&first, &second, &first] {
+        let seen = shop.hears(&shop.says(1, "alice", "/rollback")).await;
+        seen.ends(0, "rolled-back");
+        assert!(seen.output("sha").starts_with(expected), "{seen:#?}");
+    }
+    let deployed = shop.hears(&shop.says(1, "alice", "/deploy")).await;
+    deployed.ends(0, "deployed");
+    assert!(shop.image("pr-shop-1", "web").ends_with(&second));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_earlier_commit_nothing_is_changed() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let image = shop.image("pr-shop-1", "web");
+    let seen = shop.hears(&shop.says(1, "alice", "/rollback")).await;
+    seen.ends(0, "nothing-to-roll-back");
+    seen.says("no earlier commit");
+    assert_eq!(shop.image("pr-shop-1", "web"), image);
+    assert!(shop.ledger().unwrap()["previews"]["1"]["active"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_write_may_not_roll_back() {
+    let shop = Shop::open().await;
+    twice_deployed(&shop).await;
+    let image = shop.image("pr-shop-1", "web");
+    let seen = shop.hears(&shop.says(1, "mallory", "/rollback")).await;
+    seen.ends(0, "permission-denied");
+    assert_eq!(shop.image("pr-shop-1", "web"), image);
+    shop.ends();
+}
