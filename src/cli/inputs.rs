@@ -47,6 +47,8 @@ offers! {
     ForStatus: &["token", "kubeconfig", "context", "environment", "control-namespace", "ca-bundle"];
     /// Inputs of `render`: what the manifests are made of.
     ForRender: &["domain", "config", "images", "ttl", "timeout", "namespace-pattern", "host-pattern", "environment", "templates", "values", "pull-secret"];
+    /// Inputs of `diff`: what the manifests are made of, and the cluster that they are compared with.
+    ForDiff: &["token", "kubeconfig", "context", "ca-bundle", "domain", "config", "images", "ttl", "timeout", "namespace-pattern", "host-pattern", "environment", "templates", "values", "pull-secret"];
 }
 
 /// These need a pull request's event or comment, which the command line has not.
@@ -148,6 +150,7 @@ mod tests {
             ForList::INPUTS,
             ForStatus::INPUTS,
             ForRender::INPUTS,
+            ForDiff::INPUTS,
             WORKFLOW_ONLY,
         ]
         .concat()

@@ -9,27 +9,33 @@ pub mod outcome;
 pub mod readiness;
 
 mod apply;
+mod applyset;
 mod call;
 mod connect;
 #[cfg(test)]
 mod conversations;
 mod diagnose;
+mod diff;
 mod error;
+mod existing;
 mod failures;
 mod follow;
 mod inventory;
 mod kubeconfig;
 mod ledger;
 mod namespaces;
+mod prune;
+mod recreate;
 mod request;
 mod retry;
 mod secrets;
 mod track;
 mod wait;
 
-pub use apply::{ApplyError, Existing, ObjectError};
+pub use apply::{ApplyError, ObjectError};
 pub use connect::{ConnectOptions, Proxy};
 pub use error::{Attempt, ClusterError};
+pub use existing::Existing;
 pub use kubeconfig::Files;
 pub use ledger::{Moment, Step};
 pub use namespaces::{Created, Deleted, Gone, NamespaceInfo, Reapplied};

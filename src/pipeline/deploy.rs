@@ -236,6 +236,7 @@ impl Work<'_> {
                 .map(|url| url.url.clone())
                 .unwrap_or_default(),
             unchanged: same
+                && !teller.has_pruned()
                 && applied
                     .iter()
                     .all(|applied| applied.change == Change::Unchanged),
@@ -322,7 +323,20 @@ impl Work<'_> {
             }
             let (copied, applied) = tokio::join!(self.copy_pull_secret(plan), apply);
             copied?;
-            return Ok(applied?);
+            let applied = applied?;
+            // Before the wait: what left would take its share of the quota from what came.
+            let pruned = self
+                .cluster
+                .prune(
+                    set,
+                    &plan.namespace,
+                    &existing,
+                    &applied,
+                    self.request.asked,
+                )
+                .await?;
+            teller.pruned(pruned);
+            return Ok(applied);
         }
         Err(Stopped::Failed(Failure::new(
             super::Blame::Theirs,

@@ -5,6 +5,7 @@
 mod ask;
 mod deploy;
 mod desk;
+mod diff;
 mod ending;
 mod failure;
 mod hosts;
@@ -20,6 +21,7 @@ mod teller;
 
 pub use crate::capacity::RunId;
 pub use deploy::{DeployRequest, deploy};
+pub use diff::diff;
 pub use ending::{Ending, Exit};
 pub use failure::{Blame, Failure};
 pub use inspect::{Listed, Status, list, status};
