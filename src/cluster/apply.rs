@@ -140,7 +140,7 @@ impl Cluster {
         if set.objects.is_empty() {
             return Ok(Vec::new());
         }
-        refuse_strange_kinds(set)?;
+        refuse_strange(set, namespace)?;
         self.declare(set, namespace, known)
             .await
             .map_err(about_parent)?;
@@ -307,13 +307,23 @@ fn kind_of(id: &ObjectId) -> Result<&'static Kind, ClusterError> {
 }
 
 /// Nothing is sent for a set with an object that no preview may hold, not even its list of kinds.
-fn refuse_strange_kinds(set: &ManifestSet) -> Result<(), ApplyError> {
+fn refuse_strange(set: &ManifestSet, namespace: &Namespace) -> Result<(), ApplyError> {
+    let parent = kinds::CONFIG_MAP.object(applyset::PARENT);
+    let refused = |id: &ObjectId| {
+        if *id == parent {
+            return Some(ClusterError::ApplySet {
+                parent: format!("{namespace}/{}", applyset::PARENT),
+                problem: "cannot be an object of your own".into(),
+            });
+        }
+        kind_of(id).err()
+    };
     let errors: Vec<_> = set
         .objects
         .iter()
         .filter_map(|manifest| {
             Some(ObjectError {
-                error: kind_of(&manifest.id).err()?,
+                error: refused(&manifest.id)?,
                 id: manifest.id.clone(),
                 origin: manifest.origin.clone(),
             })

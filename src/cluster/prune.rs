@@ -215,7 +215,7 @@ impl Cluster {
         let before = members.len() + secrets.map_or(0, BTreeSet::len);
         let mut left: Vec<Left> = members
             .into_iter()
-            .filter(|(_, metadata)| !was_visited(metadata))
+            .filter(|(_, metadata)| !was_visited(metadata) && metadata["name"] != PARENT)
             .map(|(kind, metadata)| Left {
                 kind,
                 metadata: metadata.clone(),

@@ -268,6 +268,22 @@ async fn a_parent_of_another_tool_stops_the_deploy_before_anything_is_written() 
     assert!(error.remedy().contains("delete configmap"), "{error}");
 }
 
+#[tokio::test]
+async fn an_object_of_the_parents_name_is_refused_with_its_place() {
+    let (world, cluster) = world().await;
+    let (namespace, _) = namespace(&cluster).await;
+    let error = apply(
+        &cluster,
+        &namespace,
+        &set(vec![config("a", "1"), config(applyset::PARENT, "1")]),
+    )
+    .await
+    .unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("preview-applyset.yaml.j2, line 3"), "{text}");
+    assert!(requests(&world, "PATCH", "configmaps").is_empty());
+}
+
 /// Whatever request of a deploy is its last, the deploy after it leaves what it wants and nothing else.
 #[tokio::test]
 async fn a_deploy_that_dies_at_any_request_leaves_nothing_behind() {
