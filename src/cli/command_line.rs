@@ -180,7 +180,8 @@ impl Deploy {
         teller.about(&request.sha);
         let sources = match &opened.ports.github {
             // The commit is GitHub's word, so a directory counts only when it is at that commit.
-            Some(_) => Sources::at(&request.sha, Some(&self.what.directory)),
+            Some(_) => Sources::at(&request.sha, Some(&self.what.directory))
+                .with_manifests_below(&self.what.directory),
             None => Sources::directory(&self.what.directory),
         };
         let ending = pipeline::deploy(&opened.ports, &request, &sources, &mut teller).await;

@@ -34,7 +34,8 @@ impl Diff {
         let request = self.which.request(&self.what, &opened, &repository).await?;
         let sources = match &opened.ports.github {
             // The commit is GitHub's word, so a directory counts only when it is at that commit.
-            Some(_) => Sources::at(&request.sha, Some(&self.what.directory)),
+            Some(_) => Sources::at(&request.sha, Some(&self.what.directory))
+                .with_manifests_below(&self.what.directory),
             None => Sources::directory(&self.what.directory),
         };
         let differences = pipeline::diff(&opened.ports, &request, &sources).await?;

@@ -4,7 +4,7 @@
 
 use super::{
     error::ClusterError,
-    kinds::{self, KINDS, Kind},
+    kinds::{self, Kind},
 };
 use crate::{
     manifests::ManifestSet,
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// Name of the parent, a ConfigMap in the preview's Namespace.
-pub(super) const PARENT: &str = "preview-applyset";
+pub(super) use crate::manifests::PARENT;
 
 /// The owner of the parent's fields; kubectl too has one of its own for parents.
 pub(super) const MANAGER: &str = "preview-action-applyset";
@@ -125,8 +125,7 @@ impl Contents {
 
     /// The kinds that can be listed.
     pub(super) fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
-        let known = KINDS.iter().copied();
-        known.filter(|kind| {
+        kinds::known().filter(|kind| {
             self.group_kinds
                 .contains(&group_kind(kind.kind, kind.group))
         })
@@ -143,6 +142,11 @@ impl Contents {
             group_kinds: &self.group_kinds - &known,
             secrets: BTreeSet::new(),
         }
+    }
+
+    /// The named kinds, such as `Deployment.apps`.
+    pub(super) fn named(self) -> impl Iterator<Item = String> {
+        self.group_kinds.into_iter()
     }
 
     /// Names of the Secrets.
@@ -277,6 +281,18 @@ mod tests {
             contents.strange().group_kinds,
             BTreeSet::from(["Widget.example.com".to_owned()])
         );
+    }
+
+    #[test]
+    fn kinds_of_extensions_and_opened_ones_are_looked_for() {
+        kinds::open("left.example.com/v1", "Gadget", "gadgets");
+        let mut parent = contents(&[&kinds::CERTIFICATE]).parent(&namespace());
+        parent["metadata"]["annotations"][GROUP_KINDS] =
+            "Certificate.cert-manager.io,Gadget.left.example.com".into();
+        let contents = Contents::read(&parent, &namespace()).unwrap();
+        let kinds: Vec<_> = contents.kinds().map(|kind| kind.plural).collect();
+        assert_eq!(kinds, ["certificates", "gadgets"]);
+        assert_eq!(contents.strange().named().count(), 0);
     }
 
     #[test]

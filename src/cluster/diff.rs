@@ -9,6 +9,7 @@ use super::{
     applyset,
     call::{Call, How},
     error::ClusterError,
+    existing::Existing,
     kinds::{self, Kind},
     outcome::{Difference, Differs, FieldChange},
     recreate,
@@ -39,14 +40,14 @@ impl Cluster {
         &self,
         namespace: &Namespace,
         set: &ManifestSet,
+        known: &Existing,
     ) -> Result<Vec<Difference>, ClusterError> {
         let mut differences: Vec<Difference> = stream::iter(&set.objects)
             .map(|manifest| self.difference(namespace, manifest))
             .buffered(WIDTH)
             .try_collect()
             .await?;
-        let known = self.existing(namespace, set).await?;
-        let leaving = self.would_go(namespace, set, &known);
+        let leaving = self.would_go(namespace, set, known);
         differences.extend(leaving.into_iter().map(|id| Difference {
             id,
             origin: None,

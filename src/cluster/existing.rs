@@ -9,7 +9,7 @@ use super::{
     applyset::{self, Contents},
     call::Call,
     error::ClusterError,
-    kinds::{self, Kind},
+    kinds::{self, Kind, Resource},
     outcome::Change,
     request::Answer,
 };
@@ -25,9 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a Namespace held before anything was applied.
 #[derive(Debug, Clone, Default)]
 pub struct Existing {
-    /// Metadata of the objects of the listed kinds, by plural and name.
-    objects: BTreeMap<(&'static str, String), Value>,
-    listed: BTreeSet<&'static str>,
+    /// Metadata of the objects of the listed kinds, by resource and name.
+    objects: BTreeMap<(Resource, String), (&'static Kind, Value)>,
+    listed: BTreeSet<Resource>,
     /// The cluster's version when the last list was made.
     revision: Option<u64>,
     /// What the parent of the ApplySet says; none when there is none.
@@ -37,7 +37,8 @@ pub struct Existing {
 impl Existing {
     /// Metadata of an object that was there.
     pub(super) fn metadata(&self, kind: &Kind, name: &str) -> Option<&Value> {
-        self.objects.get(&(kind.plural, name.to_owned()))
+        let found = self.objects.get(&(kind.resource(), name.to_owned()));
+        found.map(|(_, metadata)| metadata)
     }
 
     /// True when an object of this kind and name will be new.
@@ -45,7 +46,9 @@ impl Existing {
     /// A kind that cannot be listed is taken to be there when anything at all is: the set was applied before.
     pub(super) fn lacks(&self, kind: Option<&'static Kind>, name: &str) -> bool {
         match kind {
-            Some(kind) if self.listed.contains(kind.plural) => self.metadata(kind, name).is_none(),
+            Some(kind) if self.listed.contains(&kind.resource()) => {
+                self.metadata(kind, name).is_none()
+            }
             _ => self.objects.is_empty(),
         }
     }
@@ -53,12 +56,17 @@ impl Existing {
     /// Members of the ApplySet among the listed objects.
     pub(super) fn members(&self, id: &str) -> impl Iterator<Item = (&'static Kind, &Value)> {
         self.objects
-            .iter()
+            .values()
             .filter(move |(_, metadata)| metadata["labels"][applyset::PART_OF] == id)
-            .filter_map(|((plural, _), metadata)| {
-                let kind = kinds::KINDS.iter().find(|kind| kind.plural == *plural)?;
-                Some((*kind, metadata))
-            })
+            .map(|(kind, metadata)| (*kind, metadata))
+    }
+
+    /// Kinds that the parent names and that this process has no path for: what is left of them cannot be seen.
+    pub fn unknown_kinds(&self) -> Vec<String> {
+        let contents = self.contents.as_ref();
+        contents
+            .map(|contents| contents.strange().named().collect())
+            .unwrap_or_default()
     }
 
     /// What applying an object did to it.
@@ -86,14 +94,14 @@ impl Existing {
     }
 
     fn take(&mut self, kind: &'static Kind, list: &Value) {
-        self.listed.insert(kind.plural);
+        self.listed.insert(kind.resource());
         let revision = version(list).and_then(|version| version.parse().ok());
         self.revision = self.revision.max(revision);
         for object in list["items"].as_array().into_iter().flatten() {
             let metadata = &object["metadata"];
             if let Some(name) = metadata["name"].as_str() {
-                self.objects
-                    .insert((kind.plural, name.to_owned()), metadata.clone());
+                let key = (kind.resource(), name.to_owned());
+                self.objects.insert(key, (kind, metadata.clone()));
             }
         }
     }
@@ -122,7 +130,7 @@ impl Cluster {
             let contents = Contents::read(&parent, namespace)?;
             let more = contents
                 .kinds()
-                .filter(|kind| !existing.listed.contains(kind.plural));
+                .filter(|kind| !existing.listed.contains(&kind.resource()));
             let more: BTreeSet<_> = more.collect();
             existing.contents = Some(contents);
             self.list_into(&mut existing, namespace, more).await?;

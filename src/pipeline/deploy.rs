@@ -304,13 +304,17 @@ impl Work<'_> {
                 let object = manifests::namespace(plan, slot, State::Deploying, Some(&uid));
                 let (namespace, existing) = tokio::join!(
                     self.cluster.apply_namespace(&object),
-                    self.cluster.existing(&plan.namespace, set)
+                    super::existing::existing(self.ports, self.sources, &plan.namespace, set)
                 );
                 if !matches!(namespace?, Reapplied::Live(_)) {
                     self.desk.forget(&plan.namespace, &uid).await?;
                     continue;
                 }
-                existing?
+                let (existing, warning) = existing?;
+                if let Some(warning) = warning {
+                    teller.warn(warning);
+                }
+                existing
             };
             let mut unseen = |_: &Applied| {};
             let apply = self

@@ -35,7 +35,8 @@ pub async fn diff(
             "set the input `namespace-pattern` to one that differs, such as `pr-{repo-id}-{number}`",
         ));
     }
-    let mut differences = cluster.diff(&plan.namespace, &set).await?;
+    let (known, _) = super::existing::existing(ports, sources, &plan.namespace, &set).await?;
+    let mut differences = cluster.diff(&plan.namespace, &set, &known).await?;
     let redactor = ports.redaction.snapshot();
     for difference in &mut differences {
         redact(difference, &redactor);

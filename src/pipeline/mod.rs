@@ -7,6 +7,7 @@ mod deploy;
 mod desk;
 mod diff;
 mod ending;
+mod existing;
 mod failure;
 mod hosts;
 mod inspect;

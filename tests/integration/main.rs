@@ -14,6 +14,7 @@ mod cli;
 mod commands;
 mod comments;
 mod doors;
+mod fence;
 mod hosts;
 mod overtaken;
 mod redeploy;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cluster::{
     applyset,
-    outcome::{Differs, Pruned},
+    outcome::{Difference, Differs, Pruned},
 };
 
 /// Deploys a set as the pipeline does: look, apply, prune.
@@ -23,6 +23,11 @@ async fn deploy(
         .await
         .unwrap();
     (applied, pruned)
+}
+
+async fn diff(cluster: &Cluster, namespace: &Namespace, set: &ManifestSet) -> Vec<Difference> {
+    let known = cluster.existing(namespace, set).await.unwrap();
+    cluster.diff(namespace, set, &known).await.unwrap()
 }
 
 fn removed(pruned: &Pruned) -> Vec<String> {
@@ -491,7 +496,7 @@ async fn a_diff_tells_what_a_deploy_would_do_and_writes_nothing() {
     let before = [shop(), vec![claim("fast")]].concat();
     let (applied, _) = deploy(&cluster, &namespace, &set(before.clone()), false).await;
     wait(&cluster, &namespace, &applied).await;
-    let unchanged = cluster.diff(&namespace, &set(before)).await.unwrap();
+    let unchanged = diff(&cluster, &namespace, &set(before)).await;
     assert!(
         unchanged
             .iter()
@@ -512,7 +517,7 @@ async fn a_diff_tells_what_a_deploy_would_do_and_writes_nothing() {
     ]);
     let snapshot = world.cluster.snapshot();
     world.log.clear();
-    let found = cluster.diff(&namespace, &after).await.unwrap();
+    let found = diff(&cluster, &namespace, &after).await;
     assert!(!format!("{found:?}").contains("aHVudGVyMg"), "{found:?}");
     let words: Vec<_> = found
         .iter()
