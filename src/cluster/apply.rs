@@ -4,7 +4,7 @@
 
 use super::{
     Cluster, FIELD_MANAGER,
-    answer::{Class, Refusal},
+    answer::{Class, FieldFault, Refusal},
     applyset,
     call::{Call, How},
     error::ClusterError,
@@ -28,6 +28,9 @@ use std::{
 
 /// How many requests are under way at once.
 pub(super) const WIDTH: usize = 24;
+
+/// Field managers of autoscalers.
+const SCALERS: [&str; 2] = ["kube-controller-manager", "keda-operator"];
 
 /// Why a set was not applied as a whole.
 #[derive(Debug)]
@@ -210,13 +213,17 @@ impl Cluster {
         let kind = kind_of(id)?;
         let object = applyset::member(&manifest.object, &applyset::id(namespace));
         let mut notes = Vec::new();
-        let answer = match self.write(kind, namespace, &object, &mut notes).await {
+        let answer = match self
+            .write(kind, namespace, &object, false, &mut notes)
+            .await
+        {
             Err(error) if error.class() == Some(&Class::Immutable) => {
                 if !self.make_way(kind, namespace, &object).await? {
                     return Err(error);
                 }
                 notes.push(recreated(&error));
-                self.write(kind, namespace, &object, &mut notes).await?
+                self.write(kind, namespace, &object, false, &mut notes)
+                    .await?
             }
             answer => answer?,
         };
@@ -233,43 +240,66 @@ impl Cluster {
     }
 
     /// Applies an object; fields that others hold are taken in a second try, and noted.
-    async fn write(
+    ///
+    /// The number of replicas that an autoscaler has decided is left to it, whoever made that autoscaler.
+    pub(super) async fn write(
         &self,
         kind: &'static Kind,
         namespace: &Namespace,
         object: &Value,
+        dry_run: bool,
         notes: &mut Vec<String>,
     ) -> Result<Answer, ClusterError> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let call = |how| Call::apply_as(kind, Some(namespace), name, object, &how);
         let gently = How {
             manager: FIELD_MANAGER,
             force: false,
-            dry_run: false,
+            dry_run,
         };
-        match self.send(call(gently)?).await {
+        let by_force = How {
+            force: true,
+            ..gently
+        };
+        let call = |object, how| Call::apply_as(kind, Some(namespace), name, object, how);
+        match self.send(call(object, &gently)?).await {
             Err(error) if error.class() == Some(&Class::FieldConflict) => {
-                notes.extend(error.refusal().into_iter().flat_map(taken));
-                self.send(call(How {
-                    force: true,
-                    ..gently
-                })?)
-                .await
+                let refusal = error.refusal();
+                notes.extend(refusal.into_iter().flat_map(taken));
+                let mut object = object.clone();
+                if refusal.is_some_and(scaled)
+                    && let Some(spec) = object["spec"].as_object_mut()
+                {
+                    spec.remove("replicas");
+                }
+                self.send(call(&object, &by_force)?).await
             }
             answer => answer,
         }
     }
 }
 
-/// What was taken from other field managers, in words.
+/// Who holds a field, by a conflict about it.
+fn holder(fault: &FieldFault) -> &str {
+    let manager = fault.fault.strip_prefix("conflict with \"");
+    let manager = manager.and_then(|rest| rest.split_once('"'));
+    manager.map_or("another manager", |(manager, _)| manager)
+}
+
+/// True when an autoscaler holds the field: the only one of the cluster's own controllers that writes it.
+fn autoscaled(fault: &FieldFault) -> bool {
+    fault.field.trim_start_matches('.') == "spec.replicas" && SCALERS.contains(&holder(fault))
+}
+
+fn scaled(refusal: &Refusal) -> bool {
+    refusal.fields.iter().any(autoscaled)
+}
+
+/// What was taken from other field managers, and what was left to them, in words.
 fn taken(refusal: &Refusal) -> Vec<String> {
     let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for fault in &refusal.fields {
-        let manager = fault.fault.strip_prefix("conflict with \"");
-        let manager = manager.and_then(|rest| rest.split_once('"'));
-        let manager = manager.map_or("another manager", |(manager, _)| manager);
+    for fault in refusal.fields.iter().filter(|fault| !autoscaled(fault)) {
         let field = fault.field.trim_start_matches('.');
-        fields.entry(manager).or_default().push(field);
+        fields.entry(holder(fault)).or_default().push(field);
     }
     let sentence = |(manager, fields): (&str, Vec<&str>)| {
         format!(
@@ -277,7 +307,9 @@ fn taken(refusal: &Refusal) -> Vec<String> {
             fields.join(", ")
         )
     };
-    fields.into_iter().map(sentence).collect()
+    let left = "spec.replicas is left to the autoscaler, which has set it".to_owned();
+    let left = scaled(refusal).then_some(left);
+    fields.into_iter().map(sentence).chain(left).collect()
 }
 
 /// That an object was deleted and made again, in words.

@@ -3,11 +3,11 @@
 //! The server itself merges and defaults, so that nothing is shown as changed that a deploy would leave alone.
 
 use super::{
-    Cluster, FIELD_MANAGER,
+    Cluster,
     answer::{Class, Refusal},
     apply::WIDTH,
     applyset,
-    call::{Call, How},
+    call::Call,
     error::ClusterError,
     existing::Existing,
     kinds::{self, Kind},
@@ -72,13 +72,11 @@ impl Cluster {
             return Ok(difference(Differs::Refused(problem)));
         };
         let object = applyset::member(&manifest.object, &applyset::id(namespace));
-        let how = How {
-            manager: FIELD_MANAGER,
-            force: true,
-            dry_run: true,
-        };
-        let tried = Call::apply_as(kind, Some(namespace), &id.name, &object, &how)?;
-        let (live, tried) = tokio::join!(self.whole(kind, namespace, &id.name), self.send(tried));
+        let mut notes = Vec::new();
+        let (live, tried) = tokio::join!(
+            self.whole(kind, namespace, &id.name),
+            self.write(kind, namespace, &object, true, &mut notes)
+        );
         let live = live?;
         Ok(difference(match (tried, live) {
             (Ok(_), None) => Differs::Added,

@@ -134,11 +134,15 @@ fn manifest(parsed: Parsed<'_>, plan: &Plan) -> Manifest {
 fn leave_replicas_to_scalers(objects: &mut [Manifest]) {
     let targets: Vec<(String, String)> = objects
         .iter()
-        .filter(|manifest| manifest.id.kind == "HorizontalPodAutoscaler")
+        .filter(|manifest| {
+            ["HorizontalPodAutoscaler", "ScaledObject"].contains(&manifest.id.kind.as_str())
+        })
         .filter_map(|manifest| {
             let target = manifest.object.pointer("/spec/scaleTargetRef")?;
             let text = |field| Some(target.get(field)?.as_str()?.to_owned());
-            Some((text("kind")?, text("name")?))
+            // KEDA takes a target without a kind for a Deployment.
+            let kind = text("kind").unwrap_or_else(|| "Deployment".into());
+            Some((kind, text("name")?))
         })
         .collect();
     for manifest in objects {

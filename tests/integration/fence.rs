@@ -1,10 +1,13 @@
 //! What the fence lets through and what opens it, and manifests that earlier steps have written.
 
-use crate::support::{CONFIGURATION, ONE_SERVICE, SHOP, Shop};
+use crate::support::{CONFIGURATION, Event, ONE_SERVICE, SHOP, Shop};
 use preview_action::simulate::github;
 
 /// What `helm template` makes of the chart beside it; the file says by which command.
 const CHART: &str = include_str!("../fixtures/chart.yaml");
+
+/// The same of a chart that many know; nobody here wrote it.
+const PODINFO: &str = include_str!("../fixtures/podinfo.yaml");
 
 const NODE_PORT: &str = "apiVersion: v1
 kind: Service
@@ -92,6 +95,50 @@ async fn a_chart_is_deployed_with_its_hooks_in_their_places() {
     ] {
         seen.says(notice);
     }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_that_many_know_is_deployed_unchanged_and_again_without_a_change() {
+    let shop = Shop::open().await;
+    let run = |event: &Event| {
+        shop.run(event)
+            .input("config", "none.yml")
+            .input("manifests", "podinfo.yaml")
+            .workspace("podinfo.yaml", PODINFO)
+    };
+    let seen = run(&shop.opens(1)).go().await;
+    seen.ends(0, "deployed");
+    for test in ["grpc", "jwt", "service"] {
+        seen.says(&format!("Pod/shop-podinfo-{test}-test-"));
+    }
+    let object = |kind: &str, name: &str| shop.world.cluster.object(kind, "pr-shop-1", name);
+    for (kind, name) in [
+        ("ServiceAccount", "shop-podinfo"),
+        ("ConfigMap", "shop-podinfo-redis"),
+        ("Service", "shop-podinfo"),
+        ("Deployment", "shop-podinfo"),
+        ("Deployment", "shop-podinfo-redis"),
+        ("HorizontalPodAutoscaler", "shop-podinfo"),
+        ("Ingress", "shop-podinfo"),
+    ] {
+        assert!(object(kind, name).is_some(), "{kind} {name}");
+    }
+    // What the autoscaler has decided in the meantime is left alone.
+    let mut scaled = object("Deployment", "shop-podinfo").unwrap();
+    scaled["spec"]["replicas"] = 3.into();
+    shop.world.cluster.put(&scaled).unwrap();
+    let again = run(&shop.pushes(1)).go().await;
+    again.ends(0, "deployed");
+    assert!(
+        !again.summary.contains("as configured again"),
+        "{}",
+        again.summary
+    );
+    assert_eq!(
+        object("Deployment", "shop-podinfo").unwrap()["spec"]["replicas"],
+        3
+    );
     shop.ends();
 }
 
@@ -299,5 +346,6 @@ async fn a_kind_that_has_left_altogether_is_opened_by_the_policy_before_it_is_lo
         .object("ConfigMap", "pr-shop-1", "preview-applyset");
     let parent = parent.unwrap_or_default().to_string();
     assert!(!parent.contains("Tap.beer"), "{parent}");
-    shop.ends();
+    // The simulated cluster does not serve the kind; that it was asked is what counts here.
+    assert_eq!(shop.world.unexpected(), [format!("GET {list}")]);
 }

@@ -451,6 +451,34 @@ async fn what_somebody_changed_by_hand_is_set_back_and_named() {
 }
 
 #[tokio::test]
+async fn replicas_that_an_autoscaler_set_are_left_alone_whoever_made_it() {
+    let (world, cluster) = world().await;
+    let (namespace, _) = namespace(&cluster).await;
+    let wanted = |image: &str| set(vec![deployment("web", image)]);
+    apply(&cluster, &namespace, &wanted("web:1")).await.unwrap();
+    let mut scaled = world.cluster.object("Deployment", "pr-1", "web").unwrap();
+    scaled["spec"]["replicas"] = 3.into();
+    world
+        .cluster
+        .put_as("kube-controller-manager", &scaled)
+        .unwrap();
+
+    let found = diff(&cluster, &namespace, &wanted("web:1")).await;
+    assert_eq!(found[0].differs, Differs::Unchanged);
+    for image in ["web:1", "web:2"] {
+        let applied = apply(&cluster, &namespace, &wanted(image)).await.unwrap();
+        assert_eq!(
+            applied[0].warnings,
+            ["spec.replicas is left to the autoscaler, which has set it"]
+        );
+        let live = world.cluster.object("Deployment", "pr-1", "web").unwrap();
+        assert_eq!(live["spec"]["replicas"], 3);
+        let container = &live["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["image"], image);
+    }
+}
+
+#[tokio::test]
 async fn a_status_written_between_list_and_patch_is_no_change() {
     let (world, cluster) = world().await;
     let (namespace, _) = namespace(&cluster).await;

@@ -429,3 +429,27 @@ fn strange_shapes_are_told_or_passed_on_and_never_crash() {
         }
     }
 }
+
+#[test]
+fn a_workload_that_keda_scales_has_no_replicas_of_ours() {
+    let policy = "policy: {kinds: [{api-version: keda.sh/v1alpha1, kind: ScaledObject}]}";
+    let policy = Policy::parse("p", policy).unwrap();
+    let workload = "spec: {replicas: 3, template: {spec: {containers: [{name: a, image: b}]}}}";
+    let replicas = |target: &str| {
+        let text = format!(
+            "{}---\n{}",
+            object("apps/v1", "Deployment", workload),
+            object(
+                "keda.sh/v1alpha1",
+                "ScaledObject",
+                &format!("spec: {{scaleTargetRef: {target}}}")
+            )
+        );
+        let set = judged(&policy, &text).unwrap();
+        let found = set.objects.iter().find(|one| one.id.kind == "Deployment");
+        found.unwrap().object["spec"].get("replicas").cloned()
+    };
+    assert_eq!(replicas("{name: a}"), None);
+    assert_eq!(replicas("{name: b}"), Some(3.into()));
+    assert_eq!(replicas("{kind: StatefulSet, name: a}"), Some(3.into()));
+}
