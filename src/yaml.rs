@@ -187,6 +187,15 @@ impl Node {
         }
     }
 
+    /// How many values stand in it, itself included.
+    pub fn size(&self) -> usize {
+        match &self.content {
+            Content::List(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
+            Content::Map(entries) => 1 + entries.iter().map(|(_, node)| node.size()).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
     /// The place of the deepest part of a path that exists, such as `spec`, `ports`, `0`: line and column.
     pub fn place_of<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> (u32, u32) {
         let mut node = self;
@@ -355,7 +364,8 @@ fn options() -> Options {
             max_documents: 5_000,
             max_nodes: 200_000,
             max_aliases: 1_000,
-            max_depth: 100,
+            // manifests need thirty; each level takes a few kilobytes of a thread's stack
+            max_depth: 50,
             max_total_scalar_bytes: 16 << 20,
         },
         alias_limits: serde_saphyr::alias_limits! {
@@ -509,7 +519,15 @@ mod tests {
             let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
             laughs.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
         }
-        for text in [laughs, "[".repeat(100_000), "x".repeat(LARGEST + 1)] {
+        let deep = "{a: ".repeat(49) + &"}".repeat(49);
+        assert!(parse_many(&deep).is_ok(), "fits on the stack of a thread");
+        for text in [
+            laughs,
+            "[".repeat(100_000),
+            "{a: ".repeat(100_000),
+            "- ".repeat(100_000),
+            "x".repeat(LARGEST + 1),
+        ] {
             assert!(parse_many(&text).is_err(), "{:.20}", text);
         }
     }

@@ -11,7 +11,7 @@ use preview_action::{
     cluster::{LAST_GOOD, kinds::KINDS},
     inputs::{
         RawInputs, Settings,
-        configuration::Configuration,
+        configuration::{Allowance, Configuration},
         registry::{INPUTS, InputSpec, OUTPUTS, OutputSpec},
     },
     names::State,
@@ -205,6 +205,16 @@ mod readme {
             }
             generated("README.md", &format!("comment:{state}"), &picture);
         }
+    }
+
+    #[test]
+    fn every_setting_of_the_policy_is_explained() {
+        let mut table = String::from("| `allow` | what it allows |\n| --- | --- |\n");
+        for allowance in Allowance::ALL {
+            let purpose = allowance.purpose().trim();
+            writeln!(table, "| `{}` | {purpose} |", allowance.word()).unwrap();
+        }
+        generated("templates/README.md", "policy", &table);
     }
 
     #[test]

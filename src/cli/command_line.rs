@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(super) enum Output {
     /// For people
     Text,
     /// For programs: one JSON value
@@ -26,15 +26,15 @@ enum Output {
 }
 
 #[derive(Debug, Args)]
-struct Format {
+pub(super) struct Format {
     /// How the result is printed
     #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
+    pub(super) output: Output,
 }
 
 /// Which pull request of which repository.
 #[derive(Debug, Args)]
-struct Which<C: Offers> {
+pub(super) struct Which<C: Offers> {
     /// Repository
     #[arg(long, value_name = "OWNER/NAME")]
     repository: RepoName,
@@ -53,7 +53,7 @@ struct Which<C: Offers> {
 
 /// Which commit, and where its files are.
 #[derive(Debug, Args)]
-struct What {
+pub(super) struct What {
     /// Commit; by default the pull request's newest with a token, else the one that is checked out in the directory
     #[arg(long, value_name = "SHA")]
     sha: Option<CommitSha>,
@@ -62,11 +62,11 @@ struct What {
     branch: String,
     /// Directory of the repository's files; with a token they are read from GitHub unless it is at that commit
     #[arg(long, value_name = "PATH", default_value = ".")]
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
 }
 
 impl<C: Offers> Which<C> {
-    async fn open(&self, verbose: u8) -> Result<(Opened, Repository), Failed> {
+    pub(super) async fn open(&self, verbose: u8) -> Result<(Opened, Repository), Failed> {
         let github = Some((self.api_url.clone(), self.repository.clone()));
         let opened = open::command_line(&self.inputs.raw, github, verbose)?;
         let id = match (self.repository_id, &opened.ports.github) {
@@ -105,7 +105,7 @@ impl<C: Offers> Which<C> {
         }
     }
 
-    async fn request(
+    pub(super) async fn request(
         &self,
         what: &What,
         opened: &Opened,
@@ -180,7 +180,8 @@ impl Deploy {
         teller.about(&request.sha);
         let sources = match &opened.ports.github {
             // The commit is GitHub's word, so a directory counts only when it is at that commit.
-            Some(_) => Sources::at(&request.sha, Some(&self.what.directory)),
+            Some(_) => Sources::at(&request.sha, Some(&self.what.directory))
+                .with_manifests_below(&self.what.directory),
             None => Sources::directory(&self.what.directory),
         };
         let ending = pipeline::deploy(&opened.ports, &request, &sources, &mut teller).await;

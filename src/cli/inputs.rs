@@ -46,7 +46,9 @@ offers! {
     /// Inputs of `status`: the cluster, the ledger, and the token that finds the repository's number.
     ForStatus: &["token", "kubeconfig", "context", "environment", "control-namespace", "ca-bundle"];
     /// Inputs of `render`: what the manifests are made of.
-    ForRender: &["domain", "config", "images", "ttl", "timeout", "namespace-pattern", "host-pattern", "environment", "templates", "values", "pull-secret"];
+    ForRender: &["domain", "config", "images", "ttl", "timeout", "namespace-pattern", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
+    /// Inputs of `diff`: what the manifests are made of, and the cluster that they are compared with.
+    ForDiff: &["token", "kubeconfig", "context", "ca-bundle", "domain", "config", "images", "ttl", "timeout", "namespace-pattern", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
 }
 
 /// These need a pull request's event or comment, which the command line has not.
@@ -89,7 +91,7 @@ fn option(spec: &'static InputSpec) -> Arg {
     } else {
         format!(" [default: {}]", spec.default)
     };
-    let many = matches!(spec.name, "images" | "templates");
+    let many = matches!(spec.name, "images" | "templates" | "manifests");
     let arg = Arg::new(spec.name)
         .long(spec.name)
         .value_name("VALUE")
@@ -148,6 +150,7 @@ mod tests {
             ForList::INPUTS,
             ForStatus::INPUTS,
             ForRender::INPUTS,
+            ForDiff::INPUTS,
             WORKFLOW_ONLY,
         ]
         .concat()

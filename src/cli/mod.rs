@@ -4,6 +4,7 @@
 
 mod action;
 mod command_line;
+mod diff;
 mod inputs;
 mod open;
 mod play;
@@ -55,6 +56,8 @@ enum Command {
     Status(command_line::Status),
     /// Print the manifests that a deploy would apply, without a cluster or token
     Render(command_line::Render),
+    /// Show what a deploy would change in the live preview, without changing anything
+    Diff(diff::Diff),
     /// Play a pull request's life against a simulated GitHub and cluster
     Simulate(simulate::Simulate),
     /// Print what an administrator applies once: rights and the policy that limits them
@@ -113,6 +116,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Command::List(list) => list.run(verbose).await,
         Command::Status(status) => status.run(verbose).await,
         Command::Render(render) => render.run(verbose).await,
+        Command::Diff(diff) => diff.run(verbose).await,
         Command::Simulate(simulate) => simulate.run(verbose).await,
         Command::Setup(setup) => setup.run(),
         Command::Schema => print::json(&crate::inputs::configuration::Configuration::schema()),

@@ -1,15 +1,17 @@
 //! Turns a set of manifests into live objects by server-side apply, and says of each what changed.
 //! It must not wait for readiness and must not create the Namespace; the claim comes first.
-//! What changed is told by comparing versions, so that a redeploy costs one request an object and no dry run.
+//! Force comes only after a refusal, so that what was taken from others is known and costs a request only where it happens.
 
 use super::{
-    Cluster,
-    answer::{Class, Refusal},
-    call::Call,
+    Cluster, FIELD_MANAGER,
+    answer::{Class, FieldFault, Refusal},
+    applyset,
+    call::{Call, How},
     error::ClusterError,
+    existing::Existing,
     failures::{Facts, FailureClass},
     kinds::{self, Kind},
-    outcome::{Applied, Change, Failure},
+    outcome::{Applied, Failure},
     request::Answer,
 };
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
 use futures::{StreamExt, stream};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -27,22 +29,8 @@ use std::{
 /// How many requests are under way at once.
 pub(super) const WIDTH: usize = 24;
 
-/// What a Namespace held before anything was applied.
-#[derive(Debug, Clone, Default)]
-pub struct Existing {
-    /// Versions of the objects of the listed kinds.
-    versions: BTreeMap<(&'static str, String), String>,
-    listed: BTreeSet<&'static str>,
-    /// The cluster's version when the last list was made.
-    revision: Option<u64>,
-}
-
-impl Existing {
-    fn has(&self, kind: &Kind, name: &str) -> Option<&str> {
-        let version = self.versions.get(&(kind.plural, name.to_owned()));
-        version.map(String::as_str)
-    }
-}
+/// Field managers of autoscalers.
+const SCALERS: [&str; 2] = ["kube-controller-manager", "keda-operator"];
 
 /// Why a set was not applied as a whole.
 #[derive(Debug)]
@@ -153,55 +141,38 @@ impl ApplyError {
 }
 
 impl Cluster {
-    /// Reads which objects of the set's kinds a Namespace holds: one request a kind.
-    ///
-    /// Secrets are not listed, because that would take the right to read them all.
-    pub async fn existing(
-        &self,
-        namespace: &Namespace,
-        set: &ManifestSet,
-    ) -> Result<Existing, ClusterError> {
-        let kinds: BTreeSet<_> = set
-            .objects
-            .iter()
-            .filter_map(|manifest| Kind::of(&manifest.id))
-            .filter(|kind| *kind != &kinds::SECRET)
-            .collect();
-        let lists = stream::iter(kinds)
-            .map(|kind| async move {
-                let answer = self.send(Call::list_metadata(kind, Some(namespace))?).await;
-                match answer {
-                    Ok(answer) => Ok((kind, answer.body)),
-                    // The apply will say it better, with the object's place.
-                    Err(error) if error.class() == Some(&Class::KindUnknown) => {
-                        Ok((kind, Value::Null))
-                    }
-                    Err(error) => Err(error),
-                }
-            })
-            .buffer_unordered(WIDTH);
-        let mut existing = Existing::default();
-        for list in lists.collect::<Vec<_>>().await {
-            let (kind, list) = list?;
-            existing.listed.insert(kind.plural);
-            let revision = version(&list).and_then(|version| version.parse().ok());
-            existing.revision = existing.revision.max(revision);
-            for object in list["items"].as_array().into_iter().flatten() {
-                if let (Some(name), Some(version)) =
-                    (object["metadata"]["name"].as_str(), version(object))
-                {
-                    let key = (kind.plural, name.to_owned());
-                    existing.versions.insert(key, version.to_owned());
-                }
-            }
-        }
-        Ok(existing)
-    }
-
     /// Applies a set, stage after stage; stages whose objects were all there before do not wait for each other.
     ///
+    /// The parent of the ApplySet names all kinds before the first object comes, so that a crash leaves nothing unnamed.
     /// After an error nothing new is begun, what is under way is awaited, and all errors come back together.
     pub async fn apply(
+        &self,
+        set: &ManifestSet,
+        namespace: &Namespace,
+        known: &Existing,
+        on_progress: &mut (dyn FnMut(&Applied) + Send),
+    ) -> Result<Vec<Applied>, ApplyError> {
+        self.announce(set, namespace, known).await?;
+        self.put(set, namespace, known, on_progress).await
+    }
+
+    /// Names all kinds of a set in the parent of the ApplySet, for those who apply it in parts; an empty set changes nothing.
+    pub async fn announce(
+        &self,
+        set: &ManifestSet,
+        namespace: &Namespace,
+        known: &Existing,
+    ) -> Result<(), ApplyError> {
+        if set.objects.is_empty() {
+            return Ok(());
+        }
+        refuse_strange(set, namespace)?;
+        let declared = self.declare(set, namespace, known).await;
+        declared.map_err(about_parent)
+    }
+
+    /// Applies a set, or a part of one, whose kinds are announced.
+    pub async fn put(
         &self,
         set: &ManifestSet,
         namespace: &Namespace,
@@ -271,34 +242,184 @@ impl Cluster {
         known: &Existing,
     ) -> Result<Applied, ClusterError> {
         let id = &manifest.id;
-        let kind = Kind::of(id).ok_or_else(|| ClusterError::KindNotSupported {
-            object: id.to_string(),
-            api_version: id.api_version(),
-        })?;
-        let call = Call::apply(kind, Some(namespace), &id.name, &manifest.object)?;
-        let answer = self.send(call).await?;
-        let change = change(kind, &id.name, &answer, known);
+        let kind = kind_of(id)?;
+        let object = applyset::member(&manifest.object, &applyset::id(namespace));
+        let mut notes = Vec::new();
+        let answer = match self
+            .write(kind, namespace, &object, false, &mut notes)
+            .await
+        {
+            Err(error) if error.class() == Some(&Class::Immutable) => {
+                if !self.make_way(kind, namespace, &object).await? {
+                    return Err(error);
+                }
+                notes.push(recreated(&error));
+                self.write(kind, namespace, &object, false, &mut notes)
+                    .await?
+            }
+            answer => answer?,
+        };
+        let change = known.change(kind, manifest, &answer);
         let Answer { body, warnings, .. } = answer;
+        notes.extend(warnings);
         Ok(Applied {
             id: id.clone(),
             change,
-            warnings,
+            warnings: notes,
             origin: manifest.origin.clone(),
             live: without_ballast(body),
         })
     }
+
+    /// Applies an object; fields that others hold are taken in a second try, and noted.
+    ///
+    /// The number of replicas that an autoscaler has decided is left to it, whoever made that autoscaler.
+    pub(super) async fn write(
+        &self,
+        kind: &'static Kind,
+        namespace: &Namespace,
+        object: &Value,
+        dry_run: bool,
+        notes: &mut Vec<String>,
+    ) -> Result<Answer, ClusterError> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let gently = How {
+            manager: FIELD_MANAGER,
+            force: false,
+            dry_run,
+        };
+        let by_force = How {
+            force: true,
+            ..gently
+        };
+        let call = |object, how| Call::apply_as(kind, Some(namespace), name, object, how);
+        match self.send(call(object, &gently)?).await {
+            Err(error) if error.class() == Some(&Class::FieldConflict) => {
+                let refusal = error.refusal();
+                notes.extend(refusal.into_iter().flat_map(taken));
+                let mut object = object.clone();
+                if refusal.is_some_and(scaled)
+                    && let Some(spec) = object["spec"].as_object_mut()
+                {
+                    spec.remove("replicas");
+                }
+                self.send(call(&object, &by_force)?).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+/// Who holds a field, by a conflict about it.
+fn holder(fault: &FieldFault) -> &str {
+    let manager = fault.fault.strip_prefix("conflict with \"");
+    let manager = manager.and_then(|rest| rest.split_once('"'));
+    manager.map_or("another manager", |(manager, _)| manager)
+}
+
+/// True when an autoscaler holds the field: the only one of the cluster's own controllers that writes it.
+fn autoscaled(fault: &FieldFault) -> bool {
+    fault.field.trim_start_matches('.') == "spec.replicas" && SCALERS.contains(&holder(fault))
+}
+
+fn scaled(refusal: &Refusal) -> bool {
+    refusal.fields.iter().any(autoscaled)
+}
+
+/// What was taken from other field managers, and what was left to them, in words.
+fn taken(refusal: &Refusal) -> Vec<String> {
+    let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for fault in refusal.fields.iter().filter(|fault| !autoscaled(fault)) {
+        let field = fault.field.trim_start_matches('.');
+        fields.entry(holder(fault)).or_default().push(field);
+    }
+    let sentence = |(manager, fields): (&str, Vec<&str>)| {
+        format!(
+            "{} had been set by `{manager}` and is as configured again",
+            fields.join(", ")
+        )
+    };
+    let left = "spec.replicas is left to the autoscaler, which has set it".to_owned();
+    let left = scaled(refusal).then_some(left);
+    fields.into_iter().map(sentence).chain(left).collect()
+}
+
+/// That an object was deleted and made again, in words.
+fn recreated(error: &ClusterError) -> String {
+    let fields = error.refusal().map(|refusal| refusal.fields.as_slice());
+    let mut fields: Vec<_> = fields
+        .unwrap_or_default()
+        .iter()
+        .map(|fault| fault.field.as_str())
+        .filter(|field| !field.is_empty())
+        .collect();
+    fields.dedup();
+    match fields.as_slice() {
+        [] => "deleted and made again, because the change is not allowed on a live one".into(),
+        fields => format!(
+            "deleted and made again, because {} cannot change on a live one",
+            fields.join(", ")
+        ),
+    }
+}
+
+fn kind_of(id: &ObjectId) -> Result<&'static Kind, ClusterError> {
+    Kind::of(id).ok_or_else(|| ClusterError::KindNotSupported {
+        object: id.to_string(),
+        api_version: id.api_version(),
+    })
+}
+
+/// Nothing is sent for a set with an object that no preview may hold, not even its list of kinds.
+fn refuse_strange(set: &ManifestSet, namespace: &Namespace) -> Result<(), ApplyError> {
+    let parent = kinds::CONFIG_MAP.object(applyset::PARENT);
+    let refused = |id: &ObjectId| {
+        if *id == parent {
+            return Some(ClusterError::ApplySet {
+                parent: format!("{namespace}/{}", applyset::PARENT),
+                problem: "cannot be an object of your own".into(),
+            });
+        }
+        kind_of(id).err()
+    };
+    let errors: Vec<_> = set
+        .objects
+        .iter()
+        .filter_map(|manifest| {
+            Some(ObjectError {
+                error: refused(&manifest.id)?,
+                id: manifest.id.clone(),
+                origin: manifest.origin.clone(),
+            })
+        })
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(ApplyError {
+        errors,
+        applied: Vec::new(),
+    })
+}
+
+fn about_parent(error: ClusterError) -> ApplyError {
+    let parent = ObjectError {
+        id: kinds::CONFIG_MAP.object(applyset::PARENT),
+        origin: Origin {
+            file: "built-in/applyset".into(),
+            line: 1,
+        },
+        error,
+    };
+    ApplyError {
+        errors: vec![parent],
+        applied: Vec::new(),
+    }
 }
 
 /// Stages that must wait for each other, each with what may go at once.
-///
-/// A kind that cannot be listed is taken to be there when anything at all is: the set was applied before.
 fn waves<'a>(set: &'a ManifestSet, known: &Existing) -> Vec<Vec<&'a Manifest>> {
-    let is_new = |manifest: &Manifest| match Kind::of(&manifest.id) {
-        Some(kind) if known.listed.contains(kind.plural) => {
-            known.has(kind, &manifest.id.name).is_none()
-        }
-        _ => known.versions.is_empty(),
-    };
+    let is_new = |manifest: &Manifest| known.lacks(Kind::of(&manifest.id), &manifest.id.name);
     let mut stages: BTreeMap<u8, Vec<&Manifest>> = BTreeMap::new();
     for manifest in &set.objects {
         stages.entry(manifest.stage).or_default().push(manifest);
@@ -316,31 +437,8 @@ fn waves<'a>(set: &'a ManifestSet, known: &Existing) -> Vec<Vec<&'a Manifest>> {
     waves
 }
 
-fn change(kind: &Kind, name: &str, answer: &Answer, known: &Existing) -> Change {
-    if answer.code == 201 {
-        return Change::Created;
-    }
-    let now = version(&answer.body).unwrap_or_default();
-    let same = match known.has(kind, name) {
-        Some(before) => before == now,
-        // Not listed: unchanged means last written before the lists were made. Versions rise over the whole cluster.
-        None => match (now.parse::<u64>(), known.revision) {
-            (Ok(now), Some(revision)) => now <= revision,
-            _ => false,
-        },
-    };
-    if same {
-        Change::Unchanged
-    } else {
-        Change::Changed
-    }
-}
-
-fn version(object: &Value) -> Option<&str> {
-    object["metadata"]["resourceVersion"].as_str()
-}
-
-fn without_ballast(mut object: Value) -> Value {
+/// The answer without what nobody reads again, and without what must not be shown.
+pub(super) fn without_ballast(mut object: Value) -> Value {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("managedFields");
     }

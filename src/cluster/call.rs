@@ -27,6 +27,27 @@ pub(super) enum Repeat {
     Refused,
 }
 
+/// How an object is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct How {
+    /// Owner of the fields.
+    pub(super) manager: &'static str,
+    /// Whether fields of other managers are taken.
+    pub(super) force: bool,
+    /// Whether nothing is written.
+    pub(super) dry_run: bool,
+}
+
+/// Which object is meant, and in which version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Only {
+    pub(super) uid: String,
+    pub(super) version: Option<String>,
+}
+
+/// The manager of dry runs that only look: it owns nothing, ever.
+const LOOKER: &str = "preview-action-look";
+
 type Built = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 
 impl Call {
@@ -106,10 +127,26 @@ impl Call {
         name: &str,
         object: &Value,
     ) -> Result<Self, ClusterError> {
-        let parameters = kube::api::PatchParams {
-            field_manager: Some(FIELD_MANAGER.into()),
+        let how = How {
+            manager: FIELD_MANAGER,
             force: true,
             dry_run: false,
+        };
+        Self::apply_as(kind, namespace, name, object, &how)
+    }
+
+    /// Applies an object in one of the ways that there are.
+    pub(super) fn apply_as(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        name: &str,
+        object: &Value,
+        how: &How,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::PatchParams {
+            field_manager: Some(how.manager.into()),
+            force: how.force,
+            dry_run: how.dry_run,
             field_validation: None,
         };
         let request = Request::new(kind.path(namespace)).patch(
@@ -117,7 +154,27 @@ impl Call {
             &parameters,
             &kube::api::Patch::Apply(object),
         );
-        Self::new(request, "apply", named(kind, name), namespace, Repeat::Safe)
+        let verb = if how.dry_run { "try" } else { "apply" };
+        Self::new(request, verb, named(kind, name), namespace, Repeat::Safe)
+    }
+
+    /// Looks at one object that may be written but not read: a dry run that wants nothing answers it as it is.
+    pub(super) fn look(
+        kind: &Kind,
+        namespace: &Namespace,
+        name: &str,
+    ) -> Result<Self, ClusterError> {
+        let nothing = serde_json::json!({
+            "apiVersion": kind.object(name).api_version(),
+            "kind": kind.kind,
+            "metadata": {"name": name, "namespace": namespace},
+        });
+        let how = How {
+            manager: LOOKER,
+            force: false,
+            dry_run: true,
+        };
+        Self::apply_as(kind, Some(namespace), name, &nothing, &how)
     }
 
     pub(super) fn create(
@@ -192,12 +249,30 @@ impl Call {
         name: &str,
         uid: &str,
     ) -> Result<Self, ClusterError> {
+        let only = Only {
+            uid: uid.into(),
+            version: None,
+        };
+        Self::delete_only(kind, namespace, name, only, None)
+    }
+
+    /// Deletes an object if it still is the one that was looked at, dependents before it or after it.
+    pub(super) fn delete_only(
+        kind: &Kind,
+        namespace: Option<&Namespace>,
+        name: &str,
+        only: Only,
+        propagation: Option<kube::api::PropagationPolicy>,
+    ) -> Result<Self, ClusterError> {
         let parameters = kube::api::DeleteParams {
             preconditions: Some(kube::api::Preconditions {
-                uid: Some(uid.into()),
-                resource_version: None,
+                uid: Some(only.uid),
+                resource_version: only.version,
             }),
-            ..kube::api::DeleteParams::background()
+            propagation_policy: Some(
+                propagation.unwrap_or(kube::api::PropagationPolicy::Background),
+            ),
+            ..Default::default()
         };
         let request = Request::new(kind.path(namespace)).delete(name, &parameters);
         Self::new(

@@ -20,6 +20,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod updating;
+
 /// A world and a client that is in a hurry: pauses of milliseconds, graces a hundredth of life's.
 pub(super) async fn world() -> (World, Cluster) {
     world_with(WorldOptions::default()).await
@@ -322,8 +324,8 @@ mod applying {
         );
         assert_eq!(
             requests(&world, "PATCH", "configmaps").len(),
-            2,
-            "a typed fault is not repeated"
+            3,
+            "the parent, and no typed fault twice"
         );
     }
 
@@ -347,7 +349,7 @@ mod applying {
         apply(&cluster, &namespace, &set(vec![config("c", "1")]))
             .await
             .unwrap();
-        assert_eq!(requests(&world, "PATCH", "configmaps").len(), 5);
+        assert_eq!(requests(&world, "PATCH", "configmaps/c").len(), 5);
     }
 
     #[tokio::test]
@@ -410,7 +412,7 @@ mod applying {
             .await
             .unwrap_err();
         assert_eq!(error.reason_code(), ReasonCode::BadManifest);
-        assert!(world.cluster.requests().is_empty());
+        assert!(requests(&world, "PATCH", "").is_empty());
     }
 }
 

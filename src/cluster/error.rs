@@ -89,6 +89,24 @@ pub enum ClusterError {
         /// Reason code.
         reason: ReasonCode,
     },
+    /// The parent of the ApplySet is there and is not ours; what a set holds is never guessed.
+    #[error("ConfigMap {parent}, which keeps the list of what this preview is made of, {problem}")]
+    ApplySet {
+        /// Namespace and name.
+        parent: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An object that had to make way is still there.
+    #[error("{object} was deleted to be made again and is still there after {} s", after.as_secs())]
+    StillThere {
+        /// Kind and name.
+        object: String,
+        /// Namespace.
+        namespace: Namespace,
+        /// Patience.
+        after: Duration,
+    },
     /// An object is of a kind that previews are not made of.
     #[error("{object} is of apiVersion {api_version}, which is no kind that a preview may hold")]
     KindNotSupported {
@@ -129,9 +147,10 @@ impl ClusterError {
                 ReasonCode::ClusterUnreachable
             }
             Self::Refused { refusal, .. } => refusal.reason_code(),
-            Self::ControlNamespaceMissing { .. } | Self::LedgerBusy { .. } => {
-                ReasonCode::ClusterRefused
-            }
+            Self::ControlNamespaceMissing { .. }
+            | Self::LedgerBusy { .. }
+            | Self::ApplySet { .. }
+            | Self::StillThere { .. } => ReasonCode::ClusterRefused,
             Self::LedgerCorrupt { .. } => ReasonCode::LedgerCorrupt,
             Self::PullSecret { reason, .. } => *reason,
             Self::KindNotSupported { .. } => ReasonCode::BadManifest,
@@ -175,6 +194,15 @@ impl ClusterError {
                     "create it by `kubectl -n {namespace} create secret docker-registry {name} …`, or correct the input pull-secret"
                 ),
             },
+            Self::ApplySet { parent, .. } => {
+                let (namespace, name) = parent.split_once('/').unwrap_or(("", parent));
+                format!(
+                    "give a ConfigMap of your own another name, or delete this one by `kubectl -n {namespace} delete configmap {name}` and deploy again; what left the configuration before that stays until the preview is removed"
+                )
+            }
+            Self::StillThere { object, namespace, .. } => format!(
+                "look what holds it with `kubectl -n {namespace} get {object} -o yaml`, most often a finalizer, then deploy again"
+            ),
             Self::KindNotSupported { .. } => {
                 "take the object out of the templates, or use the current apiVersion of its kind".into()
             }
@@ -220,6 +248,20 @@ fn unreachable_remedy(server: &str, cause: &str) -> String {
     "check the server address in the kubeconfig, and that runners may reach it (firewall, private network, proxy)".into()
 }
 
+fn immutable_remedy(object: &str) -> String {
+    let keeps_data = ["PersistentVolumeClaim/", "StatefulSet/"]
+        .iter()
+        .any(|kind| object.starts_with(kind));
+    if keeps_data {
+        return format!(
+            "this field cannot change on a live object, and {object} keeps data: give it another name, or `/undeploy` and `/deploy` again"
+        );
+    }
+    format!(
+        "this field cannot change on a live object: give {object} another name, or the annotation `preview-action/recreate: \"true\"`, by which it is deleted and made again"
+    )
+}
+
 fn refusal_remedy(refusal: &Refusal, attempt: &Attempt) -> String {
     match &refusal.class {
         Class::Unauthorized => {
@@ -234,10 +276,7 @@ fn refusal_remedy(refusal: &Refusal, attempt: &Attempt) -> String {
         }
         Class::Admission => "change the object so that the rule named above allows it, or ask who runs the cluster for an exception".into(),
         Class::BadManifest => "correct the field named above".into(),
-        Class::Immutable => format!(
-            "this field cannot change on a live object: give {} another name, or `/undeploy` and `/deploy` again",
-            attempt.object
-        ),
+        Class::Immutable => immutable_remedy(&attempt.object),
         Class::KindUnknown => "install what serves this kind in the cluster, or take the object out of the templates".into(),
         Class::NamespaceTerminating | Class::NamespaceMissing => {
             "wait until the Namespace is gone, then deploy again".into()

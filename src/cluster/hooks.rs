@@ -5,9 +5,10 @@
 use super::{
     Cluster,
     answer::Class,
-    apply::{ApplyError, Existing},
+    apply::ApplyError,
     call::{Call, Selector},
     error::ClusterError,
+    existing::Existing,
     follow::{Follow, Seen},
     kinds::Kind,
     outcome::{Applied, Readiness},
@@ -23,7 +24,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Cluster {
-    /// Applies the set; what is there unchanged and done, or still at work, is left alone.
+    /// Applies the set, whose kinds are announced; what is there unchanged and done, or still at work, is left alone.
     pub async fn run_first(
         &self,
         namespace: &Namespace,
@@ -54,7 +55,7 @@ impl Cluster {
             Ok(known) => known,
             Err(error) => return Err(ApplyError::one(manifest, error)),
         };
-        let applied = self.apply(one, namespace, &known, &mut |_| {}).await;
+        let applied = self.put(one, namespace, &known, &mut |_| {}).await;
         let stale = match &applied {
             Ok(applied) => applied
                 .iter()
@@ -71,7 +72,7 @@ impl Cluster {
         if let Err(error) = self.clear(namespace, manifest).await {
             return Err(ApplyError::one(manifest, error));
         }
-        self.apply(one, namespace, &Existing::default(), &mut |_| {})
+        self.put(one, namespace, &Existing::default(), &mut |_| {})
             .await
     }
 

@@ -6,6 +6,7 @@ use super::{
     Cluster,
     answer::Class,
     apply::WIDTH,
+    applyset,
     call::{Call, Selector},
     error::ClusterError,
     kinds::{self, Kind},
@@ -68,8 +69,12 @@ impl Cluster {
                     Err(error) => return Err(error),
                 };
                 let items = list["items"].as_array().into_iter().flatten();
-                // Every Namespace has this one; it is the cluster's own.
-                let ours = items.filter(|item| item["metadata"]["name"] != "kube-root-ca.crt");
+                // Every Namespace has the one, which is the cluster's own, and every preview the other, which is our list.
+                let bookkeeping = ["kube-root-ca.crt", applyset::PARENT];
+                let ours = items.filter(|item| {
+                    let name = item["metadata"]["name"].as_str();
+                    !name.is_some_and(|name| bookkeeping.contains(&name))
+                });
                 Ok::<_, ClusterError>((kind.kind.to_owned(), ours.count()))
             })
             .buffer_unordered(WIDTH)

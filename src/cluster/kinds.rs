@@ -3,6 +3,7 @@
 //! A static table saves the discovery requests that would come before every deploy.
 
 use crate::names::{Namespace, ObjectId};
+use std::sync::{Mutex, PoisonError};
 
 /// A kind that a preview may be made of.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,17 +21,19 @@ pub struct Kind {
 }
 
 macro_rules! kinds {
-    ($($name:ident = $group:literal $version:literal $kind:literal $plural:literal $namespaced:literal;)*) => {
+    ($(#[doc = $doc:literal])+ $all:ident: $($name:ident = $group:literal $version:literal $kind:literal $plural:literal $namespaced:literal;)*) => {
         $(pub(super) static $name: Kind = Kind {
             group: $group, version: $version, kind: $kind, plural: $plural, namespaced: $namespaced,
         };)*
 
-        /// Every kind of the table.
-        pub static KINDS: &[&Kind] = &[$(&$name,)*];
+        $(#[doc = $doc])+
+        pub static $all: &[&Kind] = &[$(&$name,)*];
     };
 }
 
 kinds! {
+    /// Every kind that any preview may be made of.
+    KINDS:
     NAMESPACE = "" "v1" "Namespace" "namespaces" false;
     CONFIG_MAP = "" "v1" "ConfigMap" "configmaps" true;
     SECRET = "" "v1" "Secret" "secrets" true;
@@ -56,13 +59,80 @@ kinds! {
     AUTOSCALER = "autoscaling" "v2" "HorizontalPodAutoscaler" "horizontalpodautoscalers" true;
 }
 
+kinds! {
+    /// Well-known kinds of extensions, which the default branch's policy may open.
+    EXTENSIONS:
+    CERTIFICATE = "cert-manager.io" "v1" "Certificate" "certificates" true;
+    ISSUER = "cert-manager.io" "v1" "Issuer" "issuers" true;
+    EXTERNAL_SECRET = "external-secrets.io" "v1" "ExternalSecret" "externalsecrets" true;
+    EXTERNAL_SECRET_BETA = "external-secrets.io" "v1beta1" "ExternalSecret" "externalsecrets" true;
+    SECRET_STORE = "external-secrets.io" "v1" "SecretStore" "secretstores" true;
+    SEALED_SECRET = "bitnami.com" "v1alpha1" "SealedSecret" "sealedsecrets" true;
+    POSTGRES = "postgresql.cnpg.io" "v1" "Cluster" "clusters" true;
+    POSTGRES_DATABASE = "postgresql.cnpg.io" "v1" "Database" "databases" true;
+    POSTGRES_POOLER = "postgresql.cnpg.io" "v1" "Pooler" "poolers" true;
+    SCALED_OBJECT = "keda.sh" "v1alpha1" "ScaledObject" "scaledobjects" true;
+    SCALED_JOB = "keda.sh" "v1alpha1" "ScaledJob" "scaledjobs" true;
+    TRIGGER_AUTHENTICATION = "keda.sh" "v1alpha1" "TriggerAuthentication" "triggerauthentications" true;
+    GRPC_ROUTE = "gateway.networking.k8s.io" "v1" "GRPCRoute" "grpcroutes" true;
+    SERVICE_MONITOR = "monitoring.coreos.com" "v1" "ServiceMonitor" "servicemonitors" true;
+    POD_MONITOR = "monitoring.coreos.com" "v1" "PodMonitor" "podmonitors" true;
+    VOLUME_SNAPSHOT = "snapshot.storage.k8s.io" "v1" "VolumeSnapshot" "volumesnapshots" true;
+}
+
+/// Kinds that a policy has opened and no table knows. They live as long as the process: a run opens a handful.
+static OPENED: Mutex<Vec<&'static Kind>> = Mutex::new(Vec::new());
+
+/// Makes a kind known for the rest of the process; always one within Namespaces, whatever the cluster has under that name.
+pub fn open(api_version: &str, kind: &str, plural: &str) {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let id = ObjectId {
+        group: group.into(),
+        version: version.into(),
+        kind: kind.into(),
+        name: String::new(),
+    };
+    if Kind::of(&id).is_some() {
+        return;
+    }
+    let forever = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+    let kind = Kind {
+        group: forever(group),
+        version: forever(version),
+        kind: forever(kind),
+        plural: forever(plural),
+        namespaced: true,
+    };
+    OPENED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(Box::leak(Box::new(kind)));
+}
+
+/// Every kind that has a path: those of the tables, and those that were opened.
+pub(super) fn known() -> impl Iterator<Item = &'static Kind> {
+    let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    KINDS
+        .iter()
+        .chain(EXTENSIONS)
+        .copied()
+        .chain(opened.clone())
+}
+
+/// Group and plural.
+pub(super) type Resource = (&'static str, &'static str);
+
 impl Kind {
-    /// The kind of an object, if the table has it.
+    /// The kind of an object, if a table has it or it was opened.
     pub fn of(id: &ObjectId) -> Option<&'static Self> {
-        let same = |kind: &&&Self| {
+        known().find(|kind| {
             kind.group == id.group && kind.version == id.version && kind.kind == id.kind
-        };
-        KINDS.iter().find(same).copied()
+        })
+    }
+
+    /// What the server keeps as one, whatever the version that it is written in.
+    pub(super) fn resource(&self) -> Resource {
+        (self.group, self.plural)
     }
 
     /// Identity of an object of this kind.
@@ -129,6 +199,38 @@ mod tests {
                     .any(|kind| kind.group == group && kind.kind == name),
                 "{group} {name}"
             );
+        }
+    }
+
+    #[test]
+    fn an_opened_kind_has_a_path_within_namespaces_and_is_opened_once() {
+        let mut id = AUTOSCALER.object("web");
+        id.group = "opened.example.com".into();
+        id.version = "v1".into();
+        id.kind = "Widget".into();
+        assert_eq!(Kind::of(&id), None);
+        open("opened.example.com/v1", "Widget", "widgets");
+        open("opened.example.com/v1", "Widget", "others");
+        let kind = Kind::of(&id).unwrap();
+        let namespace: Namespace = "pr-1".parse().unwrap();
+        assert_eq!(
+            kind.path(Some(&namespace)),
+            "/apis/opened.example.com/v1/namespaces/pr-1/widgets"
+        );
+    }
+
+    #[test]
+    fn extensions_are_within_namespaces_and_named_as_the_policy_would_name_them() {
+        use crate::inputs::configuration::Policy;
+        for kind in EXTENSIONS {
+            assert!(kind.namespaced);
+            let api_version = kind.object("a").api_version();
+            let text = format!(
+                "policy: {{kinds: [{{api-version: {api_version}, kind: {}}}]}}",
+                kind.kind
+            );
+            let policy = Policy::parse("preview.yml", &text).unwrap();
+            assert_eq!(policy.kinds[0].plural, kind.plural);
         }
     }
 

@@ -9,12 +9,15 @@ pub mod outcome;
 pub mod readiness;
 
 mod apply;
+mod applyset;
 mod call;
 mod connect;
 #[cfg(test)]
 mod conversations;
 mod diagnose;
+mod diff;
 mod error;
+mod existing;
 mod failures;
 mod follow;
 mod hooks;
@@ -25,6 +28,8 @@ mod ledger;
 mod namespaces;
 mod obstacles;
 mod overlap;
+mod prune;
+mod recreate;
 #[cfg(test)]
 mod repeats;
 mod request;
@@ -34,9 +39,10 @@ mod track;
 mod transport;
 mod wait;
 
-pub use apply::{ApplyError, Existing, ObjectError};
+pub use apply::{ApplyError, ObjectError};
 pub use connect::{ConnectOptions, Proxy};
 pub use error::{Attempt, ClusterError};
+pub use existing::Existing;
 pub use inventory::Contents;
 pub use kubeconfig::Files;
 pub use last_good::{Generations, LAST_GOOD, LastGood, Running, digest};

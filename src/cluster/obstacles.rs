@@ -51,7 +51,7 @@ impl Cluster {
         let resources = info.blocked_by.iter().flat_map(|text| remaining(text));
         let listed: Vec<_> = stream::iter(resources)
             .map(|resource| async move {
-                let objects = self.left(name, &resource).await;
+                let objects = self.remaining(name, &resource).await;
                 (resource, objects)
             })
             .buffered(WIDTH)
@@ -85,7 +85,7 @@ impl Cluster {
         obstacles
     }
 
-    async fn left(
+    async fn remaining(
         &self,
         namespace: &Namespace,
         resource: &str,

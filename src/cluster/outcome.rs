@@ -36,6 +36,56 @@ pub enum Change {
     Unchanged,
 }
 
+/// What pruning came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Objects that left the configuration and were deleted.
+    pub removed: Vec<ObjectId>,
+    /// What was kept although it left, or could not be deleted, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// What deploying would do to one object.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// Which object.
+    pub id: ObjectId,
+    /// Where it comes from; none when it is in the configuration no more.
+    pub origin: Option<Origin>,
+    /// What would become of it.
+    #[serde(flatten)]
+    pub differs: Differs,
+}
+
+/// What would become of an object.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "change", content = "detail", rename_all = "kebab-case")]
+pub enum Differs {
+    /// It would be made.
+    Added,
+    /// These fields would change.
+    Changed(Vec<FieldChange>),
+    /// It would be deleted and made again, because these fields cannot change.
+    Recreated(Vec<String>),
+    /// It would be deleted: it left the configuration.
+    Removed,
+    /// The cluster would refuse it, with this message.
+    Refused(String),
+    /// It would stay as it is.
+    Unchanged,
+}
+
+/// One field before and after, as JSON, cut; values of Secrets are hidden.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FieldChange {
+    /// Path.
+    pub field: String,
+    /// Value that lives; none when there is none.
+    pub before: Option<String>,
+    /// Value after a deploy.
+    pub after: Option<String>,
+}
+
 /// How far a workload is, as the comment shows it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct WorkloadStatus {

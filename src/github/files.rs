@@ -20,11 +20,26 @@ const WIDTH: usize = 8;
 impl GitHub {
     /// Reads a file; none when there is no such file at that commit.
     pub async fn file(&self, path: &str, reference: &str) -> Result<Option<String>, GitHubError> {
-        let doing = format!("read `{path}` at {reference}");
+        let query = format!("?ref={}", encoded(reference));
+        self.contents(path, &query, format!("read `{path}` at {reference}"))
+            .await
+    }
+
+    /// Reads a file as the default branch has it now.
+    pub async fn file_of_default_branch(&self, path: &str) -> Result<Option<String>, GitHubError> {
+        self.contents(path, "", format!("read `{path}` of the default branch"))
+            .await
+    }
+
+    async fn contents(
+        &self,
+        path: &str,
+        query: &str,
+        doing: String,
+    ) -> Result<Option<String>, GitHubError> {
         let uri = self.path(&format!(
-            "/contents/{}?ref={}",
-            encoded_path(path.trim_matches('/')),
-            encoded(reference)
+            "/contents/{}{query}",
+            encoded_path(path.trim_matches('/'))
         ));
         let refused = |problem: &str, remedy: &str| GitHubError::Content {
             doing: doing.clone(),

@@ -155,6 +155,13 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "manifests",
+        purpose: "Manifests that earlier steps have written into the workspace, such as the output of `helm template` or `kustomize build`, one glob a line; never for forks.",
+        default: "",
+        example: "rendered/*.yaml",
+        required: false,
+    },
+    InputSpec {
         name: "values",
         purpose: "Values for templates as a YAML or JSON mapping, seen there as `values.*`.",
         default: "",

@@ -3,40 +3,59 @@
 //! All faults of all files come back at once, and nothing is applied while there is one.
 
 use super::{
-    Manifest, ManifestErrors, ManifestSet, Rendered, kinds, normalise, order, ownership,
+    Manifest, ManifestErrors, ManifestSet, Rendered,
+    error::Faults,
+    hooks, kinds, normalise, order, ownership,
     parse::{self, Parsed},
     policy::{self, Fence},
     public,
 };
 use crate::{
+    inputs::configuration::{Allowance, Policy},
     names::{ObjectId, ReasonCode},
     plan::Plan,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Makes the set of a plan from its rendered files, or says everything that is wrong with them.
+/// Makes the set of a plan from its rendered files where nothing beyond the ordinary is allowed, or says everything that is
+/// wrong with them.
 pub fn assemble(plan: &Plan, rendered: &[Rendered]) -> Result<ManifestSet, ManifestErrors> {
-    let mut errors = Vec::new();
-    let parsed = parse::objects(rendered, &mut errors);
+    assemble_under(plan, &Policy::default(), rendered)
+}
+
+/// The same where a policy allows more.
+pub fn assemble_under(
+    plan: &Plan,
+    policy: &Policy,
+    rendered: &[Rendered],
+) -> Result<ManifestSet, ManifestErrors> {
+    let mut faults = Faults::default();
+    let mut warnings = Vec::new();
+    let parsed = hooks::place(parse::objects(rendered, &mut faults), &mut warnings);
     let fence = Fence {
         namespace: &plan.namespace,
         hosts: plan.urls.iter().map(|url| url.host.as_str()).collect(),
         domain: plan.domain.as_ref(),
         pr: plan.pr,
+        accounts: parsed
+            .iter()
+            .filter(|object| object.id.kind == "ServiceAccount" && object.id.group.is_empty())
+            .map(|object| object.id.name.as_str())
+            .collect(),
+        policy,
     };
     for object in &parsed {
-        policy::check(object, &fence, &mut errors);
+        policy::check(object, &fence, &mut faults);
     }
-    let mut warnings = Vec::new();
     let (parsed, replaced) = without_replaced(parsed, &mut warnings);
-    if parsed.is_empty() && errors.is_empty() {
-        errors.push(nothing(rendered));
+    if parsed.is_empty() && faults.is_empty() {
+        faults.add(|| nothing(rendered));
     }
-    if !errors.is_empty() {
-        errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-        return Err(ManifestErrors(errors));
+    if let Some(errors) = faults.into_errors() {
+        return Err(errors);
     }
+    let tokens = policy.allows(Allowance::ServiceAccountToken);
     let mut routes = Vec::new();
     let mut objects = Vec::new();
     for parsed in parsed {
@@ -49,6 +68,9 @@ pub fn assemble(plan: &Plan, rendered: &[Rendered]) -> Result<ManifestSet, Manif
         if takes_place {
             ownership::serve(&mut manifest);
         }
+        if !tokens {
+            ownership::withhold_token(&mut manifest);
+        }
         objects.push(manifest);
     }
     objects.extend(public::policies(&objects, &routes));
@@ -58,7 +80,7 @@ pub fn assemble(plan: &Plan, rendered: &[Rendered]) -> Result<ManifestSet, Manif
         ownership::roll_with_commit(object, plan);
     }
     ownership::roll_with_configuration(&mut objects);
-    objects.sort_by_key(|manifest| manifest.stage);
+    objects.sort_by_key(|manifest| (manifest.stage, hooks::weight(&manifest.object)));
     Ok(ManifestSet { objects, warnings })
 }
 
@@ -112,11 +134,15 @@ fn manifest(parsed: Parsed<'_>, plan: &Plan) -> Manifest {
 fn leave_replicas_to_scalers(objects: &mut [Manifest]) {
     let targets: Vec<(String, String)> = objects
         .iter()
-        .filter(|manifest| manifest.id.kind == "HorizontalPodAutoscaler")
+        .filter(|manifest| {
+            ["HorizontalPodAutoscaler", "ScaledObject"].contains(&manifest.id.kind.as_str())
+        })
         .filter_map(|manifest| {
             let target = manifest.object.pointer("/spec/scaleTargetRef")?;
             let text = |field| Some(target.get(field)?.as_str()?.to_owned());
-            Some((text("kind")?, text("name")?))
+            // KEDA takes a target without a kind for a Deployment.
+            let kind = text("kind").unwrap_or_else(|| "Deployment".into());
+            Some((kind, text("name")?))
         })
         .collect();
     for manifest in objects {

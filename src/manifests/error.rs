@@ -71,6 +71,13 @@ impl std::error::Error for ManifestError {}
 pub struct ManifestErrors(pub Vec<ManifestError>);
 
 impl ManifestErrors {
+    /// True when the default branch's policy may allow some of it.
+    pub fn may_be_allowed(&self) -> bool {
+        self.0
+            .iter()
+            .any(|error| error.reason == ReasonCode::PolicyRefused)
+    }
+
     /// The reason code of the whole: that of the earliest kind of fault, since later ones may follow from it.
     pub fn reason(&self) -> ReasonCode {
         let rank = |reason: &ReasonCode| match reason {
@@ -94,6 +101,49 @@ impl fmt::Display for ManifestErrors {
 }
 
 impl std::error::Error for ManifestErrors {}
+
+/// Most faults that are told at once; nobody mends more, and each costs a look at its file.
+const MOST: usize = 100;
+
+/// Faults as they are found, and how many more there were.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    found: Vec<ManifestError>,
+    more: usize,
+}
+
+impl Faults {
+    /// Adds a fault; it is only made when there is room for it.
+    pub(super) fn add(&mut self, make: impl FnOnce() -> ManifestError) {
+        if self.found.len() < MOST {
+            self.found.push(make());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// True while there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// All of them in the order of files and lines; none when there is no fault.
+    pub(super) fn into_errors(self) -> Option<ManifestErrors> {
+        let mut errors = self.found;
+        errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        errors.dedup();
+        if let (Some(last), true) = (errors.last_mut(), self.more > 0) {
+            last.remedy
+                .push_str(&format!("; {} more faults are not shown", self.more));
+        }
+        (!errors.is_empty()).then_some(ManifestErrors(errors))
+    }
+
+    #[cfg(test)]
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.found.iter().map(ToString::to_string).collect()
+    }
+}
 
 /// A line of a text with a caret below; `width` is how many characters are pointed at.
 pub(super) fn excerpt(text: &str, line: u32, column: u32, width: usize) -> String {

@@ -20,6 +20,16 @@ pub(super) struct Kind {
 /// The stage of Jobs and Pods that run before all other workloads.
 pub(super) const RUN_FIRST: u8 = 4;
 
+/// The stage of Jobs and Pods that run after all other workloads.
+pub(super) const RUN_LAST: u8 = 7;
+
+/// Groups of extensions whose kinds refer to workloads, so that they come after them.
+const LATE_GROUPS: &[&str] = &[
+    "keda.sh",
+    "monitoring.coreos.com",
+    "gateway.networking.k8s.io",
+];
+
 const fn kind(group: &'static str, kind: &'static str, stage: u8) -> Kind {
     Kind {
         group,
@@ -81,6 +91,15 @@ pub(super) fn find(id: &ObjectId) -> Option<&'static Kind> {
     KINDS
         .iter()
         .find(|kind| kind.group == id.group && kind.kind == id.kind)
+}
+
+/// When an object of this kind is applied; what the policy has opened comes before what may refer to it.
+pub(super) fn stage(id: &ObjectId) -> u8 {
+    match find(id) {
+        Some(kind) => kind.stage,
+        None if LATE_GROUPS.contains(&id.group.as_str()) => 6,
+        None => 3,
+    }
 }
 
 /// The kinds that users may write, for people.

@@ -5,6 +5,7 @@
 mod assemble;
 mod context;
 mod error;
+mod hooks;
 mod kinds;
 mod namespace;
 mod normalise;
@@ -18,11 +19,12 @@ pub mod render;
 use crate::names::ObjectId;
 use serde_json::Value;
 
-pub use assemble::assemble;
+pub use assemble::{assemble, assemble_under};
 pub use context::{PULL_SECRET, build};
 pub use error::{ManifestError, ManifestErrors};
 pub use kinds::allowed_kinds;
 pub use namespace::namespace;
+pub use policy::PARENT;
 pub use render::{RenderRequest, Rendered};
 
 /// One object to apply.
@@ -35,7 +37,7 @@ pub struct Manifest {
     /// Where it comes from.
     pub origin: Origin,
     /// When it is applied, from 1; lower stages first (engine order: 1 quota and network, 2 configuration, 3 services,
-    /// 4 run-first Jobs, 5 workloads, 6 ingress and scaling).
+    /// 4 run-first Jobs, 5 workloads, 6 ingress and scaling, 7 Jobs that come last).
     pub stage: u8,
 }
 

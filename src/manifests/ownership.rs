@@ -49,6 +49,28 @@ pub(super) fn serve(manifest: &mut Manifest) {
     }
 }
 
+/// Gives a pod without a ServiceAccount of its own no token, where nothing is said: Kubernetes would mount one.
+pub(super) fn withhold_token(manifest: &mut Manifest) {
+    let Some(spec) = normalise::pod_mut(&manifest.id, &mut manifest.object)
+        .and_then(|pod| pod.get_mut("spec"))
+        .and_then(Value::as_object_mut)
+    else {
+        return;
+    };
+    let own = ["serviceAccountName", "serviceAccount"]
+        .iter()
+        .filter_map(|field| spec.get(*field)?.as_str())
+        .any(|name| !name.is_empty() && name != "default");
+    let field = spec
+        .entry("automountServiceAccountToken")
+        .or_insert(Value::Null);
+    if field.is_null() && !own {
+        *field = json!(false);
+    } else if field.is_null() {
+        spec.remove("automountServiceAccountToken");
+    }
+}
+
 /// Marks the pods of workloads with a service's image by tag with the commit: the tag may have been pushed again.
 ///
 /// A StatefulSet keeps running unless its image or configuration changes: a push must not restart the database.

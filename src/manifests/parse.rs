@@ -4,7 +4,7 @@
 
 use super::{
     Origin,
-    error::{ManifestError, excerpt_without_value},
+    error::{Faults, ManifestError, excerpt_without_value},
     render::Rendered,
 };
 use crate::{
@@ -13,6 +13,12 @@ use crate::{
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// Most objects of one preview.
+const MOST_OBJECTS: usize = 1_000;
+
+/// Most values of all files together: aliases make few bytes many values.
+const MOST_VALUES: usize = 300_000;
 
 /// One object as it was written.
 #[derive(Debug)]
@@ -80,20 +86,27 @@ fn at(source: &Rendered, node: &Node, path: &[&str], fault: Fault) -> ManifestEr
     }
 }
 
-/// All objects of all files; what is wrong goes to `errors`.
-pub(super) fn objects<'r>(
-    rendered: &'r [Rendered],
-    errors: &mut Vec<ManifestError>,
-) -> Vec<Parsed<'r>> {
-    let mut found = Vec::new();
+/// All objects of all files; what is wrong goes to `faults`.
+pub(super) fn objects<'r>(rendered: &'r [Rendered], faults: &mut Faults) -> Vec<Parsed<'r>> {
+    let mut reading = Reading {
+        found: Vec::new(),
+        faults,
+        room: MOST_VALUES,
+    };
     for source in rendered {
         match yaml::parse_documents(&source.text) {
             Ok(documents) => {
+                let values = documents.iter().map(Node::size).sum();
+                let Some(room) = reading.room.checked_sub(values) else {
+                    reading.too_much(source, "more values than a preview needs");
+                    return Vec::new();
+                };
+                reading.room = room;
                 for node in documents {
-                    collect(source, node, &mut found, errors);
+                    reading.collect(source, node);
                 }
             }
-            Err(error) => errors.push(ManifestError {
+            Err(error) => reading.faults.add(|| ManifestError {
                 reason: ReasonCode::BadManifest,
                 file: source.file.clone(),
                 line: error.line(),
@@ -104,121 +117,145 @@ pub(super) fn objects<'r>(
                 excerpt: excerpt_without_value(&source.text, error.line(), error.column()),
             }),
         }
+        if reading.found.len() > MOST_OBJECTS {
+            reading.too_much(source, &format!("more than {MOST_OBJECTS} objects"));
+            return Vec::new();
+        }
     }
-    refuse_twins(&found, errors);
+    let found = reading.found;
+    refuse_twins(&found, faults);
     found
 }
 
-/// Takes one document apart: an object, a list of objects, or nothing.
-fn collect<'r>(
-    source: &'r Rendered,
-    node: Node,
-    found: &mut Vec<Parsed<'r>>,
-    errors: &mut Vec<ManifestError>,
-) {
-    let bad = |node: &Node, path: &[&str], problem: &str, remedy: &str| {
-        at(
-            source,
-            node,
-            path,
-            Fault {
-                reason: ReasonCode::BadManifest,
-                field: String::new(),
-                problem: problem.into(),
-                remedy: remedy.into(),
-            },
-        )
-    };
-    if node.content == Content::Null {
-        return;
+struct Reading<'f, 'r> {
+    found: Vec<Parsed<'r>>,
+    faults: &'f mut Faults,
+    room: usize,
+}
+
+impl<'r> Reading<'_, 'r> {
+    fn too_much(&mut self, source: &Rendered, what: &str) {
+        self.faults.add(|| ManifestError {
+            reason: ReasonCode::BadManifest,
+            file: source.file.clone(),
+            line: 0,
+            column: 0,
+            field: String::new(),
+            problem: format!("with this file there are {what}"),
+            remedy: "deploy less, or look for aliases and lists that multiply".into(),
+            excerpt: String::new(),
+        });
     }
-    let object = node.to_value();
-    if !object.is_object() {
-        let problem = format!("the document is {}, not an object", node.kind());
-        errors.push(bad(
-            &node,
-            &[],
-            &problem,
-            "write a mapping with `apiVersion`, `kind` and `metadata`",
-        ));
-        return;
+
+    fn bad(&mut self, source: &Rendered, node: &Node, path: &[&str], problem: &str, remedy: &str) {
+        self.faults.add(|| {
+            at(
+                source,
+                node,
+                path,
+                Fault {
+                    reason: ReasonCode::BadManifest,
+                    field: String::new(),
+                    problem: problem.into(),
+                    remedy: remedy.into(),
+                },
+            )
+        });
     }
-    let text = |pointer: &str| {
-        object
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
-    if kind.ends_with("List") && object.get("items").is_some() {
-        if let Content::Map(entries) = node.content {
-            for (key, items) in entries {
-                if let (true, Content::List(items)) = (key.text == "items", items.content) {
-                    for item in items {
-                        collect(source, item, found, errors);
-                    }
+
+    /// Takes one document apart: an object, a list of objects, or nothing.
+    fn collect(&mut self, source: &'r Rendered, node: Node) {
+        if node.content == Content::Null {
+            return;
+        }
+        let object = node.to_value();
+        if !object.is_object() {
+            let problem = format!("the document is {}, not an object", node.kind());
+            let remedy = "write a mapping with `apiVersion`, `kind` and `metadata`";
+            return self.bad(source, &node, &[], &problem, remedy);
+        }
+        let kind = text(&object, "/kind");
+        if kind.ends_with("List") && object.get("items").is_some() {
+            self.list(source, node);
+        } else if let Some(id) = self.identity(source, &node, &object) {
+            self.found.push(Parsed {
+                id,
+                origin: Origin {
+                    file: source.file.clone(),
+                    line: node.line,
+                },
+                source,
+                object,
+                node,
+            });
+        }
+    }
+
+    fn list(&mut self, source: &'r Rendered, node: Node) {
+        let Content::Map(entries) = node.content else {
+            return;
+        };
+        for (key, items) in entries {
+            if let (true, Content::List(items)) = (key.text == "items", items.content) {
+                for item in items {
+                    self.collect(source, item);
                 }
             }
         }
-        return;
     }
-    let mut complete = true;
-    for (value, field) in [(version, "apiVersion"), (kind, "kind")] {
-        if value.is_empty() {
-            let problem = format!("`{field}` is missing or no text");
-            errors.push(bad(
-                &node,
-                &[field],
-                &problem,
-                "add it, such as `apiVersion: v1` and `kind: ConfigMap`",
-            ));
+
+    fn identity(&mut self, source: &Rendered, node: &Node, object: &Value) -> Option<ObjectId> {
+        let version = text(object, "/apiVersion");
+        let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
+        let mut complete = true;
+        for (value, field) in [(version, "apiVersion"), (kind, "kind")] {
+            if value.is_empty() {
+                let problem = format!("`{field}` is missing or no text");
+                let remedy = "add it, such as `apiVersion: v1` and `kind: ConfigMap`";
+                self.bad(source, node, &[field], &problem, remedy);
+                complete = false;
+            }
+        }
+        let wrong = if object.pointer("/metadata/generateName").is_some() {
+            Some((
+                "generateName",
+                "`generateName` makes another object at each deploy",
+                "write `metadata.name`",
+            ))
+        } else if name.is_empty() {
+            Some((
+                "name",
+                "`metadata.name` is missing or no text",
+                "add it, in quotes if it is a number",
+            ))
+        } else if !is_object_name(name) {
+            Some((
+                "name",
+                "`metadata.name` is not made of lower-case letters, digits, hyphens and dots",
+                "rename the object",
+            ))
+        } else {
+            None
+        };
+        if let Some((field, problem, remedy)) = wrong {
+            self.bad(source, node, &["metadata", field], problem, remedy);
             complete = false;
         }
-    }
-    if object.pointer("/metadata/generateName").is_some() {
-        errors.push(bad(
-            &node,
-            &["metadata", "generateName"],
-            "`generateName` makes another object at each deploy",
-            "write `metadata.name`",
-        ));
-        complete = false;
-    } else if name.is_empty() {
-        errors.push(bad(
-            &node,
-            &["metadata", "name"],
-            "`metadata.name` is missing or no text",
-            "add it, in quotes if it is a number",
-        ));
-        complete = false;
-    } else if !is_object_name(name) {
-        errors.push(bad(
-            &node,
-            &["metadata", "name"],
-            "`metadata.name` is not made of lower-case letters, digits, hyphens and dots",
-            "rename the object",
-        ));
-        complete = false;
-    }
-    if !complete {
-        return;
-    }
-    let (group, version) = version.split_once('/').unwrap_or(("", version));
-    found.push(Parsed {
-        id: ObjectId {
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        complete.then(|| ObjectId {
             group: group.into(),
             version: version.into(),
             kind: kind.into(),
             name: name.into(),
-        },
-        origin: Origin {
-            file: source.file.clone(),
-            line: node.line,
-        },
-        source,
-        object,
-        node,
-    });
+        })
+    }
+}
+
+fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn is_object_name(name: &str) -> bool {
@@ -231,7 +268,7 @@ fn is_object_name(name: &str) -> bool {
 }
 
 /// Two objects of one kind and name in the repository's own templates, or in ours, are a mistake.
-fn refuse_twins(found: &[Parsed<'_>], errors: &mut Vec<ManifestError>) {
+fn refuse_twins(found: &[Parsed<'_>], faults: &mut Faults) {
     let mut seen: BTreeMap<_, &Origin> = BTreeMap::new();
     for parsed in found {
         let key = (
@@ -241,12 +278,14 @@ fn refuse_twins(found: &[Parsed<'_>], errors: &mut Vec<ManifestError>) {
             &parsed.id.name,
         );
         if let Some(first) = seen.insert(key, &parsed.origin) {
-            errors.push(parsed.error(
-                ReasonCode::BadManifest,
-                &["metadata", "name"],
-                format!("stands here and in {}:{} as well", first.file, first.line),
-                "rename or delete one of them",
-            ));
+            faults.add(|| {
+                parsed.error(
+                    ReasonCode::BadManifest,
+                    &["metadata", "name"],
+                    format!("stands here and in {}:{} as well", first.file, first.line),
+                    "rename or delete one of them",
+                )
+            });
         }
     }
 }
@@ -261,8 +300,8 @@ mod tests {
             text: text.into(),
             built_in: false,
         }];
-        let mut errors = Vec::new();
-        let found = objects(&rendered, &mut errors)
+        let mut faults = Faults::default();
+        let found = objects(&rendered, &mut faults)
             .iter()
             .map(|parsed| {
                 format!(
@@ -273,7 +312,7 @@ mod tests {
                 )
             })
             .collect();
-        (found, errors.iter().map(ToString::to_string).collect())
+        (found, faults.texts())
     }
 
     #[test]

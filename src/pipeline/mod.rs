@@ -6,7 +6,9 @@ mod ask;
 mod delete;
 mod deploy;
 mod desk;
+mod diff;
 mod ending;
+mod existing;
 mod failure;
 mod hosts;
 mod inspect;
@@ -23,6 +25,7 @@ mod teller;
 
 pub use crate::capacity::RunId;
 pub use deploy::{DeployRequest, deploy};
+pub use diff::diff;
 pub use ending::{Ending, Exit};
 pub use failure::{Blame, Failure};
 pub use inspect::{Listed, Status, list, status};

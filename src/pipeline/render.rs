@@ -4,8 +4,9 @@
 
 use super::{DeployRequest, Failure, Ports, sources::Sources};
 use crate::{
-    inputs::configuration::Configuration,
-    manifests::{self, ManifestSet},
+    cluster::kinds,
+    inputs::configuration::{Configuration, Policy},
+    manifests::{self, ManifestErrors, ManifestSet, Rendered},
     names::State,
     plan::{self, Plan},
 };
@@ -20,8 +21,47 @@ pub(super) async fn objects(
 ) -> Result<ManifestSet, Failure> {
     let templates = sources.templates(ports, configuration).await?;
     let request = manifests::build(plan, configuration, &ports.settings, templates);
-    let rendered = ports.sandbox.render(&request).await?;
-    Ok(manifests::assemble(plan, &rendered)?)
+    let generated = sources.manifests(ports)?;
+    let mut rendered = ports.sandbox.render(&request).await?;
+    rendered.extend(generated);
+    match manifests::assemble(plan, &rendered) {
+        Err(errors) if errors.may_be_allowed() => {
+            allowed(ports, sources, plan, &rendered, errors).await
+        }
+        result => Ok(result?),
+    }
+}
+
+/// The objects under the default branch's policy, which is read only now that something was refused without it.
+async fn allowed(
+    ports: &Ports,
+    sources: &Sources,
+    plan: &Plan,
+    rendered: &[Rendered],
+    refused: ManifestErrors,
+) -> Result<ManifestSet, Failure> {
+    let policy = match open_kinds(ports, sources).await {
+        Ok(policy) => policy,
+        Err(fault) => {
+            // The refusals stand, and so does why nothing could lift them.
+            let mut failure = Failure::from(refused);
+            failure.causes.extend(fault.causes);
+            return Err(failure);
+        }
+    };
+    if policy == Policy::default() {
+        return Err(refused.into());
+    }
+    Ok(manifests::assemble_under(plan, &policy, rendered)?)
+}
+
+/// Reads the default branch's policy and makes its kinds known.
+pub(super) async fn open_kinds(ports: &Ports, sources: &Sources) -> Result<Policy, Failure> {
+    let policy = sources.policy(ports).await?;
+    for kind in &policy.kinds {
+        kinds::open(&kind.api_version, &kind.kind, &kind.plural);
+    }
+    Ok(policy)
 }
 
 /// The objects that a deploy would apply, the Namespace first, in the order of their stages.

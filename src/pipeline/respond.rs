@@ -4,7 +4,9 @@
 
 use super::{
     DeployRequest, Ending, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy, inspect,
-    remove, rollback, sweep,
+    remove, rollback,
+    sources::checked_out,
+    sweep,
     teller::{Audience, Teller},
 };
 use crate::{
@@ -197,7 +199,12 @@ impl<'a> Story<'a> {
             ConfigFrom::Head => &sha,
             ConfigFrom::Base => &pull.base_sha,
         };
-        let sources = Sources::at(reference, self.caller.workspace);
+        let sources = self.manifests_for(
+            Sources::at(reference, self.caller.workspace),
+            &sha,
+            pull,
+            from_event,
+        );
         let request = DeployRequest {
             repository: self.request.repository.clone(),
             pr: self.request.pr,
@@ -209,6 +216,35 @@ impl<'a> Story<'a> {
             governs: !from_event,
         };
         (request, sources)
+    }
+
+    /// Lets the workspace's manifests in where they must be this commit's: never a fork's, and in runs that others have
+    /// started only when the workspace is at that very commit.
+    fn manifests_for(
+        &self,
+        sources: Sources,
+        sha: &CommitSha,
+        pull: &PullRequest,
+        own_run: bool,
+    ) -> Sources {
+        let target = matches!(self.request.asked, Asked::Event { target: true, .. });
+        match self.caller.workspace {
+            _ if pull.from_fork() || target => sources.without_manifests(
+                "what steps write for a fork is the fork's own".into(),
+                "deploy services or templates for pull requests from forks",
+            ),
+            Some(root) if own_run || checked_out(root).as_ref() == Some(sha) => {
+                sources.with_manifests_below(root)
+            }
+            Some(_) => sources.without_manifests(
+                format!(
+                    "the workspace is not at commit {}, so its manifests may be another's",
+                    sha.short()
+                ),
+                "check out the pull request's head in the step before the one that writes them",
+            ),
+            None => sources,
+        }
     }
 
     /// Tells people on the pull request why their command was not followed; an event's refusal stays in the summary.

@@ -32,6 +32,7 @@ pub(crate) fn settings() -> Settings {
         config_from: ConfigFrom::Head,
         comment_author: None,
         templates: Vec::new(),
+        manifests: Vec::new(),
         values: serde_json::Map::new(),
         pull_secret: None,
         health: HealthMode::Auto,

@@ -128,11 +128,14 @@ pub fn decide(
     configuration: &Configuration,
     facts: &Facts,
 ) -> Result<Plan, PlanError> {
-    if configuration.services.is_empty() && template_globs(settings, configuration).is_empty() {
+    if configuration.services.is_empty()
+        && template_globs(settings, configuration).is_empty()
+        && settings.manifests.is_empty()
+    {
         return Err(PlanError {
             reason: ReasonCode::NothingToDeploy,
             cause: format!(
-                "neither `{}` nor the inputs `images` and `templates` say what to deploy",
+                "neither `{}` nor the inputs `images`, `templates` and `manifests` say what to deploy",
                 settings.config
             ),
             remedy: format!(

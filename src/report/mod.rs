@@ -4,6 +4,7 @@
 
 mod budget;
 mod comment;
+mod diff;
 mod engine;
 mod escape;
 mod link;
@@ -14,6 +15,7 @@ mod view;
 mod words;
 
 pub use comment::{HelpView, Setting, comment, help};
+pub use diff::diff;
 pub use link::Link;
 pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};

@@ -99,6 +99,7 @@ fn of_view(view: &StatusView, urls: &[&str]) -> Value {
             "image": image.image,
         })).collect::<Vec<_>>(),
         "warnings": view.warnings,
+        "pruned": view.pruned.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "failures": view.failures.iter().map(|failure| json!({
             "reasonCode": failure.reason,
             "object": failure.object.as_ref().map(ToString::to_string),

@@ -17,6 +17,9 @@ use serde::Serialize;
 const MOST_SERVICES: usize = 60;
 const MOST_HOLDERS: usize = 50;
 const MOST_WARNINGS: usize = 20;
+/// The most removed objects that are named.
+const MOST_PRUNED: usize = 20;
+
 const MOST_FAILURES: usize = 10;
 const MOST_EVIDENCE: usize = 6;
 
@@ -48,6 +51,8 @@ pub(super) struct Page {
     removable: bool,
     warnings: Vec<String>,
     more_warnings: usize,
+    pruned: Vec<String>,
+    more_pruned: usize,
     failures: Vec<Cause>,
     more_failures: usize,
     cause: Option<String>,
@@ -218,6 +223,13 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
         removable: view.state == State::Ready || view.serving.is_some(),
         more_warnings: warnings.len().saturating_sub(MOST_WARNINGS),
         warnings: warnings.into_iter().take(MOST_WARNINGS).collect(),
+        more_pruned: view.pruned.len().saturating_sub(MOST_PRUNED),
+        pruned: view
+            .pruned
+            .iter()
+            .take(MOST_PRUNED)
+            .map(ToString::to_string)
+            .collect(),
         failures: view
             .failures
             .iter()

@@ -52,6 +52,7 @@ pub fn summary(summary: &Summary<'_>) -> Result<String, ReportError> {
         created: usize,
         changed: usize,
         unchanged: usize,
+        removed: usize,
     }
     #[derive(Serialize)]
     struct Row<'a> {
@@ -74,6 +75,7 @@ pub fn summary(summary: &Summary<'_>) -> Result<String, ReportError> {
             created: of(Change::Created),
             changed: of(Change::Changed),
             unchanged: of(Change::Unchanged),
+            removed: summary.view.map_or(0, |view| view.pruned.len()),
         }),
         timings: summary
             .timings

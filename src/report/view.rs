@@ -57,6 +57,8 @@ pub struct StatusView {
     pub setup_url: Option<String>,
     /// Things to know that are no errors.
     pub warnings: Vec<String>,
+    /// Objects that left the configuration and were removed.
+    pub pruned: Vec<ObjectId>,
     /// Root causes, when the deploy failed.
     pub failures: Vec<Failure>,
     /// Why nothing was deployed, when that is no failure of a deploy.
@@ -103,6 +105,7 @@ impl StatusView {
             run_url: None,
             setup_url: None,
             warnings: Vec::new(),
+            pruned: Vec::new(),
             failures: Vec::new(),
             note: None,
             removal: None,
@@ -126,6 +129,7 @@ impl StatusView {
     /// Every text that comes from elsewhere.
     fn untrusted(&mut self) -> Vec<&mut String> {
         let mut texts: Vec<&mut String> = self.warnings.iter_mut().collect();
+        texts.extend(self.pruned.iter_mut().map(|id| &mut id.name));
         for url in &mut self.urls {
             texts.extend([&mut url.url, &mut url.path]);
         }

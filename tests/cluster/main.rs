@@ -16,6 +16,7 @@
 )]
 
 mod alone;
+mod applyset;
 mod both;
 mod contents;
 mod failures;

@@ -346,6 +346,23 @@ async fn configurations_and_templates() {
             .template("apiVersion: v1\nkind: Pod\nmetadata: {name: own}\nspec:\n  containers: [{name: a, image: 'a:1'}]\n  volumes: [{name: host, hostPath: {path: /}}]\n"),
         case("a privileged container", 1, "policy-refused", &["deploy/own.yaml.j2", "privileged"])
             .template("apiVersion: v1\nkind: Pod\nmetadata: {name: own}\nspec:\n  containers: [{name: a, image: 'a:1', securityContext: {privileged: true}}]\n"),
+        case("all violations of all files at once", 1, "policy-refused", &["line=5", "line=7", "spec.hostNetwork", "policy: {allow: [load-balancer]}", "spec.volumes[0].hostPath"])
+            .template("apiVersion: v1\nkind: Pod\nmetadata: {name: own}\nspec:\n  hostNetwork: true\n  containers: [{name: a, image: 'a:1'}]\n  volumes: [{name: host, hostPath: {path: /}}]\n---\napiVersion: v1\nkind: Service\nmetadata: {name: own}\nspec: {type: LoadBalancer, ports: [{port: 80}]}\n")
+            .telling(&["hostNetwork"]),
+        case("a kind that a policy could open", 1, "policy-refused", &["policy: {kinds: [{api-version: cert-manager.io/v1, kind: Certificate}]}"])
+            .template("apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: own}\n"),
+        case("a finalizer", 1, "policy-refused", &["metadata.finalizers", "line=3"])
+            .template("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own, finalizers: [example.com/hold]}\n")
+            .telling(&["metadata.finalizers"]),
+        case("a snippet for the ingress controller", 1, "policy-refused", &["configuration-snippet", "ingress-annotations"])
+            .template("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: own\n  annotations: {nginx.ingress.kubernetes.io/configuration-snippet: 'deny all;'}\nspec: {rules: [{host: '{{ preview.host }}'}]}\n"),
+        case("aliases that multiply", 1, "bad-manifest", &["deploy/own.yaml.j2"])
+            .template("a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"),
+        case("manifests that no step has written", 1, "bad-input", &["no file matches the manifests rendered/*.yaml", "earlier step"])
+            .input("manifests", "rendered/*.yaml"),
+        case("manifests that lead out of the workspace", 1, "bad-input", &["manifests"])
+            .input("manifests", "../*.yaml")
+            .untold(),
         case("a field that does not exist", 1, "bad-manifest", &["Deployment/own", "deploy/own.yaml.j2", "replcas"])
             .template("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: own}\nspec:\n  replcas: 1\n  selector: {matchLabels: {a: b}}\n  template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: 'a:1'}]}}\n"),
     ];

@@ -15,6 +15,7 @@ mod commands;
 mod comments;
 mod doors;
 mod faults;
+mod fence;
 mod hosts;
 mod many;
 mod overtaken;

@@ -379,6 +379,12 @@ impl Run<'_> {
         self
     }
 
+    /// Puts a symbolic link into the workspace; the target is seen from there.
+    pub(crate) fn link(self, path: &str, target: &str) -> Self {
+        std::os::unix::fs::symlink(target, self.folder.join("workspace").join(path)).unwrap();
+        self
+    }
+
     /// Stops when this is cancelled, as by the runner's signal.
     pub(crate) fn stopping(mut self, stop: &CancellationToken) -> Self {
         self.stop = stop.clone();

@@ -3,6 +3,7 @@
 //! Unknown keys are errors with a suggestion: a misspelt key that is silently ignored costs an afternoon.
 
 mod fields;
+mod policy;
 mod quantity;
 mod read;
 mod schema;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, fmt};
 
+pub use policy::{Allowance, Policy, PolicyKind};
 pub use quantity::Quantity;
 
 /// Longest configuration that is read.
@@ -51,6 +53,9 @@ pub struct Configuration {
     /// How much the preview may use altogether.
     #[schemars(default, with = "Quota")]
     pub quota: Quota,
+    /// What previews may have beyond the ordinary; it is always read from the default branch.
+    #[schemars(default, with = "Policy")]
+    pub policy: Policy,
 }
 
 const LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";

@@ -4,7 +4,7 @@
 
 use super::{
     Allow, Amounts, Configuration, ConfigurationFault, Egress, Gateway, Ingress, LARGEST, Network,
-    Quota, Tls,
+    Policy, Quota, Tls,
     fields::{At, Faults, Fields},
     service::services,
 };
@@ -15,9 +15,20 @@ use crate::{
 use serde_json::{Map, Value};
 
 /// Keys that belong to later versions, so that the error can say so.
-const LATER: &[&str] = &["secrets", "database", "hooks", "policy"];
+const LATER: &[&str] = &["secrets", "database", "hooks"];
 
 pub(super) fn configuration(text: &str) -> Result<Configuration, Vec<ConfigurationFault>> {
+    within(text, read)
+}
+
+/// The key `policy` alone, whatever else is in the file.
+pub(super) fn policy(text: &str) -> Result<Policy, Vec<ConfigurationFault>> {
+    within(text, |mut fields| {
+        sub(&mut fields, "policy", super::policy::policy)
+    })
+}
+
+fn within<T>(text: &str, read: impl FnOnce(Fields<'_>) -> T) -> Result<T, Vec<ConfigurationFault>> {
     if text.len() > LARGEST {
         return Err(vec![whole_file(
             format!("has {} bytes", text.len()),
@@ -36,7 +47,7 @@ pub(super) fn configuration(text: &str) -> Result<Configuration, Vec<Configurati
     let mut faults = faults.into_inner();
     faults.sort_by_key(|fault| (fault.line, fault.column));
     match found {
-        Some(configuration) if faults.is_empty() => Ok(configuration),
+        Some(found) if faults.is_empty() => Ok(found),
         _ => Err(faults),
     }
 }
@@ -63,6 +74,7 @@ fn read(mut fields: Fields<'_>) -> Configuration {
         ingress: sub(&mut fields, "ingress", ingress),
         network: sub(&mut fields, "network", network),
         quota: sub(&mut fields, "quota", quota),
+        policy: sub(&mut fields, "policy", super::policy::policy),
     };
     fields.close(LATER);
     configuration

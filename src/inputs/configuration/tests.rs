@@ -343,6 +343,8 @@ fn the_parser_allows_exactly_the_keys_of_the_schema() {
         ("Network", "version: 1\nnetwork: {zzz: 1}"),
         ("Allow", "version: 1\nnetwork: {allow: [{zzz: 1}]}"),
         ("Quota", "version: 1\nquota: {zzz: 1}"),
+        ("Policy", "version: 1\npolicy: {zzz: 1}"),
+        ("PolicyKind", "version: 1\npolicy: {kinds: [{zzz: 1}]}"),
     ];
     let closed: BTreeSet<_> = schema["$defs"]
         .as_object()
@@ -388,5 +390,88 @@ proptest::proptest! {
         if let Some(start) = FULL.get(..cut) {
             let _ = parse(&format!("{start}{text}"));
         }
+    }
+}
+
+#[test]
+fn a_policy_is_read_whatever_else_is_in_the_file() {
+    let text = "version: 7\nservicez: {}\npolicy:\n  allow: [node-port, load-balancer]\n  hosts: [shop.example.com, '*.demo.example.com', 'pr-{number}.example.org']\n  kinds:\n    - {api-version: cert-manager.io/v1, kind: Certificate}\n    - {api-version: example.com/v1, kind: Gateway, plural: gatewayz}\n    - {api-version: example.com/v1, kind: Policy}\n    - {api-version: example.com/v1, kind: Mesh}\n";
+    let policy = Policy::parse("preview.yml", text).unwrap();
+    let plurals: Vec<_> = policy
+        .kinds
+        .iter()
+        .map(|kind| kind.plural.as_str())
+        .collect();
+    assert_eq!(plurals, ["certificates", "gatewayz", "policies", "meshes"]);
+    assert!(policy.allows(Allowance::NodePort) && !policy.allows(Allowance::OpenEgress));
+    let pr = crate::names::PrNumber::new(12).unwrap();
+    for (host, open) in [
+        ("shop.example.com", true),
+        ("a.demo.example.com", true),
+        ("a.b.demo.example.com", true),
+        ("pr-12.example.org", true),
+        ("pr-13.example.org", false),
+        ("demo.example.com", false),
+        ("evildemo.example.com", false),
+        ("*.demo.example.com", false),
+        ("x.shop.example.com", false),
+    ] {
+        assert_eq!(policy.opens_host(host, pr), open, "{host}");
+    }
+    assert_eq!(
+        Policy::parse("preview.yml", "version: 1\n").unwrap(),
+        Policy::default()
+    );
+}
+
+#[test]
+fn what_a_policy_can_never_open_is_told_with_its_line() {
+    for (policy, problem) in [
+        ("allow: [privileged]", "`privileged` is unknown"),
+        ("allow: [nodeport]", "did you mean `node-port`?"),
+        ("kinds: [{api-version: v1, kind: Node}]", "`v1` is none"),
+        (
+            "kinds: [{api-version: apps/v1, kind: ReplicaSet}]",
+            "`apps/v1` is none",
+        ),
+        (
+            "kinds: [{api-version: rbac.authorization.k8s.io/v1, kind: Role}]",
+            "is of Kubernetes itself",
+        ),
+        (
+            "kinds: [{api-version: cert-manager.io/v1, kind: ClusterIssuer}]",
+            "stands outside of Namespaces",
+        ),
+        (
+            "kinds: [{api-version: example.com/v1, kind: widget}]",
+            "`widget` is none",
+        ),
+        (
+            "kinds: [{api-version: example.com/v1, kind: Widget, plural: ../nodes}]",
+            "`../nodes` is none",
+        ),
+        (
+            "kinds: [{api-version: example.com/v1/../v1, kind: Widget}]",
+            "is none",
+        ),
+        ("kinds: [{kind: Widget}]", "`api-version` is missing"),
+        ("hosts: ['*']", "`*` is no host"),
+        ("hosts: [localhost]", "`localhost` is no host"),
+        ("hosts: ['https://a.example.com']", "is no host"),
+        ("alow: [node-port]", "did you mean `allow`?"),
+        ("[node-port]", "is a list"),
+    ] {
+        let text = if policy.starts_with('[') {
+            format!("version: 1\npolicy: {policy}\n")
+        } else {
+            format!("version: 1\npolicy: {{{policy}}}\n")
+        };
+        let error = Policy::parse("preview.yml", &text).unwrap_err().to_string();
+        assert!(error.contains(problem), "{policy}: {error}");
+        assert!(error.starts_with("preview.yml:2:"), "{error}");
+        let whole = Configuration::parse("preview.yml", &text)
+            .unwrap_err()
+            .to_string();
+        assert!(whole.contains(problem), "{policy}: {whole}");
     }
 }

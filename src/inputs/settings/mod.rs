@@ -55,6 +55,8 @@ pub struct Settings {
     pub comment_author: Option<String>,
     /// Globs of the repository's own templates.
     pub templates: Vec<String>,
+    /// Globs of manifests that earlier steps have written into the workspace.
+    pub manifests: Vec<String>,
     /// Values that templates see as `values`.
     pub values: serde_json::Map<String, serde_json::Value>,
     /// Secret that is copied into each preview to pull its images.
@@ -104,6 +106,7 @@ impl Settings {
         let config_from = read.or("config-from", "head", scalars::config_from);
         let comment_author = read.optional("comment-author", scalars::login);
         let templates = read.lines("templates", scalars::glob);
+        let manifests = read.lines("manifests", scalars::glob);
         let values = read.optional("values", scalars::values);
         let pull_secret = read.optional("pull-secret", scalars::secret_ref);
         let health = read.or("health", "auto", scalars::health);
@@ -131,6 +134,7 @@ impl Settings {
                 config_from: config_from?,
                 comment_author,
                 templates,
+                manifests,
                 values: values.unwrap_or_default(),
                 pull_secret,
                 health: health?,

@@ -58,6 +58,7 @@ fn nothing_given_means_the_defaults() {
                 config_from: ConfigFrom::Head,
                 comment_author: None,
                 templates: Vec::new(),
+                manifests: Vec::new(),
                 values: serde_json::Map::new(),
                 pull_secret: None,
                 health: HealthMode::Auto,

@@ -2,25 +2,38 @@
 //! It changes nothing and knows no cluster; the Namespace's pod security is a second fence and not a reason to have no first.
 //! The text of a pull request is applied with a credential that its author does not have, so everything starts out as refused.
 
+mod accounts;
 mod pods;
 mod routes;
+mod volumes;
 
-use super::{
-    error::ManifestError,
-    kinds::{self, Kind},
-    normalise,
-    order::RUN_FIRST,
-    ownership::SERVICE,
-    parse::Parsed,
+use super::{error::Faults, kinds, normalise, ownership::SERVICE, parse::Parsed};
+use crate::{
+    inputs::configuration::{Allowance, Policy},
+    names::{Host, Namespace, PrNumber, ReasonCode},
 };
-use crate::names::{Host, Namespace, PrNumber, ReasonCode};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Names of our own objects that hold a preview in its bounds; users may not replace them.
 pub(super) const GUARDS: &[(&str, &str)] = &[
     ("ResourceQuota", "preview"),
     ("LimitRange", "preview"),
     ("NetworkPolicy", "preview"),
+];
+
+/// Name of the ConfigMap that lists what a preview is made of.
+pub const PARENT: &str = "preview-applyset";
+
+/// Labels and annotations of ours that users may set; all others of ours are what our tools and the admission go by.
+const USERS_MARKS: &[&str] = &[
+    super::order::RUN_FIRST,
+    SERVICE,
+    "preview-action/wait-for",
+    "preview-action/timeout",
+    "preview-action/keep",
+    "preview-action/prune",
+    "preview-action/recreate",
 ];
 
 /// What an object has to stay within.
@@ -31,66 +44,103 @@ pub(super) struct Fence<'a> {
     /// Domain below which further hosts have to be.
     pub(super) domain: Option<&'a Host>,
     pub(super) pr: PrNumber,
+    /// Names of the ServiceAccounts that come with the preview.
+    pub(super) accounts: BTreeSet<&'a str>,
+    /// What the default branch allows beyond the ordinary.
+    pub(super) policy: &'a Policy,
 }
 
 /// One object under examination.
 struct Check<'a> {
     parsed: &'a Parsed<'a>,
     fence: &'a Fence<'a>,
-    errors: &'a mut Vec<ManifestError>,
+    faults: &'a mut Faults,
 }
 
-/// Puts everything that one object may not have to `errors`.
-pub(super) fn check(parsed: &Parsed<'_>, fence: &Fence<'_>, errors: &mut Vec<ManifestError>) {
+/// Puts everything that one object may not have to `faults`.
+pub(super) fn check(parsed: &Parsed<'_>, fence: &Fence<'_>, faults: &mut Faults) {
     let mut check = Check {
         parsed,
         fence,
-        errors,
+        faults,
     };
-    let Some(kind) = check.kind() else { return };
+    if !check.kind() {
+        return;
+    }
     check.namespace();
     if !parsed.source.built_in {
         check.reserved_names();
-        check.marks(&[], parsed.object.get("metadata"));
-        if let (Some(path), Some(pod)) = (kind.pod, normalise::pod(&parsed.id, &parsed.object))
-            && !path.is_empty()
-        {
-            check.marks(path, pod.get("metadata"));
-        }
+        check.all_metadata(&parsed.object, &[]);
     }
-    if let (Some(path), Some(pod)) = (kind.pod, normalise::pod(&parsed.id, &parsed.object)) {
-        check.pod(path, pod);
-    }
-    match parsed.id.kind.as_str() {
-        "Service" => check.service(),
-        "Ingress" => check.ingress(),
-        "HTTPRoute" => check.http_route(),
-        "PersistentVolumeClaim" => check.claim(&["spec"], parsed.object.get("spec")),
-        "StatefulSet" => {
-            for (index, claim) in items(&parsed.object, "/spec/volumeClaimTemplates") {
-                let path = ["spec", "volumeClaimTemplates", &index, "spec"];
-                check.claim(&path, claim.get("spec"));
+    match kinds::find(&parsed.id) {
+        Some(kind) => {
+            if let (Some(path), Some(pod)) = (kind.pod, normalise::pod(&parsed.id, &parsed.object))
+            {
+                check.pod(path, pod);
             }
+            check.by_kind();
         }
-        "Secret" => check.secret(),
-        "ConfigMap" => check.texts(&["data", "binaryData"]),
-        _ => {}
+        None => check.pods_anywhere(&parsed.object, &[]),
     }
 }
 
 impl Check<'_> {
-    fn refuse(&mut self, path: &[&str], problem: impl Into<String>, remedy: impl Into<String>) {
-        let error = self
-            .parsed
-            .error(ReasonCode::PolicyRefused, path, problem, remedy);
-        self.errors.push(error);
+    fn by_kind(&mut self) {
+        let object = &self.parsed.object;
+        match self.parsed.id.kind.as_str() {
+            "Service" => self.service(),
+            "Ingress" => self.ingress(),
+            "HTTPRoute" => self.http_route(),
+            "NetworkPolicy" => self.network_policy(),
+            "ServiceAccount" => self.account(),
+            "PersistentVolumeClaim" => self.claim(&["spec"], object.get("spec")),
+            "StatefulSet" => {
+                for (index, claim) in items(object, "/spec/volumeClaimTemplates") {
+                    let path = ["spec", "volumeClaimTemplates", &index, "spec"];
+                    self.claim(&path, claim.get("spec"));
+                }
+            }
+            "Secret" => self.secret(),
+            "ConfigMap" => self.texts(&["data", "binaryData"]),
+            _ => {}
+        }
     }
 
-    fn kind(&mut self) -> Option<&'static Kind> {
+    /// Refuses what no setting can allow.
+    fn refuse(&mut self, path: &[&str], problem: impl Into<String>, remedy: impl Into<String>) {
+        let parsed = self.parsed;
+        self.faults
+            .add(|| parsed.error(ReasonCode::PolicyRefused, path, problem, remedy));
+    }
+
+    /// Refuses what the default branch has not allowed, and says how it could.
+    fn refuse_unless(
+        &mut self,
+        allowance: Allowance,
+        path: &[&str],
+        problem: impl Into<String>,
+        remedy: &str,
+    ) {
+        if !self.fence.policy.allows(allowance) {
+            let setting = format!("policy: {{allow: [{}]}}", allowance.word());
+            self.refuse(path, problem, or_open(remedy, &setting));
+        }
+    }
+
+    /// True when the kind may be in a preview at all.
+    fn kind(&mut self) -> bool {
         let id = &self.parsed.id;
+        if self
+            .fence
+            .policy
+            .kind(&id.api_version(), &id.kind)
+            .is_some()
+        {
+            return true;
+        }
         if let Some(kind) = kinds::find(id) {
             if !kind.built_in_only || self.parsed.source.built_in {
-                return Some(kind);
+                return true;
             }
         } else if let Some(group) = kinds::group_of(&id.kind) {
             let expected = if group.is_empty() { "v1" } else { group };
@@ -99,8 +149,14 @@ impl Check<'_> {
                 format!("{} does not belong to `{}`", id.kind, id.api_version()),
                 format!("write its `apiVersion`, of `{expected}`"),
             );
-            return None;
+            return false;
         }
+        let remedy = format!("leave it out; allowed are {}", kinds::allowed());
+        let setting = format!(
+            "policy: {{kinds: [{{api-version: {}, kind: {}}}]}}",
+            id.api_version(),
+            id.kind
+        );
         self.refuse(
             &["kind"],
             format!(
@@ -108,9 +164,12 @@ impl Check<'_> {
                 id.kind,
                 id.api_version()
             ),
-            format!("leave it out; allowed are {}", kinds::allowed()),
+            match Policy::may_open(&id.api_version(), &id.kind) {
+                true => or_open(&remedy, &setting),
+                false => remedy,
+            },
         );
-        None
+        false
     }
 
     fn namespace(&mut self) {
@@ -120,13 +179,22 @@ impl Check<'_> {
             self.refuse(
                 &["metadata", "namespace"],
                 format!("names another Namespace than the preview's own, `{ours}`"),
-                "leave `metadata.namespace` out, or write {{ preview.namespace }}",
+                format!(
+                    "leave `metadata.namespace` out, or write {{{{ preview.namespace }}}}; for generated files `helm template --namespace {ours}` writes it"
+                ),
             );
         }
     }
 
     fn reserved_names(&mut self) {
         let id = &self.parsed.id;
+        if id.kind == "ConfigMap" && id.name == PARENT {
+            self.refuse(
+                &["metadata", "name"],
+                "is the name of the list of what the preview is made of",
+                "give it another name",
+            );
+        }
         let guard = GUARDS
             .iter()
             .any(|(kind, name)| *kind == id.kind && is_guard_name(&id.name, name));
@@ -139,26 +207,60 @@ impl Check<'_> {
         }
     }
 
-    /// Labels and annotations that our own tools and the cluster's admission go by.
-    fn marks(&mut self, base: &[&str], metadata: Option<&Value>) {
-        for field in ["labels", "annotations"] {
-            let marks = metadata.and_then(|metadata| metadata.get(field));
-            if marks.is_some_and(|marks| !marks.is_object() && !marks.is_null()) {
-                let error = self.parsed.error(
-                    ReasonCode::BadManifest,
-                    &[base, &["metadata", field]].concat(),
-                    "is no mapping",
-                    "write `name: text` below it",
-                );
-                self.errors.push(error);
+    /// Every `metadata` of an object: its own, and those of what is made from it.
+    fn all_metadata(&mut self, value: &Value, path: &[&str]) {
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    let deeper = [path, &[key]].concat();
+                    match key.as_str() {
+                        "data" | "stringData" | "binaryData" | "status" if path.is_empty() => {}
+                        "metadata" => self.metadata(&deeper, value),
+                        _ => self.all_metadata(value, &deeper),
+                    }
+                }
             }
-            let marks = marks.and_then(Value::as_object);
-            for (key, value) in marks.into_iter().flatten() {
-                let mut path = base.to_vec();
-                path.extend(["metadata", field, key.as_str()]);
+            Value::Array(list) => {
+                for (index, item) in list.iter().enumerate() {
+                    let index = index.to_string();
+                    self.all_metadata(item, &[path, &[&index]].concat());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn metadata(&mut self, path: &[&str], metadata: &Value) {
+        for field in ["finalizers", "ownerReferences"] {
+            let marks = metadata.get(field);
+            if is_set(marks) && marks != Some(&Value::Array(Vec::new())) {
+                self.refuse(
+                    &[path, &[field]].concat(),
+                    "ties the removal of the preview to others",
+                    "leave it out: the preview goes with its Namespace",
+                );
+            }
+        }
+        self.marks(path, metadata);
+    }
+
+    /// Labels and annotations that our own tools and the cluster's admission go by.
+    fn marks(&mut self, base: &[&str], metadata: &Value) {
+        for field in ["labels", "annotations"] {
+            let path = [base, &[field]].concat();
+            let marks = match metadata.get(field) {
+                None | Some(Value::Null) => continue,
+                Some(Value::Object(marks)) => marks,
+                Some(_) => {
+                    self.wrong(&path, "is no mapping", "write `name: text` below it");
+                    continue;
+                }
+            };
+            for (key, value) in marks {
+                let path = [&path[..], &[key]].concat();
                 self.text(&path, value);
-                let ours = key.starts_with("preview-action/")
-                    && ![RUN_FIRST, SERVICE].contains(&key.as_str());
+                let ours =
+                    key.starts_with("preview-action/") && !USERS_MARKS.contains(&key.as_str());
                 let admission = ["applyset.kubernetes.io/", "pod-security.kubernetes.io/"]
                     .iter()
                     .any(|prefix| key.starts_with(prefix));
@@ -173,29 +275,6 @@ impl Check<'_> {
         }
     }
 
-    fn claim(&mut self, path: &[&str], spec: Option<&Value>) {
-        let Some(spec) = spec else { return };
-        let mut at = |field, problem: &str, remedy: &str| {
-            let mut path = path.to_vec();
-            path.push(field);
-            self.refuse(&path, problem, remedy);
-        };
-        if is_set(spec.get("volumeName")) {
-            at(
-                "volumeName",
-                "takes a certain volume of the cluster, which may hold another's data",
-                "leave it out, so that a new volume is made",
-            );
-        }
-        if is_set(spec.pointer("/dataSourceRef/namespace")) {
-            at(
-                "dataSourceRef",
-                "copies a volume of another Namespace",
-                "use one of the preview's own",
-            );
-        }
-    }
-
     /// Values that must be text: a number or a boolean would be refused by the server without a line number.
     fn texts(&mut self, fields: &[&str]) {
         for field in fields {
@@ -207,31 +286,22 @@ impl Check<'_> {
     }
 
     fn text(&mut self, path: &[&str], value: &Value) {
-        if value.is_string() {
-            return;
+        if !value.is_string() {
+            let remedy = "put it in quotes; in a template `{{ value | string | yaml }}` does";
+            self.wrong(path, "is no text", remedy);
         }
-        let error = self.parsed.error(
-            ReasonCode::BadManifest,
-            path,
-            "is no text",
-            "put it in quotes; in a template `{{ value | string | yaml }}` does",
-        );
-        self.errors.push(error);
     }
 
-    fn secret(&mut self) {
-        self.texts(&["data", "stringData"]);
-        let kind = self.parsed.object.get("type").and_then(Value::as_str);
-        if kind.is_some_and(|kind| {
-            kind == "kubernetes.io/service-account-token" || kind.starts_with("bootstrap.")
-        }) {
-            self.refuse(
-                &["type"],
-                "makes the cluster write a credential for its API into the preview",
-                "leave `type` out for a Secret of your own",
-            );
-        }
+    fn wrong(&mut self, path: &[&str], problem: &str, remedy: &str) {
+        let parsed = self.parsed;
+        self.faults
+            .add(|| parsed.error(ReasonCode::BadManifest, path, problem, remedy));
     }
+}
+
+/// A remedy, and the setting of the default branch that would make it unnecessary.
+fn or_open(remedy: &str, setting: &str) -> String {
+    format!("{remedy}, or allow it in the default branch's configuration: `{setting}`")
 }
 
 /// True for the name itself and for those that are made of it, such as `preview-public-web`.
@@ -249,6 +319,11 @@ fn is_set(value: Option<&Value>) -> bool {
     }
 }
 
+/// True for anything but absent, null and false, so that a wrong type does not slip through.
+fn is_on(value: Option<&Value>) -> bool {
+    !matches!(value, None | Some(Value::Null | Value::Bool(false)))
+}
+
 /// The items of a list with their indices; none when there is no list.
 fn items<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = (String, &'v Value)> {
     value
@@ -260,5 +335,9 @@ fn items<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = (String, &
         .map(|(index, item)| (index.to_string(), item))
 }
 
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

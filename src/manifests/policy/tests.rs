@@ -1,12 +1,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::{
-    manifests::{Rendered, assemble},
+    inputs::configuration::{Allowance, Policy},
+    manifests::{ManifestErrors, ManifestSet, Rendered, assemble, assemble_under},
     names::ReasonCode,
     plan::{Plan, fixtures},
 };
 
-fn plan() -> Plan {
+pub(super) fn plan() -> Plan {
     fixtures::plan("services: {web: {image: w, public: true}}").unwrap()
 }
 
@@ -27,6 +28,16 @@ fn errors(text: &str) -> Vec<String> {
     }
 }
 
+/// One file of the repository under a policy.
+pub(super) fn judged(policy: &Policy, text: &str) -> Result<ManifestSet, ManifestErrors> {
+    let rendered = [Rendered {
+        file: "app.yaml".into(),
+        text: text.into(),
+        built_in: false,
+    }];
+    assemble_under(&plan(), policy, &rendered)
+}
+
 fn object(api: &str, kind: &str, rest: &str) -> String {
     format!("apiVersion: {api}\nkind: {kind}\nmetadata: {{name: a}}\n{rest}\n")
 }
@@ -36,7 +47,7 @@ fn pod(spec: &str) -> String {
     object("v1", "Pod", &format!("spec: {{{containers}, {spec}}}"))
 }
 
-fn container(fields: &str) -> String {
+pub(super) fn container(fields: &str) -> String {
     let container = format!("{{name: a, image: b, {fields}}}");
     object(
         "apps/v1",
@@ -45,7 +56,7 @@ fn container(fields: &str) -> String {
     )
 }
 
-fn ingress(rest: &str) -> String {
+pub(super) fn ingress(rest: &str) -> String {
     object("networking.k8s.io/v1", "Ingress", rest)
 }
 
@@ -58,6 +69,18 @@ fn ordinary_objects_pass() {
         object("v1", "Service", "spec: {type: ClusterIP, ports: [{port: 80}], externalIPs: []}"),
         object("v1", "Service", "spec: {clusterIP: None}"),
         object("v1", "PersistentVolumeClaim", "spec: {volumeName: ''}"),
+        pod("serviceAccountName: default, automountServiceAccountToken: false, terminationGracePeriodSeconds: 60"),
+        format!(
+            "{}---\n{}",
+            object("v1", "ServiceAccount", ""),
+            pod("serviceAccountName: a, automountServiceAccountToken: true, volumes: [{name: t, projected: {sources: [{serviceAccountToken: {path: t}}]}}]")
+        ),
+        pod("securityContext: {sysctls: [{name: net.ipv4.tcp_keepalive_time, value: '60'}], seLinuxOptions: {type: container_t, level: 's0:c1'}, runAsUser: 0}"),
+        pod("shareProcessNamespace: true, runtimeClassName: gvisor, hostAliases: [{ip: 1.1.1.1, hostnames: [x]}]"),
+        container("livenessProbe: {httpGet: {path: /, port: 80}}, lifecycle: {preStop: {exec: {command: [sleep, '5']}}}"),
+        object("networking.k8s.io/v1", "NetworkPolicy", "spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}, {}], egress: [{to: [{podSelector: {}}]}]}"),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {preview-action/keep: 'true', preview-action/timeout: 2m, preview-action/wait-for: x, preview-action/recreate: 'true', preview-action/prune: 'true', preview-action/run-first: 'true', app.kubernetes.io/x: a}}\ndata: {metadata: finalizers}\n".into(),
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a, annotations: {nginx.ingress.kubernetes.io/rewrite-target: /$2, nginx.ingress.kubernetes.io/auth-secret: users, cert-manager.io/cluster-issuer: x}}\nspec: {rules: [{host: pr-12.preview.example.com}]}\n".into(),
         object("batch/v1", "CronJob", "spec: {jobTemplate: {spec: {template: {spec: {containers: []}}}}}"),
         ingress("spec: {rules: [{host: pr-12.preview.example.com}, {host: v2-12.preview.example.com}], tls: [{hosts: [pr-12.preview.example.com]}]}"),
         object("gateway.networking.k8s.io/v1", "HTTPRoute", "spec: {hostnames: [api.12.preview.example.com], rules: [{backendRefs: [{name: a, port: 1}]}]}"),
@@ -91,6 +114,7 @@ fn what_reaches_out_of_the_preview_is_refused() {
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {pod-security.kubernetes.io/enforce: privileged}}\n".into(),
         "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: preview}\n".into(),
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: preview-public-web}\n".into(),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: preview-applyset}\n".into(),
         object("apps/v1", "Deployment", "spec: {template: {metadata: {labels: {preview-action/sha: web}}}}"),
         // pods
         pod("hostNetwork: true"),
@@ -116,6 +140,35 @@ fn what_reaches_out_of_the_preview_is_refused() {
         object("v1", "PersistentVolumeClaim", "spec: {volumeName: pv-1}"),
         object("v1", "PersistentVolumeClaim", "spec: {dataSourceRef: {namespace: other, kind: PersistentVolumeClaim, name: x}}"),
         object("v1", "Secret", "type: kubernetes.io/service-account-token"),
+        object("v1", "PersistentVolumeClaim", "spec: {selector: {matchLabels: {a: b}}}"),
+        pod("volumes: [{name: a, ephemeral: {volumeClaimTemplate: {spec: {volumeName: pv-1}}}}]"),
+        pod("volumes: [{name: a, csi: {driver: nfs.csi.k8s.io}}]"),
+        // identities
+        pod("serviceAccountName: builder"),
+        pod("automountServiceAccountToken: true"),
+        pod("volumes: [{name: a, projected: {sources: [{serviceAccountToken: {path: t, audience: vault}}]}}]"),
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a, annotations: {eks.amazonaws.com/role-arn: x}}\n".into(),
+        // what lasts
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, finalizers: [example.com/hold]}\n".into(),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, ownerReferences: [{kind: Node}]}\n".into(),
+        object("apps/v1", "StatefulSet", "spec: {volumeClaimTemplates: [{metadata: {finalizers: [example.com/hold]}}]}"),
+        object("batch/v1", "CronJob", "spec: {jobTemplate: {metadata: {labels: {preview-action/state: ready}}}}"),
+        pod("terminationGracePeriodSeconds: 86400"),
+        pod("priorityClassName: production"),
+        pod("securityContext: {seLinuxOptions: {type: spc_t}}"),
+        container("livenessProbe: {httpGet: {host: 169.254.169.254, port: 80}}"),
+        container("lifecycle: {postStart: {tcpSocket: {host: 10.0.0.1, port: 80}}}"),
+        object("apps/v1", "Deployment", "spec: {template: {metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/a: unconfined}}}}"),
+        object("networking.k8s.io/v1", "NetworkPolicy", "spec: {podSelector: {}, egress: [{}]}"),
+        object("networking.k8s.io/v1", "NetworkPolicy", "spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}"),
+        object("cert-manager.io/v1", "Certificate", "spec: {}"),
+        object("cert-manager.io/v1", "ClusterIssuer", "spec: {}"),
+        object("gateway.networking.k8s.io/v1", "HTTPRoute", "spec: {parentRefs: [{kind: Service, name: a, namespace: other}], hostnames: [pr-12.preview.example.com]}"),
+        object("gateway.networking.k8s.io/v1", "HTTPRoute", "spec: {hostnames: [pr-12.preview.example.com], rules: [{backendRefs: [{name: a, filters: [{requestMirror: {backendRef: {name: a, namespace: other}}}]}]}]}"),
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a, annotations: {nginx.ingress.kubernetes.io/auth-url: http://10.0.0.1/}}\n".into(),
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a, annotations: {nginx.ingress.kubernetes.io/auth-secret: kube-system/users}}\n".into(),
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a, annotations: {alb.ingress.kubernetes.io/actions.x: '{}'}}\n".into(),
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a, annotations: {cert-manager.io/common-name: shop.example.com}}\n".into(),
         // doors
         object("v1", "Service", "spec: {type: NodePort}"),
         object("v1", "Service", "spec: {type: LoadBalancer}"),
@@ -146,6 +199,132 @@ fn what_reaches_out_of_the_preview_is_refused() {
         seen.extend(found);
     }
     insta::assert_snapshot!(seen.join("\n"));
+}
+
+/// What each word of the policy opens, and that nothing else does.
+#[test]
+fn each_setting_opens_what_it_names_and_its_refusal_names_it() {
+    let ours = "pr-12.preview.example.com";
+    let cases = [
+        ("allow: [load-balancer]", object("v1", "Service", "spec: {type: LoadBalancer, loadBalancerIP: 1.2.3.4}")),
+        ("allow: [node-port]", object("v1", "Service", "spec: {type: NodePort}")),
+        ("allow: [external-name]", object("v1", "Service", "spec: {type: ExternalName, externalName: db.example.com}")),
+        ("allow: [service-account-token]", pod("automountServiceAccountToken: true")),
+        ("allow: [cloud-identity]", "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a, annotations: {iam.gke.io/x: account}}\n".into()),
+        ("allow: [network-volumes]", pod("volumes: [{name: a, nfs: {server: x, path: /}}]")),
+        ("allow: [existing-volumes]", object("v1", "PersistentVolumeClaim", "spec: {volumeName: pv-1}")),
+        ("allow: [priority-class]", pod("priorityClassName: low")),
+        ("allow: [open-egress]", object("networking.k8s.io/v1", "NetworkPolicy", "spec: {podSelector: {}, egress: [{}]}")),
+        ("allow: [ingress-annotations]", format!("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: a, annotations: {{nginx.ingress.kubernetes.io/auth-url: x}}}}\nspec: {{rules: [{{host: {ours}}}]}}\n")),
+        ("allow: [slow-termination]", pod("terminationGracePeriodSeconds: 600")),
+        ("hosts: [shop.example.com]", ingress("spec: {rules: [{host: shop.example.com}]}")),
+        ("kinds: [{api-version: cert-manager.io/v1, kind: Certificate}]", object("cert-manager.io/v1", "Certificate", "spec: {}")),
+    ];
+    assert_eq!(cases.len(), Allowance::ALL.len() + 2);
+    for (setting, text) in &cases {
+        let refused = judged(&Policy::default(), text).unwrap_err().0;
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(
+            refused[0].remedy.ends_with(&format!(
+                "or allow it in the default branch's configuration: `policy: {{{setting}}}`"
+            )),
+            "{}",
+            refused[0].remedy
+        );
+        for (other, _) in &cases {
+            let policy = Policy::parse("p", &format!("policy: {{{other}}}")).unwrap();
+            assert_eq!(
+                judged(&policy, text).is_ok(),
+                other == setting,
+                "{other}: {text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_opens_the_node_the_cluster_or_other_namespaces() {
+    let everything: Vec<_> = Allowance::ALL.iter().map(|one| one.word()).collect();
+    let policy = format!(
+        "policy: {{allow: [{}], hosts: ['*.example.com'], kinds: [{{api-version: example.com/v1, kind: Widget}}]}}",
+        everything.join(", ")
+    );
+    let policy = Policy::parse("p", &policy).unwrap();
+    for text in [
+        pod("hostNetwork: true"),
+        pod("volumes: [{name: a, hostPath: {path: /}}]"),
+        pod("serviceAccountName: builder"),
+        pod("priorityClassName: system-node-critical"),
+        container("securityContext: {privileged: true}"),
+        container("securityContext: {capabilities: {add: [NET_ADMIN]}}"),
+        object("v1", "Service", "spec: {externalIPs: [1.2.3.4]}"),
+        object("v1", "Service", "spec: {type: Unheard}"),
+        object("v1", "Namespace", ""),
+        object("rbac.authorization.k8s.io/v1", "Role", ""),
+        ingress("spec: {defaultBackend: {service: {name: a}}}"),
+        ingress("spec: {rules: [{host: '*.example.com'}]}"),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\n".into(),
+        "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a, namespace: default}\n"
+            .into(),
+        "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a, finalizers: [x/y]}\n".into(),
+        object(
+            "example.com/v1",
+            "Widget",
+            "spec: {deep: [{template: {spec: {hostPID: true}}}]}",
+        ),
+        object(
+            "example.com/v1",
+            "Widget",
+            "spec: {volumes: [{hostPath: {path: /}}]}",
+        ),
+        object(
+            "example.com/v1",
+            "Widget",
+            "spec: {podSecurity: {securityContext: {privileged: true}}}",
+        ),
+        object("example.com/v2", "Widget", ""),
+    ] {
+        let refused = judged(&policy, &text).unwrap_err().0;
+        assert_eq!(refused.len(), 1, "{text}\n{refused:?}");
+        assert!(
+            !refused[0].remedy.contains("policy:") || text.contains("v2"),
+            "{}",
+            refused[0]
+        );
+    }
+}
+
+#[test]
+fn a_pod_without_an_account_of_its_own_gets_no_token() {
+    let token = |policy: &str, text: &str| {
+        let policy = Policy::parse("p", policy).unwrap();
+        let set = judged(&policy, text).unwrap();
+        let pod = set
+            .objects
+            .iter()
+            .find(|object| object.id.kind == "Pod")
+            .unwrap();
+        pod.object["spec"]
+            .get("automountServiceAccountToken")
+            .cloned()
+    };
+    let own = format!(
+        "{}---\n{}",
+        object("v1", "ServiceAccount", ""),
+        pod("serviceAccountName: a")
+    );
+    assert_eq!(
+        token("policy: {}", &pod("restartPolicy: Never")),
+        Some(false.into())
+    );
+    assert_eq!(
+        token(
+            "policy: {allow: [service-account-token]}",
+            &pod("restartPolicy: Never")
+        ),
+        None
+    );
+    assert_eq!(token("policy: {}", &own), None);
 }
 
 #[test]
@@ -249,4 +428,28 @@ fn strange_shapes_are_told_or_passed_on_and_never_crash() {
             assert!(found.len() < 10, "{found:?}");
         }
     }
+}
+
+#[test]
+fn a_workload_that_keda_scales_has_no_replicas_of_ours() {
+    let policy = "policy: {kinds: [{api-version: keda.sh/v1alpha1, kind: ScaledObject}]}";
+    let policy = Policy::parse("p", policy).unwrap();
+    let workload = "spec: {replicas: 3, template: {spec: {containers: [{name: a, image: b}]}}}";
+    let replicas = |target: &str| {
+        let text = format!(
+            "{}---\n{}",
+            object("apps/v1", "Deployment", workload),
+            object(
+                "keda.sh/v1alpha1",
+                "ScaledObject",
+                &format!("spec: {{scaleTargetRef: {target}}}")
+            )
+        );
+        let set = judged(&policy, &text).unwrap();
+        let found = set.objects.iter().find(|one| one.id.kind == "Deployment");
+        found.unwrap().object["spec"].get("replicas").cloned()
+    };
+    assert_eq!(replicas("{name: a}"), None);
+    assert_eq!(replicas("{name: b}"), Some(3.into()));
+    assert_eq!(replicas("{kind: StatefulSet, name: a}"), Some(3.into()));
 }

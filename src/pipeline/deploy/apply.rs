@@ -10,6 +10,7 @@ use crate::{
     pipeline::{
         Blame, Failure,
         desk::{Place, Taken},
+        existing::existing,
         teller::Teller,
     },
     plan::Plan,
@@ -67,13 +68,17 @@ impl Work<'_> {
                 let object = manifests::namespace(plan, slot, State::Deploying, Some(&uid));
                 let (namespace, existing) = tokio::join!(
                     self.cluster.apply_namespace(&object),
-                    self.cluster.existing(&plan.namespace, set)
+                    existing(self.ports, self.sources, &plan.namespace, set)
                 );
                 if !matches!(namespace?, Reapplied::Live(_)) {
                     self.desk.forget(&plan.namespace, &uid).await?;
                     continue;
                 }
-                existing?
+                let (existing, warning) = existing?;
+                if let Some(warning) = warning {
+                    teller.warn(warning);
+                }
+                existing
             };
             lock(&self.notes).touched = Some(Vec::new());
             teller.reaches(Reached::Applied);
@@ -87,7 +92,20 @@ impl Work<'_> {
                 self.in_order(plan, set, &existing, waiting, teller)
             );
             copied?;
-            return applied;
+            let applied = applied?;
+            // Before the wait: what left would take its share of the quota from what came.
+            let pruned = self
+                .cluster
+                .prune(
+                    set,
+                    &plan.namespace,
+                    &existing,
+                    &applied,
+                    self.request.asked,
+                )
+                .await?;
+            teller.pruned(pruned);
+            return Ok(applied);
         }
         Err(Stopped::Failed(Failure::new(
             Blame::Theirs,
@@ -109,6 +127,8 @@ impl Work<'_> {
         waiting: Waiting<'_>,
         teller: &mut Teller<'_>,
     ) -> Result<Vec<Applied>, Stopped> {
+        let announced = self.cluster.announce(set, &plan.namespace, existing).await;
+        announced.map_err(Stopped::from)?;
         let (before, first, rest) = set.around_run_first();
         if first.objects.is_empty() {
             return self.some(plan, set, existing).await;
@@ -131,7 +151,7 @@ impl Work<'_> {
     ) -> Result<Vec<Applied>, Stopped> {
         let applied = self
             .cluster
-            .apply(set, &plan.namespace, existing, &mut |_| {})
+            .put(set, &plan.namespace, existing, &mut |_| {})
             .await;
         self.noted(applied)
     }

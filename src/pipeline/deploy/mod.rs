@@ -248,7 +248,7 @@ impl Work<'_> {
                 .first()
                 .map(|url| url.url.clone())
                 .unwrap_or_default(),
-            unchanged: same && unchanged(&applied),
+            unchanged: same && !teller.has_pruned() && unchanged(&applied),
         })
     }
 

@@ -8,7 +8,7 @@ mod help;
 use super::{Ending, Exit, Failure, Ports};
 use crate::{
     capacity::{Holder, Record},
-    cluster::outcome::{Applied, WorkloadStatus},
+    cluster::outcome::{Applied, Pruned, WorkloadStatus},
     github::{CommentId, GitHub},
     manifests::ManifestSet,
     names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
@@ -159,6 +159,17 @@ impl<'a> Teller<'a> {
             );
         }
         self.stage("apply");
+    }
+
+    /// Says what left the configuration and was removed, and what was kept all the same.
+    pub(super) fn pruned(&mut self, pruned: Pruned) {
+        self.view.pruned = pruned.removed;
+        self.view.warnings.extend(pruned.warnings);
+    }
+
+    /// True when something was removed that left the configuration.
+    pub(super) fn has_pruned(&self) -> bool {
+        !self.view.pruned.is_empty()
     }
 
     pub(super) fn progressed(&mut self, workloads: &[WorkloadStatus]) {

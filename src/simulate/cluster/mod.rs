@@ -205,6 +205,11 @@ impl Handle {
     ///
     /// The error is the sentence of the refusal.
     pub fn put(&self, object: &Value) -> Result<Value, String> {
+        self.put_as("kubectl", object)
+    }
+
+    /// The same in the name of a field manager.
+    pub fn put_as(&self, manager: &str, object: &Value) -> Result<Value, String> {
         let written = {
             let mut state = self.inner.state();
             let kind = kinds::Kind::of_name(state::text(&object["kind"]))
@@ -216,7 +221,7 @@ impl Handle {
                 state::text(&metadata["name"]),
             );
             let options = writes::Options {
-                manager: "kubectl".to_owned(),
+                manager: manager.to_owned(),
                 ..writes::Options::default()
             };
             if state.store.get(&key).is_some() {

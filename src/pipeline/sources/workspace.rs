@@ -1,104 +1,36 @@
-//! Where the configuration and the templates of a commit come from: a directory, or GitHub at an exact commit.
-//! It parses nothing but the configuration and renders nothing.
-//! A checkout counts only when it is at that very commit; a stale one would deploy files that nobody reviewed.
+//! Reads files below a folder by globs, and the commit that is checked out there.
+//! It knows neither templates nor manifests and leaves the folder by no path and no link.
+//! A workspace is written by earlier steps, so what stands in it is as untrusted as the pull request.
 
-use super::{Failure, Ports};
 use crate::{
-    inputs::configuration::Configuration,
     names::{CommitSha, ReasonCode},
-    plan::template_globs,
+    pipeline::Failure,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-/// Most bytes of one file.
-const MOST_BYTES: u64 = 1 << 20;
+/// Most bytes of one file of the repository.
+pub(super) const MOST_BYTES: u64 = 1 << 20;
+
+/// Most bytes of all files that globs find; also what YAML is read of.
+pub(super) const MOST_ALTOGETHER: u64 = 8 << 20;
 
 /// Most files that the globs may find.
 const MOST_FILES: usize = 200;
 
-/// Where files come from.
-#[derive(Debug, Clone)]
-pub enum Sources {
-    /// A directory.
-    Directory(PathBuf),
-    /// GitHub, at this commit.
-    Commit(CommitSha),
+/// Reads globs; `input` is what errors call them.
+pub(super) fn patterns(input: &str, globs: &[String]) -> Result<Vec<glob::Pattern>, Failure> {
+    globs.iter().map(|text| pattern(input, text)).collect()
 }
 
-impl Sources {
-    /// The workspace if it is at this commit, else GitHub.
-    pub fn at(commit: &CommitSha, workspace: Option<&Path>) -> Self {
-        match workspace {
-            Some(root) if checked_out(root).as_ref() == Some(commit) => {
-                tracing::info!(
-                    "the workspace is at {}; reading files from it",
-                    commit.short()
-                );
-                Self::Directory(root.to_owned())
-            }
-            _ => Self::Commit(commit.clone()),
-        }
-    }
-
-    /// A directory, whatever is in it.
-    pub fn directory(root: &Path) -> Self {
-        Self::Directory(root.to_owned())
-    }
-
-    /// The configuration; without the file, what the input `images` names.
-    pub(super) async fn configuration(&self, ports: &Ports) -> Result<Configuration, Failure> {
-        let path = &ports.settings.config;
-        let text = match self {
-            Self::Directory(root) => read(root, path)?,
-            Self::Commit(commit) => ports.github()?.file(path, commit.as_str()).await?,
-        };
-        match text {
-            Some(text) => Ok(Configuration::parse(path, &text)?),
-            None => Ok(Configuration::from_images(
-                ports
-                    .settings
-                    .images
-                    .iter()
-                    .map(|image| image.service.clone()),
-            )),
-        }
-    }
-
-    /// The repository's own templates, sorted by path.
-    pub(super) async fn templates(
-        &self,
-        ports: &Ports,
-        configuration: &Configuration,
-    ) -> Result<Vec<(String, String)>, Failure> {
-        let globs = template_globs(&ports.settings, configuration);
-        if globs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let patterns = globs
-            .iter()
-            .map(|text| pattern(text))
-            .collect::<Result<Vec<_>, _>>()?;
-        let found = match self {
-            Self::Directory(root) => read_matching(root, &patterns)?,
-            Self::Commit(commit) => ports.github()?.files(globs, commit).await?,
-        };
-        if found.is_empty() {
-            return Err(Failure::yours(
-                ReasonCode::BadInput,
-                format!("no file matches the templates {}", globs.join(", ")),
-                "correct the globs, or leave them out",
-            ));
-        }
-        Ok(found)
-    }
-}
-
-fn pattern(text: &str) -> Result<glob::Pattern, Failure> {
+fn pattern(input: &str, text: &str) -> Result<glob::Pattern, Failure> {
     let wrong = |problem: &str| {
         Failure::yours(
             ReasonCode::BadInput,
-            format!("templates: {text:?} {problem}"),
-            "write a glob below the repository, such as deploy/*.yaml.j2",
+            format!("{input}: {text:?} {problem}"),
+            "write a glob below the repository, such as deploy/*.yaml",
         )
     };
     if text.starts_with('/') || text.split('/').any(|part| part == "..") {
@@ -117,7 +49,7 @@ fn unreadable(path: &str, problem: impl std::fmt::Display) -> Failure {
 }
 
 /// Reads a file below the root; none when there is none. Links are refused: they could lead out of the repository.
-fn read(root: &Path, path: &str) -> Result<Option<String>, Failure> {
+pub(super) fn read(root: &Path, path: &str, most: u64) -> Result<Option<String>, Failure> {
     let full = root.join(path);
     let found = match full.symlink_metadata() {
         Ok(found) => found,
@@ -133,35 +65,64 @@ fn read(root: &Path, path: &str) -> Result<Option<String>, Failure> {
             "it is no ordinary file, or a link leads to it",
         ));
     }
-    if found.len() > MOST_BYTES {
-        return Err(unreadable(
-            path,
-            format!("it has more than {MOST_BYTES} bytes"),
-        ));
+    if found.len() > most {
+        return Err(unreadable(path, format!("it has more than {most} bytes")));
     }
     std::fs::read_to_string(&full)
         .map(Some)
         .map_err(|error| unreadable(path, error))
 }
 
-fn read_matching(
+/// Reads all files that the globs find, sorted by path.
+pub(super) fn read_matching(
     root: &Path,
-    patterns: &[glob::Pattern],
+    input: &str,
+    globs: &[String],
+    most: u64,
 ) -> Result<Vec<(String, String)>, Failure> {
+    let paths = find(root, &patterns(input, globs)?)?;
+    if paths.len() > MOST_FILES {
+        return Err(Failure::yours(
+            ReasonCode::BadInput,
+            format!(
+                "the globs of `{input}` find {} files, more than {MOST_FILES}",
+                paths.len()
+            ),
+            "write globs that find the manifests alone",
+        ));
+    }
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    for path in paths {
+        let Some(text) = read(root, &path, most)? else {
+            continue;
+        };
+        bytes += text.len() as u64;
+        if bytes > MOST_ALTOGETHER {
+            return Err(Failure::yours(
+                ReasonCode::BadInput,
+                format!("the files of `{input}` have more than {MOST_ALTOGETHER} bytes altogether"),
+                "deploy less, or write globs that find the manifests alone",
+            ));
+        }
+        found.push((path, text));
+    }
+    Ok(found)
+}
+
+/// The paths that match; links to folders are not followed.
+fn find(root: &Path, patterns: &[glob::Pattern]) -> Result<BTreeSet<String>, Failure> {
     let options = glob::MatchOptions {
         require_literal_separator: true,
         ..glob::MatchOptions::new()
     };
-    let mut paths = Vec::new();
+    let mut paths = BTreeSet::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(root.join(&folder))
-            .map_err(|error| unreadable(&folder.display().to_string(), error))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| unreadable(&folder.display().to_string(), error))?;
-            let kind = entry
-                .file_type()
-                .map_err(|error| unreadable(&folder.display().to_string(), error))?;
+        let unreadable = |error| unreadable(&folder.display().to_string(), error);
+        for entry in std::fs::read_dir(root.join(&folder)).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let kind = entry.file_type().map_err(unreadable)?;
             let path = folder.join(entry.file_name());
             if kind.is_dir() && entry.file_name() != ".git" {
                 folders.push(path);
@@ -171,27 +132,11 @@ fn read_matching(
                     .iter()
                     .any(|pattern| pattern.matches_with(text, options))
             {
-                paths.push(text.to_owned());
+                paths.insert(text.to_owned());
             }
         }
     }
-    paths.sort();
-    if paths.len() > MOST_FILES {
-        return Err(Failure::yours(
-            ReasonCode::BadInput,
-            format!(
-                "the templates' globs find {} files, more than {MOST_FILES}",
-                paths.len()
-            ),
-            "write globs that find the manifests alone",
-        ));
-    }
-    let read = |path: String| Ok(read(root, &path)?.map(|text| (path, text)));
-    paths
-        .into_iter()
-        .map(read)
-        .filter_map(Result::transpose)
-        .collect()
+    Ok(paths)
 }
 
 /// The commit that is checked out in a directory; none when it is no git checkout.
@@ -232,11 +177,8 @@ mod tests {
     }
 
     fn found(root: &Path, globs: &[&str]) -> Result<Vec<String>, Failure> {
-        let patterns = globs
-            .iter()
-            .map(|text| pattern(text))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(read_matching(root, &patterns)?
+        let globs: Vec<String> = globs.iter().map(|text| (*text).to_owned()).collect();
+        Ok(read_matching(root, "templates", &globs, MOST_BYTES)?
             .into_iter()
             .map(|(path, _)| path)
             .collect())
@@ -275,7 +217,9 @@ mod tests {
         std::fs::remove_file(root.path().join("deploy/link.yaml.j2")).unwrap();
         std::os::unix::fs::symlink("/etc", root.path().join("etc")).unwrap();
         assert_eq!(
-            read(root.path(), "etc/passwd").unwrap_err().reason(),
+            read(root.path(), "etc/passwd", MOST_BYTES)
+                .unwrap_err()
+                .reason(),
             ReasonCode::BadInput
         );
         assert_eq!(
@@ -301,13 +245,5 @@ mod tests {
         assert_eq!(checked_out(root.path()).unwrap().as_str(), other);
         std::fs::write(root.path().join(".git/HEAD"), sha).unwrap();
         assert_eq!(checked_out(root.path()).unwrap().as_str(), sha);
-        assert!(matches!(
-            Sources::at(&sha.parse().unwrap(), Some(root.path())),
-            Sources::Directory(_)
-        ));
-        assert!(matches!(
-            Sources::at(&other.parse().unwrap(), Some(root.path())),
-            Sources::Commit(_)
-        ));
     }
 }
