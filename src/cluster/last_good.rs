@@ -50,15 +50,12 @@ struct Kept {
 
 impl LastGood {
     /// Keeps a set. Jobs are left out: what a migration did once must not be done again by going back.
-    pub fn of(sha: CommitSha, urls: &[PublicUrl], set: &ManifestSet, running: &Running) -> Self {
+    pub fn of(sha: CommitSha, urls: &[PublicUrl], set: &ManifestSet) -> Self {
         let objects = set.objects.iter().filter(|one| one.id.kind != "Job");
         Self {
             sha,
             urls: urls.to_vec(),
-            images: running
-                .keys()
-                .map(|(reference, identity)| (reference.clone(), identity.clone()))
-                .collect(),
+            images: BTreeMap::new(),
             objects: objects
                 .map(|one| Kept {
                     stage: one.stage,
@@ -69,13 +66,22 @@ impl LastGood {
         }
     }
 
+    /// Keeps what each image was when the set ran.
+    pub fn ran(&mut self, running: &Running) {
+        let images = running.keys().cloned();
+        self.images = images.collect();
+    }
+
     /// What tells one rendered set from another, in this Namespace and no other.
     pub fn source(&self, uid: &str) -> String {
-        digest(
-            json!([uid, self.sha, self.urls, self.objects])
-                .to_string()
-                .as_bytes(),
-        )
+        // One object after the other: a copy of all of them would be the most that a run ever holds.
+        let mut hash = Sha256::new();
+        hash.update(json!([uid, self.sha, self.urls]).to_string());
+        for one in &self.objects {
+            hash.update(json!([one.stage, one.origin]).to_string());
+            hash.update(one.object.to_string());
+        }
+        hex(&hash.finalize())
     }
 
     /// The set as it is to be applied again.
@@ -152,10 +158,11 @@ impl Generations {
 
 /// SHA-256 in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Cluster {
@@ -359,7 +366,9 @@ mod tests {
     }
 
     fn good() -> LastGood {
-        LastGood::of("a".repeat(40).parse().unwrap(), &[], &set(), &running(2))
+        let mut good = LastGood::of("a".repeat(40).parse().unwrap(), &[], &set());
+        good.ran(&running(2));
+        good
     }
 
     fn image(set: &ManifestSet) -> &Value {

@@ -82,7 +82,7 @@ impl Marks {
 pub(super) async fn keep(
     cluster: &Cluster,
     namespace: &Namespace,
-    uid: &str,
+    source: String,
     new: &LastGood,
     known: &Marks,
 ) -> Result<Option<Marks>, ClusterError> {
@@ -95,7 +95,7 @@ pub(super) async fn keep(
     let bytes = new.bytes();
     let mark = KeptSet {
         sha: new.sha.clone(),
-        source: new.source(uid),
+        source,
         digest: digest(&bytes),
     };
     let both = Generations {

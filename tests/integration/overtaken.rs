@@ -124,7 +124,7 @@ async fn a_long_removal_gives_signs_of_life() {
         shop.world.cluster.release();
     };
     let beats = tokio::time::timeout(std::time::Duration::from_secs(25), beats);
-    let (removed, beats) = tokio::join!(shop.hears(&closed), async {
+    let (removed, beats) = tokio::join!(shop.run(&closed).go_alone(), async {
         let beats = beats.await;
         shop.world.cluster.release();
         beats

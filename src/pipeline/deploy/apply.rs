@@ -16,6 +16,7 @@ use crate::{
     plan::Plan,
     report::Reached,
 };
+use serde_json::json;
 
 impl Work<'_> {
     /// Takes a slot and applies; starts over when the Namespace vanishes meanwhile.
@@ -168,7 +169,7 @@ impl Work<'_> {
         notes
             .touched
             .get_or_insert_default()
-            .extend(all.iter().cloned());
+            .extend(all.iter().map(slim));
         drop(notes);
         applied.map_err(Stopped::from)
     }
@@ -184,5 +185,16 @@ impl Work<'_> {
         lock(&self.notes).credentials =
             Some(self.cluster.copy_secret(&source, &plan.namespace).await?);
         Ok(())
+    }
+}
+
+/// What was done, without the object as the server gave it: of that only its identity is needed to take it back.
+fn slim(one: &Applied) -> Applied {
+    Applied {
+        id: one.id.clone(),
+        change: one.change,
+        warnings: Vec::new(),
+        origin: one.origin.clone(),
+        live: json!({"metadata": {"uid": one.live["metadata"]["uid"]}}),
     }
 }

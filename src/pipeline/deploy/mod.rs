@@ -19,7 +19,7 @@ use super::{
 use crate::{
     capacity::{Holder, Record},
     cluster::{
-        Cluster, LastGood, Running,
+        Cluster, LastGood,
         outcome::{Applied, Change},
     },
     event::Repository,
@@ -306,9 +306,8 @@ impl Work<'_> {
         } else {
             Marks::of(&taken.record)
         };
-        let new =
-            |running: &Running| LastGood::of(self.request.sha.clone(), &plan.urls, set, running);
-        let source = new(&Running::new()).source(&spot.uid);
+        let mut new = LastGood::of(self.request.sha.clone(), &plan.urls, set);
+        let source = new.source(&spot.uid);
         if unchanged(applied)
             && known
                 .good
@@ -318,15 +317,8 @@ impl Work<'_> {
             return;
         }
         let kept = async {
-            let running = self.cluster.running_images(&plan.namespace).await?;
-            restore::keep(
-                self.cluster,
-                &plan.namespace,
-                &spot.uid,
-                &new(&running),
-                &known,
-            )
-            .await
+            new.ran(&self.cluster.running_images(&plan.namespace).await?);
+            restore::keep(self.cluster, &plan.namespace, source, &new, &known).await
         };
         let marks = match kept.await {
             Ok(Some(marks)) => marks,
