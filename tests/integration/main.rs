@@ -13,6 +13,7 @@ mod capacity;
 mod cli;
 mod commands;
 mod comments;
+mod diff;
 mod doors;
 mod fence;
 mod hosts;
