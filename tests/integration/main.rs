@@ -13,6 +13,7 @@ mod capacity;
 mod cli;
 mod commands;
 mod comments;
+mod diff;
 mod doors;
 mod faults;
 mod fence;

@@ -138,6 +138,8 @@ async fn what_somebody_changed_by_hand_is_changed_back() {
 
     let seen = shop.hears(&shop.says(1, "alice", "/deploy")).await;
     seen.ends(0, "deployed");
+    seen.says("> ⚠️ Deployment/web: spec.template.spec.containers");
+    seen.says("image had been set by `kubectl` and is as configured again");
     assert_eq!(shop.image("pr-shop-1", "web"), image);
     let service = shop
         .world
