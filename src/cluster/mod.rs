@@ -21,11 +21,14 @@ mod inventory;
 mod kubeconfig;
 mod ledger;
 mod namespaces;
+mod refused;
 mod request;
 mod retry;
 mod secrets;
+mod selectors;
 mod track;
 mod wait;
+mod words;
 
 pub use apply::{ApplyError, Existing, ObjectError};
 pub use connect::{ConnectOptions, Proxy};

@@ -6,7 +6,6 @@ use super::{
     Cluster,
     call::Selector,
     error::ClusterError,
-    failures::FailureClass,
     follow::{Follow, Seen},
     kinds,
     outcome::{Applied, Rollout, Verdict, WorkloadStatus},
@@ -75,6 +74,7 @@ impl Cluster {
         Ok(Rollout {
             workloads: statuses,
             verdict,
+            warnings: super::selectors::warnings(applied),
             took: started.elapsed(),
         })
     }
@@ -87,9 +87,7 @@ impl Cluster {
     ) -> Vec<super::outcome::Failure> {
         let mut symptoms = tracker.unready(Instant::now());
         for symptom in &mut symptoms {
-            if symptom.class == FailureClass::TimedOut {
-                symptom.facts.insert("time", readable(took));
-            }
+            symptom.facts.insert("time", readable(took));
         }
         self.diagnose(namespace, tracker, symptoms).await
     }

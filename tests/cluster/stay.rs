@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Stay {
     pub(crate) real: &'static Real,
     pub(crate) environment: String,
+    /// Kubeconfig of another ServiceAccount than ours.
+    other: std::sync::OnceLock<String>,
 }
 
 impl Stay {
@@ -19,9 +21,15 @@ impl Stay {
         let stay = Self {
             real,
             environment: environment.to_owned(),
+            other: std::sync::OnceLock::new(),
         };
         stay.forget("--wait=true");
         stay
+    }
+
+    /// Lets the action run with this kubeconfig here.
+    pub(crate) fn act_as(&self, kubeconfig: String) {
+        self.other.set(kubeconfig).expect("one other kubeconfig");
     }
 
     /// Inputs that keep a run inside this corner.
@@ -95,6 +103,15 @@ impl Stay {
     fn forget(&self, wait: &str) {
         let (real, labels) = (self.real, self.labels());
         real.kubectl(&["delete", "namespaces", "-l", &labels, wait]);
+        // what an administrator has added for a case
+        let own = format!("preview-test-{}", self.environment);
+        for kind in [
+            "validatingadmissionpolicybinding",
+            "validatingadmissionpolicy",
+            "namespace",
+        ] {
+            real.kubectl(&["delete", kind, &own, "--ignore-not-found", "--wait=false"]);
+        }
         for name in self.ledgers() {
             real.kubectl(&["delete", "configmap", "-n", CONTROL, &name]);
         }
@@ -115,7 +132,8 @@ impl Drop for Stay {
 
 impl Stage for Stay {
     fn kubeconfig(&self) -> String {
-        self.real.kubeconfig()
+        let other = self.other.get().cloned();
+        other.unwrap_or_else(|| self.real.kubeconfig())
     }
 
     fn registry(&self) -> String {

@@ -2,6 +2,8 @@
 //! It is pure: time is an argument and what it sees is handed in, so recorded rollouts can be replayed.
 //! Only pods of the revision that was deployed count; the crashing pod of the last push must not fail the fix.
 
+mod containers;
+mod pods;
 mod revision;
 mod symptoms;
 
@@ -182,7 +184,8 @@ impl Tracker {
         let (mut ripe, mut next) = (Vec::<Symptom>::new(), None::<Instant>);
         for symptom in &symptoms {
             let since = *self.since.entry(symptom.sighting()).or_insert(now);
-            let due = since + symptom.grace / self.haste;
+            let Some(grace) = symptom.grace else { continue };
+            let due = since + grace / self.haste;
             if due > now {
                 next = Some(next.map_or(due, |next| next.min(due)));
                 continue;
@@ -196,10 +199,8 @@ impl Tracker {
                 })
                 .flatten()
                 .unwrap_or(symptom);
-            let known =
-                |other: &Symptom| other.target == cause.target && other.class == cause.class;
-            if !ripe.iter().any(known) {
-                ripe.push(cause.clone());
+            if !ripe.iter().any(|other| other.same_cause(cause)) {
+                ripe.push(self.with_companions(cause, &symptoms));
             }
         }
         let mut statuses = Vec::new();
@@ -222,8 +223,14 @@ impl Tracker {
             if ready && !target.kind.is_some_and(Kind::is_workload) {
                 continue;
             }
-            if let Some(symptom) = symptoms.iter().find(|symptom| symptom.target == index) {
-                assessment.message = symptom.message.clone();
+            for symptom in symptoms.iter().filter(|symptom| symptom.target == index) {
+                let since = self.since.get(&symptom.sighting()).copied().unwrap_or(now);
+                let shown = since + symptom.shown_after / self.haste;
+                if shown <= now {
+                    assessment.message = symptom.message.clone();
+                    break;
+                }
+                next = Some(next.map_or(shown, |next| next.min(shown)));
             }
             if ripe.iter().any(|symptom| symptom.target == index) {
                 assessment.readiness = Readiness::Failed;
@@ -249,7 +256,11 @@ impl Tracker {
             let mut found = Vec::new();
             self.find_symptoms(index, &mut found);
             let known = found.into_iter().min_by_key(|symptom| {
-                self.since.get(&symptom.sighting()).copied().unwrap_or(now) + symptom.grace
+                let since = self.since.get(&symptom.sighting()).copied().unwrap_or(now);
+                (
+                    symptom.grace.is_none(),
+                    since + symptom.grace.unwrap_or_default(),
+                )
             });
             symptoms.push(known.unwrap_or_else(|| {
                 let message = assessment.message.clone();
@@ -264,6 +275,19 @@ impl Tracker {
             }));
         }
         symptoms
+    }
+
+    /// A cause with the names of all objects that fail of it.
+    fn with_companions(&self, cause: &Symptom, all: &[Symptom]) -> Symptom {
+        let same = all.iter().filter(|other| other.same_cause(cause));
+        let targets: BTreeSet<usize> = same.map(|other| other.target).collect();
+        let names: Vec<String> = targets
+            .into_iter()
+            .map(|target| self.targets[target].id.to_string())
+            .collect();
+        let mut cause = cause.clone();
+        cause.facts.insert("object", names.join(" and "));
+        cause
     }
 
     /// UIDs of a target and of what stands under it, for its events.
@@ -354,5 +378,7 @@ fn lacks_probes(live: &Value) -> bool {
     containers.is_some_and(|all| all.iter().any(|one| !one["readinessProbe"].is_object()))
 }
 
+#[cfg(test)]
+mod graces;
 #[cfg(test)]
 mod tests;

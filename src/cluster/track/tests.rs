@@ -114,7 +114,7 @@ fn good_rollouts_become_ready_and_never_fail(
 #[case::job(trace!("job_failed"), "Job", 416, FailureClass::JobFailed)]
 // The controller gives up at 6.6 s; the image is named as the cause all the same.
 #[case::image(trace!("deployment_update_imagepull"), "Deployment", 6578, FailureClass::ImageMissing)]
-#[case::quota(trace!("deployment_failedcreate_quota"), "Deployment", 6798, FailureClass::Quota)]
+#[case::quota(trace!("deployment_failedcreate_quota"), "Deployment", 6798, FailureClass::QuotaUnspecified)]
 fn bad_rollouts_fail_at_the_right_moment(
     #[case] trace: &str,
     #[case] kind: &str,
@@ -300,7 +300,7 @@ fn a_refused_pod_of_a_stateful_set_is_known_by_its_newer_event_only() {
     tracker.observe(Seen::Now(&kinds::EVENT, event("101")));
     assert_eq!(
         tracker.judge(start).next,
-        Some(start + Duration::from_secs(10))
+        Some(start + Duration::from_secs(30))
     );
     let mut leaving = pod("web-1", "uid-web", "x", json!({}));
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
