@@ -150,16 +150,19 @@ impl FailureClass {
 ///
 /// The second is true when it is the configuration.
 pub(super) fn place(origin: &Origin, object: &Value) -> (String, bool) {
-    let Origin { file, line } = origin;
-    if !file.starts_with("built-in/") {
-        return (format!("{file}, line {line}"), false);
+    let line = origin.line;
+    match origin.place() {
+        (Some(file), None) => (format!("{file}, line {line}"), false),
+        (Some(file), Some(service)) => (format!("services.{service} of {file}, line {line}"), true),
+        (None, _) => {
+            let service = object["metadata"]["labels"]["app.kubernetes.io/name"].as_str();
+            let place = match service {
+                Some(service) => format!("services.{service} of .github/preview.yml"),
+                None => ".github/preview.yml".into(),
+            };
+            (place, true)
+        }
     }
-    let service = object["metadata"]["labels"]["app.kubernetes.io/name"].as_str();
-    let place = match service {
-        Some(service) => format!("services.{service} of .github/preview.yml"),
-        None => ".github/preview.yml".into(),
-    };
-    (place, true)
 }
 
 /// The facts that every sentence about an object may name.
@@ -269,6 +272,10 @@ mod tests {
         assert_eq!(
             place(&own, &labels),
             ("services.web of .github/preview.yml".into(), true)
+        );
+        assert_eq!(
+            place(&Origin::service(".github/preview.yml", "web", 4), &labels),
+            ("services.web of .github/preview.yml, line 4".into(), true)
         );
         assert_eq!(
             place(&own, &Value::Null),

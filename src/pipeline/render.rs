@@ -5,7 +5,7 @@
 use super::{DeployRequest, Failure, Ports, sources::Sources};
 use crate::{
     inputs::configuration::Configuration,
-    manifests::{self, ManifestSet},
+    manifests::{self, Manifest, ManifestSet, Origin},
     names::State,
     plan::{self, Plan},
 };
@@ -21,7 +21,24 @@ pub(super) async fn objects(
     let templates = sources.templates(ports, configuration).await?;
     let request = manifests::build(plan, configuration, &ports.settings, templates);
     let rendered = ports.sandbox.render(&request).await?;
-    Ok(manifests::assemble(plan, &rendered)?)
+    let mut set = manifests::assemble(plan, &rendered)?;
+    for manifest in &mut set.objects {
+        if let Some(origin) = asked_for(manifest, configuration, &ports.settings.config) {
+            manifest.origin = origin;
+        }
+    }
+    Ok(set)
+}
+
+/// The service in the configuration that an object of our own templates comes from: what people can change.
+fn asked_for(manifest: &Manifest, configuration: &Configuration, config: &str) -> Option<Origin> {
+    if manifest.origin.place().0.is_some() {
+        return None;
+    }
+    let label = &manifest.object["metadata"]["labels"]["app.kubernetes.io/name"];
+    let mut services = configuration.services.iter();
+    let (name, service) = services.find(|(name, _)| label == name.as_str())?;
+    (service.line > 0).then(|| Origin::service(config, name.as_str(), service.line))
 }
 
 /// The objects that a deploy would apply, the Namespace first, in the order of their stages.

@@ -57,7 +57,7 @@ fn addresses_that_do_not_answer_as_they_should() {
         },
         Broken {
             name: "page-502",
-            config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    public: true\n    command: [/bin/sh, -c, \"while true; do echo nonsense | nc -l -p 8080; done\"]\n",
+            config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    public: true\n    command: [/bin/sh, -c, \"while true; do echo nonsense | nc -l -p 8080 >/dev/null; done\"]\n",
             inputs: "timeout: 60s\n",
             reason: "unhealthy",
             cause: &["answers 502"],
@@ -67,7 +67,7 @@ fn addresses_that_do_not_answer_as_they_should() {
         },
         Broken {
             name: "page-503",
-            config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    public: true\n    command: [/bin/sh, -c, \"while true; do printf 'HTTP/1.1 503 No\\\\r\\\\nContent-Length: 0\\\\r\\\\nConnection: close\\\\r\\\\n\\\\r\\\\n' | nc -l -p 8080; done\"]\n",
+            config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    public: true\n    command: [/bin/sh, -c, \"while true; do printf 'HTTP/1.1 503 No\\\\r\\\\nContent-Length: 0\\\\r\\\\nConnection: close\\\\r\\\\n\\\\r\\\\n' | nc -l -p 8080 >/dev/null; done\"]\n",
             inputs: "timeout: 60s\n",
             reason: "unhealthy",
             cause: &["answers 503"],
@@ -79,7 +79,7 @@ fn addresses_that_do_not_answer_as_they_should() {
         },
         Broken {
             name: "redirect",
-            config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    public: true\n    command: [/bin/sh, -c, \"while true; do printf 'HTTP/1.1 302 Found\\\\r\\\\nLocation: https://www.example.com/\\\\r\\\\nContent-Length: 0\\\\r\\\\nConnection: close\\\\r\\\\n\\\\r\\\\n' | nc -l -p 8080; done\"]\n",
+            config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    public: true\n    command: [/bin/sh, -c, \"while true; do printf 'HTTP/1.1 302 Found\\\\r\\\\nLocation: https://www.example.com/\\\\r\\\\nContent-Length: 0\\\\r\\\\nConnection: close\\\\r\\\\n\\\\r\\\\n' | nc -l -p 8080 >/dev/null; done\"]\n",
             inputs: "timeout: 60s\n",
             reason: "a warning",
             cause: &["redirects to another host, www.example.com"],

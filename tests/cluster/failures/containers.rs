@@ -40,7 +40,7 @@ fn containers_that_exit() {
             config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    command: [/bin/sh, -c, serve]\n",
             reason: "crash-loop",
             cause: &["last with code 127: a command was not found"],
-            remedy: &["correct command and args in services.web of .github/preview.yml"],
+            remedy: &["correct command and args in services.web of .github/preview.yml, line 3"],
             evidence: &["serve: not found"],
             grace: SECOND_RESTART,
             ..USUAL
@@ -61,7 +61,9 @@ fn containers_that_exit() {
             cause: &[
                 "container web of Deployment/web was killed because it used more memory than its limit of 64Mi",
             ],
-            remedy: &["raise resources.limits.memory in services.web of .github/preview.yml"],
+            remedy: &[
+                "raise resources.limits.memory in services.web of .github/preview.yml, line 3",
+            ],
             grace: SECOND_RESTART,
             ..USUAL
         },
@@ -100,7 +102,7 @@ fn containers_that_exit() {
             cause: &[
                 "the command of container web of Deployment/web does not exist in image 127.0.0.1:5000/app:1",
             ],
-            remedy: &["correct command and args in services.web of .github/preview.yml"],
+            remedy: &["correct command and args in services.web of .github/preview.yml, line 3"],
             evidence: &["/nothing"],
             grace: 20,
             ..USUAL
@@ -154,7 +156,8 @@ fn containers_that_come_first_or_once() {
             cause: &["Job/seed failed: container seed exited with code 1"],
             remedy: &["see its last log lines below, mend the job in deploy/own.yaml, line 1"],
             evidence: &["no such table"],
-            grace: 0,
+            // at once, once its pod has started and ended
+            grace: 5,
             ..USUAL
         },
         Broken {

@@ -58,7 +58,7 @@ fn images_that_cannot_be_had() {
             ],
             remedy: &[
                 "push the image before the deploy step",
-                "services.web of .github/preview.yml",
+                "services.web of .github/preview.yml, line 3",
                 "input images",
             ],
             evidence: &["not found"],
@@ -84,7 +84,7 @@ fn images_that_cannot_be_had() {
             inputs: "timeout: 3m\n",
             reason: "registry-unreachable",
             cause: &["the node cannot reach the registry 127.0.0.1:1 of image 127.0.0.1:1/app:1"],
-            remedy: &["correct the registry's name in services.web of .github/preview.yml"],
+            remedy: &["correct the registry's name in services.web of .github/preview.yml, line 3"],
             evidence: &["connection refused"],
             grace: 90,
             ..USUAL

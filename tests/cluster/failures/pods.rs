@@ -15,7 +15,7 @@ fn pods_that_lack_something() {
             ],
             remedy: &[
                 "add Secret database to the templates",
-                "services.web of .github/preview.yml",
+                "services.web of .github/preview.yml, line 3",
             ],
             grace: 20,
             ..USUAL
@@ -137,7 +137,7 @@ fn pods_that_may_not_be_made_or_fit_nowhere() {
                 "quota preview has no room for the pods of Deployment/web: asked requests.cpu 1500m, used requests.cpu 0, hard requests.cpu 1",
             ],
             remedy: &[
-                "ask for less in resources or replicas in services.web of .github/preview.yml, or raise quota",
+                "ask for less in resources or replicas in services.web of .github/preview.yml, line 3, or raise quota",
             ],
             grace: 30,
             ..USUAL
@@ -187,7 +187,9 @@ fn pods_that_may_not_be_made_or_fit_nowhere() {
             cause: &[
                 "policy preview-test-f-policy-pods of the cluster refuses the pods of Deployment/web: every pod names its team",
             ],
-            remedy: &["change services.web of .github/preview.yml so that the policy allows it"],
+            remedy: &[
+                "change services.web of .github/preview.yml, line 3 so that the policy allows it",
+            ],
             grace: 10,
             ..USUAL
         },
@@ -199,7 +201,7 @@ fn pods_that_may_not_be_made_or_fit_nowhere() {
                 "no node of the cluster has room for a pod of Deployment/web, which asks for cpu 200: 0/",
                 "Insufficient cpu",
             ],
-            remedy: &["ask for less in resources in services.web of .github/preview.yml"],
+            remedy: &["ask for less in resources in services.web of .github/preview.yml, line 3"],
             grace: 60,
             ..USUAL
         },
@@ -211,7 +213,7 @@ fn pods_that_may_not_be_made_or_fit_nowhere() {
                 "no node of the cluster fits the node selector or affinity of Deployment/web (disk=ssd)",
             ],
             remedy: &[
-                "correct node-selector in services.web of .github/preview.yml, or label a node so",
+                "correct node-selector in services.web of .github/preview.yml, line 3, or label a node so",
             ],
             grace: 60,
             ..USUAL
@@ -224,14 +226,16 @@ fn probes_that_fail() {
     abreast(vec![
         Broken {
             name: "probe-500",
-            config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    health: {path: /healthz}\n    command: [/bin/sh, -c, \"echo 'no database'; while true; do printf 'HTTP/1.1 500 Oops\\\\r\\\\nContent-Length: 0\\\\r\\\\nConnection: close\\\\r\\\\n\\\\r\\\\n' | nc -l -p 8080; done\"]\n",
+            config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    health: {path: /healthz}\n    command: [/bin/sh, -c, \"echo 'no database'; while true; do printf 'HTTP/1.1 500 Oops\\\\r\\\\nContent-Length: 0\\\\r\\\\nConnection: close\\\\r\\\\n\\\\r\\\\n' | nc -l -p 8080 >/dev/null; done\"]\n",
             inputs: "timeout: 60s\n",
             reason: "timed-out",
             cause: &[
                 "container web of Deployment/web was not ready within",
                 "readiness probe GET http://:8080/healthz fails; it answers 500",
             ],
-            remedy: &["correct port and health.path in services.web of .github/preview.yml"],
+            remedy: &[
+                "correct port and health.path in services.web of .github/preview.yml, line 3",
+            ],
             evidence: &["no database", "statuscode: 500"],
             grace: 60,
             ..USUAL
