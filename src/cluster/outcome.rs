@@ -71,6 +71,8 @@ pub struct Rollout {
     pub workloads: Vec<WorkloadStatus>,
     /// Verdict.
     pub verdict: Verdict,
+    /// What is odd about objects that count as ready.
+    pub warnings: Vec<String>,
     /// How long it took.
     pub took: Duration,
 }

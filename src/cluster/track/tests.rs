@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use super::{symptoms::STALE_VERDICT, *};
-use crate::cluster::outcome::Change;
+use crate::{cluster::outcome::Change, manifests::Origin};
 use rstest::rstest;
 use serde_json::json;
 
@@ -40,7 +40,13 @@ struct Played {
 ///
 /// After its end the world stands still, so that graces longer than the recording are seen to end.
 fn play(trace: &str, kind: &str) -> Played {
-    let events: Vec<Value> = serde_json::from_str(trace).unwrap();
+    play_from(trace, kind, 0.0)
+}
+
+/// The same from a moment on, which is when the object was written.
+fn play_from(trace: &str, kind: &str, from: f64) -> Played {
+    let mut events: Vec<Value> = serde_json::from_str(trace).unwrap();
+    events.retain(|event| event["t"].as_f64().unwrap() >= from);
     let first = events
         .iter()
         .find(|event| event["object"]["kind"] == kind)
@@ -126,6 +132,26 @@ fn bad_rollouts_fail_at_the_right_moment(
         failure: Some((at, class)),
     };
     assert_eq!(play(trace, kind), expected);
+}
+
+#[test]
+fn an_update_of_a_recorded_stateful_set_is_watched_again() {
+    let update = play_from(trace!("statefulset_create_update"), "StatefulSet", 4.3);
+    let ready = Played {
+        ready: Some(4742 + 3000),
+        failure: None,
+    };
+    assert_eq!(update, ready);
+}
+
+#[test]
+fn a_recorded_namespace_that_is_going_is_never_ready_and_named_once_it_is_gone() {
+    let going = play_from(trace!("namespace_stuck_then_gone"), "Namespace", 0.3);
+    let gone = Played {
+        ready: None,
+        failure: Some((10_894, FailureClass::Deleted)),
+    };
+    assert_eq!(going, gone);
 }
 
 #[test]
@@ -360,4 +386,165 @@ fn what_is_waited_for_at_the_end_is_said_of_each_object() {
         previous: false,
     };
     assert_eq!(symptoms[0].container, Some(log));
+}
+
+/// A StatefulSet of that name, and its pod in that state.
+fn family(name: &str, container: Value) -> (Applied, Value) {
+    let mut live = stateful(2);
+    live["metadata"]["name"] = name.into();
+    live["metadata"]["uid"] = format!("uid-{name}").into();
+    let pod = pod(
+        &format!("{name}-0"),
+        &format!("uid-{name}"),
+        "new",
+        container,
+    );
+    (target(&live, Change::Changed), pod)
+}
+
+fn stuck(reason: &str, message: &str) -> Value {
+    json!({"name": "c", "ready": false, "state": {"waiting": {"reason": reason, "message": message}}})
+}
+
+/// When the first failures count, and for each its class and the objects that it names.
+fn verdict(families: &[(Applied, Value, u64)], haste: u32) -> (u128, Vec<(FailureClass, String)>) {
+    let applied: Vec<_> = families.iter().map(|(one, ..)| one.clone()).collect();
+    let mut tracker = Tracker::new(&applied, haste);
+    let start = Instant::now();
+    let mut due: BTreeSet<Instant> = families
+        .iter()
+        .map(|(_, _, ms)| start + Duration::from_millis(*ms))
+        .collect();
+    while let Some(now) = due.pop_first() {
+        for (_, pod, ms) in families {
+            if start + Duration::from_millis(*ms) == now {
+                tracker.observe(Seen::Now(&kinds::POD, pod.clone()));
+            }
+        }
+        let judgement = tracker.judge(now);
+        if !judgement.ripe.is_empty() {
+            let told = |symptom: &Symptom| (symptom.class, symptom.facts["object"].clone());
+            return (
+                (now - start).as_millis(),
+                judgement.ripe.iter().map(told).collect(),
+            );
+        }
+        due.extend(judgement.next);
+    }
+    (0, Vec::new())
+}
+
+#[test]
+fn one_missing_secret_is_one_cause_with_every_object_that_it_stops() {
+    let missing = r#"secret "db" not found"#;
+    let (web, web_pod) = family("web", stuck("CreateContainerConfigError", missing));
+    let (worker, worker_pod) = family("worker", stuck("CreateContainerConfigError", missing));
+    let (mail, mail_pod) = family(
+        "mail",
+        stuck("CreateContainerConfigError", r#"secret "smtp" not found"#),
+    );
+    let families = [
+        (web, web_pod, 0),
+        // Seen late, and the same cause all the same.
+        (worker, worker_pod, 15_000),
+        // About to count, so the news waits for it.
+        (mail, mail_pod, 1_500),
+    ];
+    let (at, causes) = verdict(&families, 1);
+    assert_eq!(at, 21_500);
+    assert_eq!(
+        causes,
+        [
+            (
+                FailureClass::ContainerConfig,
+                "StatefulSet/web and StatefulSet/worker".to_owned()
+            ),
+            (FailureClass::ContainerConfig, "StatefulSet/mail".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn a_failure_that_may_heal_for_long_holds_no_news_back() {
+    let (web, web_pod) = family("web", crashed(3, "Error", 1));
+    let (worker, worker_pod) = family("worker", stuck("ImagePullBackOff", "dial tcp: i/o timeout"));
+    let families = [(web, web_pod, 0), (worker, worker_pod, 0)];
+    let expected = vec![(FailureClass::CrashLoop, "StatefulSet/web".to_owned())];
+    assert_eq!(verdict(&families, 1), (0, expected));
+}
+
+#[test]
+fn crashes_of_two_objects_are_two_causes() {
+    let (web, web_pod) = family("web", crashed(3, "Error", 1));
+    let (worker, worker_pod) = family("worker", crashed(3, "Error", 1));
+    let families = [(web, web_pod, 0), (worker, worker_pod, 0)];
+    assert_eq!(verdict(&families, 1).1.len(), 2);
+}
+
+#[test]
+fn an_object_may_have_a_time_of_its_own() {
+    let patient = |seconds: &str| {
+        let mut live = stateful(2);
+        live["metadata"]["annotations"] = json!({"preview-action/timeout": seconds});
+        Tracker::new(&[target(&live, Change::Changed)], 10)
+    };
+    let start = Instant::now();
+    let mut tracker = patient("90s");
+    let judgement = tracker.judge(start);
+    // Ten times as fast.
+    assert_eq!(judgement.next, Some(start + Duration::from_secs(9)));
+    assert!(judgement.ripe.is_empty());
+    let ripe = tracker.judge(start + Duration::from_secs(9)).ripe;
+    assert_eq!(ripe.len(), 1);
+    assert_eq!(ripe[0].class, FailureClass::TimedOut);
+    assert_eq!(ripe[0].facts["time"], "1m 30s");
+    // What is known of the reason is worth more than that time ran out.
+    let mut tracker = patient("30s");
+    let pull = stuck("ErrImagePull", "dial tcp: i/o timeout");
+    tracker.observe(Seen::Now(&kinds::POD, pod("db-0", "uid-db", "new", pull)));
+    assert!(tracker.judge(start).ripe.is_empty());
+    let ripe = tracker.judge(start + Duration::from_secs(3)).ripe;
+    assert_eq!(ripe[0].class, FailureClass::ImagePull);
+}
+
+#[test]
+fn a_route_without_a_status_is_ready_after_a_moment_and_said_to_be_odd() {
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": "web", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {},
+    });
+    let start = Instant::now();
+    let mut tracker = Tracker::new(&[target(&route, Change::Created)], 1);
+    let first = tracker.judge(start);
+    assert!(!first.all_ready);
+    assert_eq!(first.next, Some(start + Duration::from_secs(12)));
+    assert_eq!(tracker.warnings(), Vec::<String>::new());
+    assert!(tracker.judge(start + Duration::from_secs(12)).all_ready);
+    assert_eq!(tracker.warnings(), ["HTTPRoute/web: no status reported"]);
+}
+
+#[test]
+fn a_claim_without_a_volume_and_an_autoscaler_without_metrics_hold_up_nobody() {
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "status": {"phase": "Pending"}});
+    let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"}});
+    let applied = [claim, autoscaler].map(|live| target(&live, Change::Created));
+    let mut tracker = Tracker::new(&applied, 1);
+    assert!(tracker.judge(Instant::now()).all_ready);
+    assert!(tracker.kinds_to_follow().is_empty());
+}
+
+#[test]
+fn a_pod_of_its_own_is_given_the_grace_of_its_fault() {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "once", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+        "status": {"phase": "Pending", "startTime": "2025-01-01T00:00:00Z", "containerStatuses": [stuck("ErrImagePull", "i: not found")]},
+    });
+    let start = Instant::now();
+    let mut tracker = Tracker::new(&[target(&pod, Change::Created)], 1);
+    tracker.observe(Seen::Now(&kinds::POD, pod));
+    assert!(tracker.judge(start).ripe.is_empty());
+    let ripe = tracker.judge(start + Duration::from_secs(15)).ripe;
+    assert_eq!(ripe[0].class, FailureClass::ImageMissing);
 }
