@@ -6,6 +6,8 @@ use crate::{cluster::outcome::Change, manifests::Origin};
 use rstest::rstest;
 use serde_json::json;
 
+mod causes;
+
 macro_rules! trace {
     ($name:literal) => {
         include_str!(concat!("../../../tests/fixtures/traces/", $name, ".json"))
@@ -102,6 +104,7 @@ fn play_from(trace: &str, kind: &str, from: f64) -> Played {
 #[case(trace!("deployment_update_ready"), "Deployment", 3648)]
 #[case(trace!("statefulset_create_update"), "StatefulSet", 3676)]
 #[case(trace!("job_complete"), "Job", 410)]
+#[case(trace!("node_statefulset_update"), "StatefulSet", 8432)]
 fn good_rollouts_become_ready_and_never_fail(
     #[case] trace: &str,
     #[case] kind: &str,
@@ -120,6 +123,10 @@ fn good_rollouts_become_ready_and_never_fail(
 #[case::job(trace!("job_failed"), "Job", 416, FailureClass::JobFailed)]
 // The controller gives up at 6.6 s; the image is named as the cause all the same.
 #[case::image(trace!("deployment_update_imagepull"), "Deployment", 6578, FailureClass::ImageMissing)]
+// Real pods on 1.36: 15 s after the registry was first heard to say no; at the second restart; as soon as the Job says so.
+#[case::node_image(trace!("node_deployment_update_imagepull"), "Deployment", 16_292, FailureClass::ImageMissing)]
+#[case::node_out_of_memory(trace!("node_deployment_oom"), "Deployment", 14_714, FailureClass::OutOfMemory)]
+#[case::node_job(trace!("node_job_failed"), "Job", 4459, FailureClass::JobFailed)]
 #[case::quota(trace!("deployment_failedcreate_quota"), "Deployment", 6798, FailureClass::Quota)]
 fn bad_rollouts_fail_at_the_right_moment(
     #[case] trace: &str,
@@ -388,97 +395,8 @@ fn what_is_waited_for_at_the_end_is_said_of_each_object() {
     assert_eq!(symptoms[0].container, Some(log));
 }
 
-/// A StatefulSet of that name, and its pod in that state.
-fn family(name: &str, container: Value) -> (Applied, Value) {
-    let mut live = stateful(2);
-    live["metadata"]["name"] = name.into();
-    live["metadata"]["uid"] = format!("uid-{name}").into();
-    let pod = pod(
-        &format!("{name}-0"),
-        &format!("uid-{name}"),
-        "new",
-        container,
-    );
-    (target(&live, Change::Changed), pod)
-}
-
 fn stuck(reason: &str, message: &str) -> Value {
     json!({"name": "c", "ready": false, "state": {"waiting": {"reason": reason, "message": message}}})
-}
-
-/// When the first failures count, and for each its class and the objects that it names.
-fn verdict(families: &[(Applied, Value, u64)], haste: u32) -> (u128, Vec<(FailureClass, String)>) {
-    let applied: Vec<_> = families.iter().map(|(one, ..)| one.clone()).collect();
-    let mut tracker = Tracker::new(&applied, haste);
-    let start = Instant::now();
-    let mut due: BTreeSet<Instant> = families
-        .iter()
-        .map(|(_, _, ms)| start + Duration::from_millis(*ms))
-        .collect();
-    while let Some(now) = due.pop_first() {
-        for (_, pod, ms) in families {
-            if start + Duration::from_millis(*ms) == now {
-                tracker.observe(Seen::Now(&kinds::POD, pod.clone()));
-            }
-        }
-        let judgement = tracker.judge(now);
-        if !judgement.ripe.is_empty() {
-            let told = |symptom: &Symptom| (symptom.class, symptom.facts["object"].clone());
-            return (
-                (now - start).as_millis(),
-                judgement.ripe.iter().map(told).collect(),
-            );
-        }
-        due.extend(judgement.next);
-    }
-    (0, Vec::new())
-}
-
-#[test]
-fn one_missing_secret_is_one_cause_with_every_object_that_it_stops() {
-    let missing = r#"secret "db" not found"#;
-    let (web, web_pod) = family("web", stuck("CreateContainerConfigError", missing));
-    let (worker, worker_pod) = family("worker", stuck("CreateContainerConfigError", missing));
-    let (mail, mail_pod) = family(
-        "mail",
-        stuck("CreateContainerConfigError", r#"secret "smtp" not found"#),
-    );
-    let families = [
-        (web, web_pod, 0),
-        // Seen late, and the same cause all the same.
-        (worker, worker_pod, 15_000),
-        // About to count, so the news waits for it.
-        (mail, mail_pod, 1_500),
-    ];
-    let (at, causes) = verdict(&families, 1);
-    assert_eq!(at, 21_500);
-    assert_eq!(
-        causes,
-        [
-            (
-                FailureClass::ContainerConfig,
-                "StatefulSet/web and StatefulSet/worker".to_owned()
-            ),
-            (FailureClass::ContainerConfig, "StatefulSet/mail".to_owned()),
-        ]
-    );
-}
-
-#[test]
-fn a_failure_that_may_heal_for_long_holds_no_news_back() {
-    let (web, web_pod) = family("web", crashed(3, "Error", 1));
-    let (worker, worker_pod) = family("worker", stuck("ImagePullBackOff", "dial tcp: i/o timeout"));
-    let families = [(web, web_pod, 0), (worker, worker_pod, 0)];
-    let expected = vec![(FailureClass::CrashLoop, "StatefulSet/web".to_owned())];
-    assert_eq!(verdict(&families, 1), (0, expected));
-}
-
-#[test]
-fn crashes_of_two_objects_are_two_causes() {
-    let (web, web_pod) = family("web", crashed(3, "Error", 1));
-    let (worker, worker_pod) = family("worker", crashed(3, "Error", 1));
-    let families = [(web, web_pod, 0), (worker, worker_pod, 0)];
-    assert_eq!(verdict(&families, 1).1.len(), 2);
 }
 
 #[test]
