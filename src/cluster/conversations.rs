@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod latency;
+
 use super::{
     ApplyError, Cluster, ClusterError, ConnectOptions, Created, Deleted, Existing, Gone, Reapplied,
     SecretRef, Step,

@@ -13,6 +13,11 @@ use std::{collections::BTreeMap, time::Duration};
 /// The sentences, by class.
 const SENTENCES: &str = include_str!("../../templates/failures.yaml");
 
+/// Restarts after which a crash loop will not mend itself: a pod that waits for its database needs one or two.
+pub(super) const RESTARTS: i64 = 3;
+/// The same for exits that waiting cannot mend.
+pub(super) const RESTARTS_HOPELESS: i64 = 2;
+
 /// Facts that sentences may name.
 pub(super) type Facts = BTreeMap<&'static str, String>;
 
@@ -142,7 +147,9 @@ impl FailureClass {
             let text = table.get(self.key()).and_then(|entry| entry.get(which));
             environment.render_str(text.map_or("", String::as_str), facts)
         };
-        Ok((sentence("cause")?, sentence("remedy")?))
+        // The cluster's own words end in a full stop, and ours are joined into annotations and logs.
+        let open = |text: String| text.trim_end_matches(['.', ';', ' ', '\n']).to_owned();
+        Ok((open(sentence("cause")?), open(sentence("remedy")?)))
     }
 }
 
@@ -220,12 +227,18 @@ mod tests {
             "account",
             "deadline",
             "field",
+            "annotation",
         ];
         let least: Facts = least.map(|name| (name, format!("<{name}>"))).into();
         let mut most = least.clone();
         most.extend(more.map(|name| (name, format!("<{name}>"))));
+        // The scheduler and admission end what they say in a full stop.
+        let mut stopped = most.clone();
+        for (_, told) in stopped.iter_mut() {
+            told.push('.');
+        }
         for class in FailureClass::ALL {
-            for facts in [&least, &most] {
+            for facts in [&least, &most, &stopped] {
                 let (cause, remedy) = class.render(facts).unwrap();
                 for sentence in [&cause, &remedy] {
                     let first = sentence.chars().next().unwrap();

@@ -9,7 +9,7 @@ use super::{
     follow::{Follow, Seen},
     kinds,
     outcome::{Applied, Rollout, Verdict, WorkloadStatus},
-    track::{Judgement, Tracker},
+    track::{Judgement, Tracker, readable},
 };
 use crate::names::Namespace;
 use std::time::Duration;
@@ -74,7 +74,7 @@ impl Cluster {
         Ok(Rollout {
             workloads: statuses,
             verdict,
-            warnings: super::selectors::warnings(applied),
+            warnings: [super::selectors::warnings(applied), tracker.warnings()].concat(),
             took: started.elapsed(),
         })
     }
@@ -113,10 +113,4 @@ async fn until(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-fn readable(time: Duration) -> String {
-    let seconds = time.as_secs_f64().round();
-    let span = jiff::SignedDuration::from_secs(seconds as i64);
-    format!("{span:#}")
 }

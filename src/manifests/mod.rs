@@ -6,6 +6,7 @@ mod assemble;
 mod context;
 mod error;
 mod kinds;
+pub mod marks;
 mod namespace;
 mod normalise;
 mod order;

@@ -3,6 +3,7 @@
 //! Each use case takes open ports and returns an [`Ending`], so that every door tells the same story.
 
 mod ask;
+mod assess;
 mod deploy;
 mod desk;
 mod ending;
@@ -19,6 +20,7 @@ mod sweep;
 mod teller;
 
 pub use crate::capacity::RunId;
+pub use assess::{Verdict, assess};
 pub use deploy::{DeployRequest, deploy};
 pub use ending::{Ending, Exit};
 pub use failure::{Blame, Failure};

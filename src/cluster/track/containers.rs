@@ -8,16 +8,12 @@ use super::{
     symptoms::{ContainerRef, Symptom},
 };
 use crate::cluster::{
-    failures::{Facts, FailureClass},
+    failures::{Facts, FailureClass, RESTARTS, RESTARTS_HOPELESS},
     words,
 };
 use serde_json::Value;
 use std::time::Duration;
 
-/// Restarts after which a crash loop will not mend itself: a pod that waits for its database needs one or two.
-const RESTARTS: i64 = 3;
-/// The same for exits that waiting cannot mend.
-const RESTARTS_HOPELESS: i64 = 2;
 /// What the node says of every container that it could not start at all.
 const CANNOT_START: i64 = 128;
 /// An init container that still runs is worth a word after this time.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use super::*;
+use crate::{cluster::outcome::Change, manifests::Origin};
 use rstest::rstest;
 use serde_json::json;
 

@@ -52,44 +52,6 @@ impl Symptom {
             .map(|at| format!("{}/{}", at.pod, at.container));
         (self.target, self.class, place.unwrap_or_default())
     }
-
-    /// What has to be mended, where several objects can fail of the same thing.
-    fn root(&self) -> Option<String> {
-        let fact = |name: &str| self.facts.get(name).map(String::as_str).unwrap_or_default();
-        match self.class {
-            FailureClass::ImageMissing
-            | FailureClass::ImageForbidden
-            | FailureClass::ImagePlatform
-            | FailureClass::ImageName
-            | FailureClass::ImagePull => Some(fact("image").to_owned()),
-            FailureClass::RegistryUnreachable | FailureClass::RegistryLimit => {
-                Some(fact("registry").to_owned())
-            }
-            FailureClass::ReferenceMissing
-            | FailureClass::KeyMissing
-            | FailureClass::VolumeReference => Some(format!(
-                "{} {} {}",
-                fact("kind"),
-                fact("reference"),
-                fact("key")
-            )),
-            FailureClass::ServiceAccount => Some(fact("account").to_owned()),
-            FailureClass::ClaimMissing
-            | FailureClass::ClaimClassMissing
-            | FailureClass::ClaimNoClass => Some(fact("claim").to_owned()),
-            _ => None,
-        }
-    }
-
-    /// True when both fail of the same thing, whichever objects they are of.
-    pub(super) fn same_cause(&self, other: &Self) -> bool {
-        let container = |one: &Self| one.facts.get("container").cloned();
-        self.class == other.class
-            && match (self.root(), other.root()) {
-                (Some(mine), Some(theirs)) => mine == theirs,
-                _ => self.target == other.target && container(self) == container(other),
-            }
-    }
 }
 
 impl Tracker {

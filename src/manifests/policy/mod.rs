@@ -8,6 +8,7 @@ mod routes;
 use super::{
     error::ManifestError,
     kinds::{self, Kind},
+    marks::{self, TIMEOUT, WAIT_FOR},
     normalise,
     order::RUN_FIRST,
     ownership::SERVICE,
@@ -52,6 +53,7 @@ pub(super) fn check(parsed: &Parsed<'_>, fence: &Fence<'_>, errors: &mut Vec<Man
     if !parsed.source.built_in {
         check.reserved_names();
         check.marks(&[], parsed.object.get("metadata"));
+        check.waits();
         if let (Some(path), Some(pod)) = (kind.pod, normalise::pod(&parsed.id, &parsed.object))
             && !path.is_empty()
         {
@@ -158,7 +160,7 @@ impl Check<'_> {
                 path.extend(["metadata", field, key.as_str()]);
                 self.text(&path, value);
                 let ours = key.starts_with("preview-action/")
-                    && ![RUN_FIRST, SERVICE].contains(&key.as_str());
+                    && ![RUN_FIRST, SERVICE, TIMEOUT, WAIT_FOR].contains(&key.as_str());
                 let admission = ["applyset.kubernetes.io/", "pod-security.kubernetes.io/"]
                     .iter()
                     .any(|prefix| key.starts_with(prefix));
@@ -169,6 +171,40 @@ impl Check<'_> {
                         "leave it out",
                     );
                 }
+            }
+        }
+    }
+
+    /// Annotations that say what to wait for, which are read again only when it is too late to mend them.
+    fn waits(&mut self) {
+        let annotations = self.parsed.object.pointer("/metadata/annotations");
+        let text = |key: &str| {
+            annotations
+                .and_then(|all| all.get(key))
+                .and_then(Value::as_str)
+        };
+        let wait_for = text(WAIT_FOR).and_then(|text| text.parse::<marks::WaitFor>().err());
+        let timeout = text(TIMEOUT).and_then(|text| marks::timeout(text).err());
+        for (key, problem, remedy) in [
+            (
+                WAIT_FOR,
+                wait_for,
+                "write a path and a value, such as `.status.phase=Active`",
+            ),
+            (
+                TIMEOUT,
+                timeout,
+                "write a time with its unit, such as `90s`",
+            ),
+        ] {
+            if let Some(problem) = problem {
+                let error = self.parsed.error(
+                    ReasonCode::BadManifest,
+                    &["metadata", "annotations", key],
+                    problem.to_string(),
+                    remedy,
+                );
+                self.errors.push(error);
             }
         }
     }
