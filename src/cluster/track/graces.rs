@@ -416,3 +416,44 @@ fn one_missing_image_of_two_objects_is_one_failure() {
     assert_eq!(ripe.len(), 1);
     assert_eq!(ripe[0].facts["object"], "Pod/a and Pod/b");
 }
+
+#[test]
+fn a_stalled_rollout_is_told_by_its_probe_and_by_how_long_was_waited() {
+    const REVISION: &str = "deployment.kubernetes.io/revision";
+    let deployment = |conditions: Value| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "uid": "uid-web", "generation": 1, "annotations": {REVISION: "1"}}, "spec": {"replicas": 1},
+            "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "conditions": conditions},
+        })
+    };
+    let set = json!({"metadata": {"name": "web-1", "uid": "uid-db", "annotations": {REVISION: "1"}, "ownerReferences": [{"uid": "uid-web"}]}});
+    let running = json!({"phase": "Running", "containerStatuses": [{"name": "c", "ready": false, "restartCount": 0, "state": {"running": {}}}]});
+    let mut tracker = Tracker::new(
+        &[Applied {
+            id: kinds::DEPLOYMENT.object("web"),
+            ..target(deployment(json!([])))
+        }],
+        1,
+    );
+    tracker.observe(Seen::Now(&kinds::REPLICA_SET, set));
+    tracker.observe(Seen::Now(&kinds::POD, pod(running)));
+    let unhealthy = event(
+        101,
+        "Unhealthy",
+        "Readiness probe failed: HTTP probe failed with statuscode: 500",
+    );
+    tracker.observe(Seen::Now(&kinds::EVENT, unhealthy));
+    let start = Instant::now();
+    assert!(tracker.judge(start).ripe.is_empty());
+    let stalled =
+        json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]);
+    tracker.observe(Seen::Now(&kinds::DEPLOYMENT, deployment(stalled)));
+    let ripe = tracker.judge(start + Duration::from_secs(40)).ripe;
+    assert_eq!(ripe[0].class, FailureClass::Readiness);
+    let (cause, _) = ripe[0].class.sentences(&ripe[0].facts);
+    assert!(
+        cause.starts_with("container c of Deployment/web was not ready within 40s because"),
+        "{cause}"
+    );
+}
