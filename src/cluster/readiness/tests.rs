@@ -205,6 +205,7 @@ fn a_daemon_set_on_no_node_is_ready_once_observed() {
 }
 
 /// Recorded data of others, which is read where it lies and not copied; none when nobody says where.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn shared(path: &str) -> Option<String> {
     let Some(folder) = std::env::var_os("PREVIEW_ACTION_SHARED") else {
         assert!(

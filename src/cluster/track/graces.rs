@@ -242,7 +242,7 @@ fn an_autoscaler_is_given_five_minutes_and_its_no_is_final() {
     let full = || unschedulable("0/1 nodes are available: 1 Insufficient cpu.");
     let up = event(101, "TriggeredScaleUp", "pod triggered scale-up");
     let no = event(102, "NotTriggerScaleUp", "pod didn't trigger scale-up");
-    assert_eq!(verdict(full(), &[up.clone()]).0, Some(300));
+    assert_eq!(verdict(full(), std::slice::from_ref(&up)).0, Some(300));
     assert_eq!(verdict(full(), &[up, no]).0, Some(0));
 }
 
@@ -276,7 +276,7 @@ fn a_readiness_probe_is_told_when_time_is_up_and_shown_after_its_window() {
         "Unhealthy",
         "Readiness probe failed: HTTP probe failed with statuscode: 500",
     );
-    let (when, symptom) = verdict(status.clone(), &[failing.clone()]);
+    let (when, symptom) = verdict(status.clone(), std::slice::from_ref(&failing));
     let symptom = symptom.unwrap();
     assert_eq!((symptom.class, when), (FailureClass::Readiness, None));
     assert_eq!(&*symptom.facts["probe"], "GET http://:80/ok");
