@@ -333,13 +333,11 @@ impl Run {
             };
             let mut annotation =
                 Annotation::new(Level::Error, text).titled(format!("Preview: {}", cause.reason));
-            if let Some(origin) = cause
-                .origin
-                .as_ref()
-                .filter(|origin| !origin.file.starts_with("built-in/"))
+            if let Some(origin) = &cause.origin
+                && let Some(file) = origin.place().0
             {
                 annotation = annotation.at(
-                    &origin.file,
+                    file,
                     usize::try_from(origin.line).ok().filter(|&line| line > 0),
                 );
             }

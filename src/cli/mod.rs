@@ -3,6 +3,7 @@
 //! Without arguments inside a workflow it is the action; the same binary is the command line everywhere else.
 
 mod action;
+mod assess;
 mod command_line;
 mod diff;
 mod inputs;
@@ -60,6 +61,8 @@ enum Command {
     Diff(diff::Diff),
     /// Play a pull request's life against a simulated GitHub and cluster
     Simulate(simulate::Simulate),
+    /// Say of live objects in a file whether they are ready
+    Assess(assess::Assess),
     /// Print what an administrator applies once: rights and the policy that limits them
     Setup(setup::Setup),
     /// Print the JSON schema of `.github/preview.yml`
@@ -118,6 +121,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Command::Render(render) => render.run(verbose).await,
         Command::Diff(diff) => diff.run(verbose).await,
         Command::Simulate(simulate) => simulate.run(verbose).await,
+        Command::Assess(assess) => assess.run(),
         Command::Setup(setup) => setup.run(),
         Command::Schema => print::json(&crate::inputs::configuration::Configuration::schema()),
         Command::RenderTemplates => Ok(0),

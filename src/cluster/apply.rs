@@ -9,7 +9,6 @@ use super::{
     call::{Call, How},
     error::ClusterError,
     existing::Existing,
-    failures::{Facts, FailureClass},
     kinds::{self, Kind},
     outcome::{Applied, Failure},
     request::Answer,
@@ -75,24 +74,7 @@ impl ObjectError {
 
     /// The error as the report shows it.
     pub fn failure(&self) -> Failure {
-        let mut remedy = self.error.remedy();
-        if let Some(first) = remedy.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
-        let facts = Facts::from([
-            ("object", self.id.to_string()),
-            ("message", self.fault()),
-            ("remedy", remedy),
-        ]);
-        let (cause, remedy) = FailureClass::Refused.sentences(&facts);
-        Failure {
-            reason: self.error.reason_code(),
-            object: Some(self.id.clone()),
-            origin: Some(self.origin.clone()),
-            cause,
-            remedy,
-            evidence: Vec::new(),
-        }
+        super::refused::failure(self, self.fault())
     }
 }
 

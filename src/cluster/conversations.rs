@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod latency;
+
 use super::{
     ApplyError, Cluster, ClusterError, ConnectOptions, Created, Deleted, Existing, Gone, Reapplied,
     SecretRef, Step,
@@ -315,9 +317,9 @@ mod applying {
         let failure = error.errors[0].failure();
         assert_eq!(
             failure.cause,
-            "The cluster refused ConfigMap/one: data.a: expected string, got 1."
+            "ConfigMap/one is not valid: data.a: expected string, got 1"
         );
-        assert_eq!(failure.remedy, "Correct the field named above.");
+        assert_eq!(failure.remedy, "correct data.a in one.yaml.j2, line 3");
         assert!(
             requests(&world, "PATCH", "deployments").is_empty(),
             "nothing new is begun"
@@ -502,17 +504,17 @@ mod waiting {
     #[case::crash(
         "web:crash",
         ReasonCode::CrashLoop,
-        "Container web of Deployment/web exits again and again"
+        "container web of Deployment/web exits again and again"
     )]
     #[case::missing(
         "web:missing",
         ReasonCode::ImageMissing,
-        "Image web:missing of Deployment/web does not exist"
+        "image web:missing of Deployment/web does not exist"
     )]
     #[case::forbidden(
         "web:forbidden",
         ReasonCode::ImageForbidden,
-        "The registry does not let the cluster pull"
+        "does not let the cluster pull image web:forbidden"
     )]
     #[case::memory(
         "web:oom",
@@ -634,7 +636,9 @@ mod waiting {
         let failures = failures(rollout);
         assert_eq!(failures[0].reason, ReasonCode::TimedOut);
         assert!(
-            failures[0].cause.contains("0 of 1 pods are ready"),
+            failures[0]
+                .cause
+                .ends_with("readiness probe fails; it answers 503"),
             "{}",
             failures[0].cause
         );

@@ -33,7 +33,11 @@ impl Cluster {
             let target = &tracker.targets[symptom.target];
             let mut evidence = Vec::new();
             // The sentence says it already when time ran out.
-            if !symptom.message.is_empty() && symptom.class != FailureClass::TimedOut {
+            let told = matches!(
+                symptom.class,
+                FailureClass::TimedOut | FailureClass::Readiness
+            );
+            if !symptom.message.is_empty() && !told {
                 evidence.push(piece("what the cluster says".into(), &symptom.message));
             }
             if symptom.class.has_log()

@@ -2,12 +2,21 @@
 //! It knows no cluster; the facts that go into a sentence are its arguments.
 //! All classes stand in one table, so that none can lack a sentence or a code.
 
-use crate::names::ReasonCode;
+use crate::{
+    manifests::Origin,
+    names::{ObjectId, ReasonCode},
+};
 use minijinja::{Environment, UndefinedBehavior};
+use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
 
 /// The sentences, by class.
 const SENTENCES: &str = include_str!("../../templates/failures.yaml");
+
+/// Restarts after which a crash loop will not mend itself: a pod that waits for its database needs one or two.
+pub(super) const RESTARTS: i64 = 3;
+/// The same for exits that waiting cannot mend.
+pub(super) const RESTARTS_HOPELESS: i64 = 2;
 
 /// Facts that sentences may name.
 pub(super) type Facts = BTreeMap<&'static str, String>;
@@ -49,31 +58,70 @@ classes! {
     ImageMissing = "image-missing", ImageMissing, 15, false;
     /// The registry wants another credential. The pull secret may be applied a moment later.
     ImageForbidden = "image-forbidden", ImageForbidden, 20, false;
-    ImagePlatform = "image-platform", ImagePull, 15, false;
-    ImageName = "image-name", ImagePull, 0, false;
+    ImagePlatform = "image-platform", ImagePlatform, 15, false;
+    ImageName = "image-name", ImageName, 0, false;
+    ImageNotOnNode = "image-not-on-node", ImageMissing, 0, false;
     /// Registries go down for a moment and limit rates.
+    RegistryUnreachable = "registry-unreachable", RegistryUnreachable, 90, false;
+    RegistryLimit = "registry-limit", RegistryLimit, 90, false;
     ImagePull = "image-pull", ImagePull, 90, false;
     /// Its threshold of restarts is grace enough.
     CrashLoop = "crash-loop", CrashLoop, 0, true;
-    CommandMissing = "command-missing", CrashLoop, 20, false;
+    InitFailed = "init-failed", InitContainerFailed, 0, true;
+    /// Told when time is up.
+    InitStuck = "init-stuck", TimedOut, 0, true;
+    CommandMissing = "command-missing", CommandMissing, 20, false;
+    CommandDenied = "command-denied", CommandMissing, 20, false;
     OutOfMemory = "out-of-memory", OutOfMemory, 0, true;
+    Liveness = "liveness", ProbeFailing, 0, true;
+    Startup = "startup", ProbeFailing, 0, true;
+    /// Told when time is up: readiness may come at any moment.
+    Readiness = "readiness", TimedOut, 0, true;
+    ReferenceMissing = "reference-missing", ContainerConfig, 20, false;
+    KeyMissing = "key-missing", ContainerConfig, 20, false;
+    RunsAsRoot = "runs-as-root", ContainerConfig, 20, false;
     ContainerConfig = "container-config", ContainerConfig, 20, false;
     ContainerStart = "container-start", ContainerConfig, 20, true;
-    Volume = "volume", ContainerConfig, 60, false;
-    Quota = "quota", QuotaExceeded, 10, false;
+    Sandbox = "sandbox", NodeFailed, 120, false;
+    VolumeReference = "volume-reference", VolumeFailed, 60, false;
+    VolumeKey = "volume-key", VolumeFailed, 60, false;
+    Volume = "volume", VolumeFailed, 60, false;
+    /// Volumes move from node to node within minutes.
+    VolumeSlow = "volume-slow", VolumeFailed, 180, false;
+    ClaimMissing = "claim-missing", VolumeFailed, 60, false;
+    ClaimClassMissing = "claim-class-missing", VolumeFailed, 60, false;
+    ClaimNoClass = "claim-no-class", VolumeFailed, 60, false;
+    ClaimPending = "claim-pending", VolumeFailed, 60, false;
+    /// Another pod may end meanwhile.
+    Quota = "quota", QuotaExceeded, 30, false;
+    QuotaUnspecified = "quota-unspecified", QuotaExceeded, 10, false;
+    LimitRange = "limit-range", AdmissionRefused, 10, false;
+    PodSecurity = "pod-security", AdmissionRefused, 10, false;
+    AdmissionPolicy = "admission-policy", AdmissionRefused, 10, false;
+    AdmissionWebhook = "admission-webhook", AdmissionRefused, 10, false;
     Admission = "admission", AdmissionRefused, 10, false;
-    ServiceAccount = "service-account", ContainerConfig, 15, false;
+    ServiceAccount = "service-account", ServiceAccountMissing, 15, false;
     PodCreate = "pod-create", RolloutFailed, 30, false;
     /// A cluster autoscaler may bring a node.
+    UnschedulableResources = "unschedulable-resources", Unschedulable, 60, false;
+    UnschedulableSelector = "unschedulable-selector", Unschedulable, 60, false;
+    UnschedulableTaint = "unschedulable-taint", Unschedulable, 60, false;
     Unschedulable = "unschedulable", Unschedulable, 60, false;
     JobFailed = "job-failed", JobFailed, 0, true;
+    JobDeadline = "job-deadline", JobDeadline, 0, true;
     PodFailed = "pod-failed", RolloutFailed, 0, true;
+    PodEvicted = "pod-evicted", RolloutFailed, 0, false;
     RolloutStalled = "rollout-stalled", RolloutFailed, 0, true;
     ObjectFailed = "object-failed", RolloutFailed, 0, false;
     Deleted = "deleted", RolloutFailed, 0, false;
     TimedOut = "timed-out", TimedOut, 0, true;
-    /// The API server said no to the object itself; the answer has a finer code.
+    /// The API server said no to the object itself; these answers have finer codes of their own.
+    Field = "field", BadManifest, 0, false;
+    Immutable = "immutable", BadManifest, 0, false;
+    Forbidden = "forbidden", ClusterForbidden, 0, false;
     Refused = "refused", ClusterRefused, 0, false;
+    /// A warning, not a failure.
+    SelectorEmpty = "selector-empty", RolloutFailed, 0, false;
 }
 
 impl FailureClass {
@@ -99,60 +147,39 @@ impl FailureClass {
             let text = table.get(self.key()).and_then(|entry| entry.get(which));
             environment.render_str(text.map_or("", String::as_str), facts)
         };
-        Ok((sentence("cause")?, sentence("remedy")?))
+        // The cluster's own words end in a full stop, and ours are joined into annotations and logs.
+        let open = |text: String| text.trim_end_matches(['.', ';', ' ', '\n']).to_owned();
+        Ok((open(sentence("cause")?), open(sentence("remedy")?)))
     }
 }
 
-/// What a node says about an image that it cannot pull.
-pub(super) fn image_class(message: &str) -> FailureClass {
-    let message = message.to_ascii_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if has(&[
-        "no match for platform",
-        "does not match the specified platform",
-    ]) {
-        FailureClass::ImagePlatform
-    } else if has(&["toomanyrequests", "rate limit", "429 too many"]) {
-        FailureClass::ImagePull
-    } else if has(&[
-        "unauthorized",
-        "denied",
-        "authorization failed",
-        "authentication required",
-        "401",
-        "403 forbidden",
-    ]) {
-        FailureClass::ImageForbidden
-    } else if has(&[
-        "not found",
-        "manifest unknown",
-        "name unknown",
-        "does not exist",
-    ]) {
-        FailureClass::ImageMissing
-    } else {
-        FailureClass::ImagePull
+/// The place that has to change: file and line, or for our own templates the service in the configuration.
+///
+/// The second is true when it is the configuration.
+pub(super) fn place(origin: &Origin, object: &Value) -> (String, bool) {
+    let line = origin.line;
+    match origin.place() {
+        (Some(file), None) => (format!("{file}, line {line}"), false),
+        (Some(file), Some(service)) => (format!("services.{service} of {file}, line {line}"), true),
+        (None, _) => {
+            let service = object["metadata"]["labels"]["app.kubernetes.io/name"].as_str();
+            let place = match service {
+                Some(service) => format!("services.{service} of .github/preview.yml"),
+                None => ".github/preview.yml".into(),
+            };
+            (place, true)
+        }
     }
 }
 
-/// What a controller says about pods that it cannot create.
-pub(super) fn create_class(message: &str) -> FailureClass {
-    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if has(&["exceeded quota", "failed quota"]) {
-        FailureClass::Quota
-    } else if message.contains("serviceaccount ") && message.contains("not found") {
-        FailureClass::ServiceAccount
-    } else if has(&[
-        "is forbidden",
-        "denied the request",
-        "denied request",
-        "is invalid",
-        "violates PodSecurity",
-    ]) {
-        FailureClass::Admission
-    } else {
-        FailureClass::PodCreate
+/// The facts that every sentence about an object may name.
+pub(super) fn about(id: &ObjectId, origin: &Origin, object: &Value) -> Facts {
+    let (place, built_in) = place(origin, object);
+    let mut facts = Facts::from([("object", id.to_string()), ("where", place)]);
+    if built_in {
+        facts.insert("built_in", "yes".into());
     }
+    facts
 }
 
 #[cfg(test)]
@@ -162,99 +189,118 @@ mod tests {
 
     #[test]
     fn every_class_has_both_sentences_with_and_without_its_facts() {
-        let least = Facts::from([
-            ("object", "Deployment/web".to_owned()),
-            ("message", String::new()),
-            ("time", "5m".to_owned()),
-            ("container", "web".to_owned()),
-            ("image", "registry.test/web:1".to_owned()),
-            ("remedy", "Correct it".to_owned()),
-        ]);
+        let least = [
+            "object",
+            "message",
+            "time",
+            "container",
+            "image",
+            "remedy",
+            "where",
+            "role",
+            "subject",
+            "kind",
+            "reference",
+            "key",
+            "claim",
+            "storage_class",
+            "level",
+            "policy",
+            "fault",
+            "asked",
+            "used",
+            "hard",
+            "rule",
+            "selector",
+        ];
+        let more = [
+            "exit_code",
+            "meaning",
+            "limit",
+            "restarts",
+            "built_in",
+            "registry",
+            "replica",
+            "probe",
+            "answer",
+            "quota",
+            "account",
+            "deadline",
+            "field",
+            "annotation",
+        ];
+        let least: Facts = least.map(|name| (name, format!("<{name}>"))).into();
         let mut most = least.clone();
-        most.extend([
-            ("exit_code", "1".to_owned()),
-            ("limit", "64Mi".into()),
-            ("restarts", "3".into()),
-        ]);
+        most.extend(more.map(|name| (name, format!("<{name}>"))));
+        // The scheduler and admission end what they say in a full stop.
+        let mut stopped = most.clone();
+        for (_, told) in stopped.iter_mut() {
+            told.push('.');
+        }
         for class in FailureClass::ALL {
-            for facts in [&least, &most] {
+            for facts in [&least, &most, &stopped] {
                 let (cause, remedy) = class.render(facts).unwrap();
-                for sentence in [cause, remedy] {
+                for sentence in [&cause, &remedy] {
+                    let first = sentence.chars().next().unwrap();
                     assert!(
-                        sentence.ends_with('.') && sentence.len() > 10,
-                        "{class:?}: {sentence}"
+                        !sentence.ends_with(['.', ';', ' '])
+                            && !sentence.contains("  ")
+                            && !sentence.contains('\n')
+                            && (first.is_lowercase() || first == '<'),
+                        "{class:?}: {sentence:?}"
                     );
                 }
+                assert!(
+                    cause.contains("<object>") || cause.contains("<subject>"),
+                    "{class:?}: {cause}"
+                );
             }
         }
     }
 
     #[test]
+    fn the_remedy_of_a_crash_depends_on_its_code() {
+        let mut remedies = BTreeMap::new();
+        for code in ["1", "126", "127", "137", "139", "0"] {
+            let facts = ["object", "message", "container", "image", "where", "role"];
+            let mut facts: Facts = facts.map(|name| (name, name.to_owned())).into();
+            facts.insert("exit_code", code.to_owned());
+            remedies.insert(FailureClass::CrashLoop.sentences(&facts).1, code);
+        }
+        assert_eq!(remedies.len(), 6, "{remedies:?}");
+    }
+
+    #[test]
+    fn a_place_is_the_users_own() {
+        let origin = |file: &str| Origin {
+            file: file.into(),
+            line: 3,
+        };
+        let labels = serde_json::json!({"metadata": {"labels": {"app.kubernetes.io/name": "web"}}});
+        assert_eq!(
+            place(&origin("deploy/web.yaml"), &labels),
+            ("deploy/web.yaml, line 3".into(), false)
+        );
+        let own = origin("built-in/deployment.yaml.j2");
+        assert_eq!(
+            place(&own, &labels),
+            ("services.web of .github/preview.yml".into(), true)
+        );
+        assert_eq!(
+            place(&Origin::service(".github/preview.yml", "web", 4), &labels),
+            ("services.web of .github/preview.yml, line 4".into(), true)
+        );
+        assert_eq!(
+            place(&own, &Value::Null),
+            (".github/preview.yml".into(), true)
+        );
+    }
+
+    #[test]
     fn the_table_has_no_sentence_without_a_class() {
-        let table: BTreeMap<String, serde_json::Value> = serde_saphyr::from_str(SENTENCES).unwrap();
+        let table: BTreeMap<String, Value> = serde_saphyr::from_str(SENTENCES).unwrap();
         let keys: std::collections::BTreeSet<_> =
             FailureClass::ALL.iter().map(|class| class.key()).collect();
         assert_eq!(table.len(), keys.len());
-    }
-
-    #[test]
-    fn the_words_of_registries_are_told_apart() {
-        for (words, class) in [
-            (
-                r#"failed to resolve reference "localhost:5000/app:x": localhost:5000/app:x: not found"#,
-                FailureClass::ImageMissing,
-            ),
-            (
-                "manifest unknown: manifest unknown",
-                FailureClass::ImageMissing,
-            ),
-            (
-                "pull access denied, repository does not exist or may require authorization",
-                FailureClass::ImageForbidden,
-            ),
-            (
-                "unexpected status from HEAD request: 403 Forbidden",
-                FailureClass::ImageForbidden,
-            ),
-            (
-                "no match for platform in manifest: not found",
-                FailureClass::ImagePlatform,
-            ),
-            (
-                "toomanyrequests: You have reached your pull rate limit",
-                FailureClass::ImagePull,
-            ),
-            (
-                "dial tcp 10.0.0.1:5000: connect: connection refused",
-                FailureClass::ImagePull,
-            ),
-        ] {
-            assert_eq!(image_class(words), class, "{words}");
-        }
-    }
-
-    #[test]
-    fn the_words_of_controllers_are_told_apart() {
-        for (words, class) in [
-            (
-                r#"pods "q-1" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"#,
-                FailureClass::Quota,
-            ),
-            (
-                r#"pods "q-1" is forbidden: failed quota: q: must specify requests.cpu"#,
-                FailureClass::Quota,
-            ),
-            (
-                r#"pods "w-1" is forbidden: error looking up service account pr-1/x: serviceaccount "x" not found"#,
-                FailureClass::ServiceAccount,
-            ),
-            (
-                r#"pods "w-1" is forbidden: violates PodSecurity "restricted:latest": x"#,
-                FailureClass::Admission,
-            ),
-            ("etcdserver: request timed out", FailureClass::PodCreate),
-        ] {
-            assert_eq!(create_class(words), class, "{words}");
-        }
     }
 }

@@ -57,9 +57,9 @@ impl Cluster {
         };
         let applied = self.put(one, namespace, &known, &mut |_| {}).await;
         let stale = match &applied {
-            Ok(applied) => applied
-                .iter()
-                .any(|one| assess(&one.live, None).readiness == Readiness::Failed),
+            Ok(applied) => applied.iter().any(|one| {
+                assess(&one.live, jiff::Timestamp::now(), None).readiness == Readiness::Failed
+            }),
             Err(error) => error
                 .errors
                 .iter()

@@ -167,7 +167,8 @@ impl Cluster {
                     continue;
                 }
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                workloads.push(assess(&object, None).into_status(kind.object(name)));
+                let verdict = assess(&object, jiff::Timestamp::now(), None);
+                workloads.push(verdict.into_status(kind.object(name)));
             }
         }
         Ok(workloads)

@@ -30,14 +30,17 @@ mod obstacles;
 mod overlap;
 mod prune;
 mod recreate;
+mod refused;
 #[cfg(test)]
 mod repeats;
 mod request;
 mod retry;
 mod secrets;
+mod selectors;
 mod track;
 mod transport;
 mod wait;
+mod words;
 
 pub use apply::{ApplyError, ObjectError};
 pub use connect::{ConnectOptions, Proxy};

@@ -121,6 +121,8 @@ pub struct Rollout {
     pub workloads: Vec<WorkloadStatus>,
     /// Verdict.
     pub verdict: Verdict,
+    /// What is no failure and yet not right, one sentence each.
+    pub warnings: Vec<String>,
     /// How long it took.
     pub took: Duration,
 }

@@ -6,11 +6,10 @@ use super::{
     Cluster,
     call::Selector,
     error::ClusterError,
-    failures::FailureClass,
     follow::{Follow, Seen},
     kinds,
     outcome::{Applied, Rollout, Verdict, WorkloadStatus},
-    track::{Judgement, Tracker},
+    track::{Judgement, Tracker, readable},
 };
 use crate::names::Namespace;
 use std::time::Duration;
@@ -75,6 +74,7 @@ impl Cluster {
         Ok(Rollout {
             workloads: statuses,
             verdict,
+            warnings: [super::selectors::warnings(applied), tracker.warnings()].concat(),
             took: started.elapsed(),
         })
     }
@@ -87,9 +87,7 @@ impl Cluster {
     ) -> Vec<super::outcome::Failure> {
         let mut symptoms = tracker.unready(Instant::now());
         for symptom in &mut symptoms {
-            if symptom.class == FailureClass::TimedOut {
-                symptom.facts.insert("time", readable(took));
-            }
+            symptom.facts.insert("time", readable(took));
         }
         self.diagnose(namespace, tracker, symptoms).await
     }
@@ -115,10 +113,4 @@ async fn until(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-fn readable(time: Duration) -> String {
-    let seconds = time.as_secs_f64().round();
-    let span = jiff::SignedDuration::from_secs(seconds as i64);
-    format!("{span:#}")
 }

@@ -7,6 +7,7 @@ mod context;
 mod error;
 mod hooks;
 mod kinds;
+pub mod marks;
 mod namespace;
 mod normalise;
 mod order;
@@ -44,9 +45,9 @@ pub struct Manifest {
 /// The place in a file that an object or an error comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Origin {
-    /// File; `built-in/…` for our own templates.
+    /// File; `built-in/…` for our own templates, or the configuration with the service that asked for them behind `#`.
     pub file: String,
-    /// Line from 1, in the rendered text.
+    /// Line from 1, in the rendered text or in the configuration.
     pub line: u32,
 }
 
@@ -67,6 +68,28 @@ impl ManifestSet {
             part(&|stage| stage == kinds::RUN_FIRST),
             part(&|stage| stage > kinds::RUN_FIRST),
         )
+    }
+}
+
+/// Stands between the configuration's path and a service of it.
+const SERVICE: &str = "#services.";
+
+impl Origin {
+    /// The place of a service in the configuration.
+    pub fn service(config: &str, name: &str, line: u32) -> Self {
+        Self {
+            file: format!("{config}{SERVICE}{name}"),
+            line,
+        }
+    }
+
+    /// The file as it lies in the repository, and the service when it is the configuration; no file for our own templates.
+    pub fn place(&self) -> (Option<&str>, Option<&str>) {
+        match self.file.split_once(SERVICE) {
+            Some((file, service)) => (Some(file), Some(service)),
+            None if self.file.starts_with("built-in/") => (None, None),
+            None => (Some(&self.file), None),
+        }
     }
 }
 

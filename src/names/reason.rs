@@ -177,6 +177,34 @@ reason_codes! {
     HostTaken = "host-taken",
     /// The Namespace of a removal does not go: something holds its deletion.
     RemovalStuck = "removal-stuck",
+    /// An image is not built for the nodes' processor.
+    ImagePlatform = "image-platform",
+    /// An image's name is not valid.
+    ImageName = "image-name",
+    /// A node cannot reach an image's registry.
+    RegistryUnreachable = "registry-unreachable",
+    /// A registry limits the number of pulls.
+    RegistryLimit = "registry-limit",
+    /// A container's command is missing or may not be executed.
+    CommandMissing = "command-missing",
+    /// A container is restarted again and again because its probe fails.
+    ProbeFailing = "probe-failing",
+    /// An init container fails again and again.
+    InitContainerFailed = "init-container-failed",
+    /// A volume cannot be bound or mounted.
+    VolumeFailed = "volume-failed",
+    /// A service account does not exist.
+    ServiceAccountMissing = "service-account-missing",
+    /// A Job ran longer than its own deadline.
+    JobDeadline = "job-deadline",
+    /// The node cannot make a pod.
+    NodeFailed = "node-failed",
+    /// DNS knows no such name.
+    NameNotFound = "name-not-found",
+    /// The certificate of an address is refused.
+    CertificateRefused = "certificate-refused",
+    /// An address takes no connection or does not answer.
+    NoAnswer = "no-answer",
 }
 
 impl std::fmt::Display for ReasonCode {

@@ -28,7 +28,10 @@ pub(super) async fn ask(ports: &Ports, url: &PublicUrl, deadline: Instant) -> An
         Ok(HealthOutcome::Healthy {
             redirects_to: Some(host),
             ..
-        }) => Answer::Warning(format!("{} redirects to another host, {host}", url.url)),
+        }) => Answer::Warning(format!(
+            "{} redirects to another host, {host}; let the application take its own address from a variable with this preview's host",
+            url.url
+        )),
         Ok(
             HealthOutcome::Healthy {
                 redirects_to: None, ..
@@ -46,10 +49,24 @@ pub(super) async fn ask(ports: &Ports, url: &PublicUrl, deadline: Instant) -> An
     }
 }
 
+/// The code of the last answer.
+fn reason(trouble: &Trouble) -> ReasonCode {
+    match trouble.attempts.last().map(|attempt| &attempt.answer) {
+        Some(health::Answer::NoName(_)) => ReasonCode::NameNotFound,
+        Some(health::Answer::Certificate(_)) => ReasonCode::CertificateRefused,
+        Some(
+            health::Answer::NoConnection(_) | health::Answer::NotAsked(_) | health::Answer::Silence,
+        ) => ReasonCode::NoAnswer,
+        Some(health::Answer::Status { .. } | health::Answer::Broken(_)) | None => {
+            ReasonCode::Unhealthy
+        }
+    }
+}
+
 fn failed(url: &PublicUrl, trouble: &Trouble) -> Cause {
     let text = trouble.evidence();
     Cause {
-        reason: ReasonCode::Unhealthy,
+        reason: reason(trouble),
         object: None,
         origin: None,
         cause: trouble.cause.clone(),

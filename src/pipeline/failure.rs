@@ -102,18 +102,8 @@ impl From<ClusterError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         let reason = error.reason_code();
-        let mut causes: Vec<outcome::Failure> = error
-            .errors
-            .iter()
-            .map(|one| outcome::Failure {
-                reason: one.error.reason_code(),
-                object: Some(one.id.clone()),
-                origin: Some(one.origin.clone()),
-                cause: one.to_string(),
-                remedy: one.error.remedy(),
-                evidence: Vec::new(),
-            })
-            .collect();
+        let mut causes: Vec<outcome::Failure> =
+            error.errors.iter().map(|one| one.failure()).collect();
         // The headline is the error that says most.
         causes.sort_by_key(|cause| cause.reason != reason);
         Self {

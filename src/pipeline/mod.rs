@@ -3,6 +3,7 @@
 //! Each use case takes open ports and returns an [`Ending`], so that every door tells the same story.
 
 mod ask;
+mod assess;
 mod delete;
 mod deploy;
 mod desk;
@@ -24,6 +25,7 @@ mod sweep;
 mod teller;
 
 pub use crate::capacity::RunId;
+pub use assess::{Verdict, assess};
 pub use deploy::{DeployRequest, deploy};
 pub use diff::diff;
 pub use ending::{Ending, Exit};

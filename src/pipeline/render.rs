@@ -6,7 +6,7 @@ use super::{DeployRequest, Failure, Ports, sources::Sources};
 use crate::{
     cluster::kinds,
     inputs::configuration::{Configuration, Policy},
-    manifests::{self, ManifestErrors, ManifestSet, Rendered},
+    manifests::{self, Manifest, ManifestErrors, ManifestSet, Origin, Rendered},
     names::State,
     plan::{self, Plan},
 };
@@ -24,12 +24,18 @@ pub(super) async fn objects(
     let generated = sources.manifests(ports)?;
     let mut rendered = ports.sandbox.render(&request).await?;
     rendered.extend(generated);
-    match manifests::assemble(plan, &rendered) {
+    let mut set = match manifests::assemble(plan, &rendered) {
         Err(errors) if errors.may_be_allowed() => {
-            allowed(ports, sources, plan, &rendered, errors).await
+            allowed(ports, sources, plan, &rendered, errors).await?
         }
-        result => Ok(result?),
+        result => result?,
+    };
+    for manifest in &mut set.objects {
+        if let Some(origin) = asked_for(manifest, configuration, &ports.settings.config) {
+            manifest.origin = origin;
+        }
     }
+    Ok(set)
 }
 
 /// The objects under the default branch's policy, which is read only now that something was refused without it.
@@ -62,6 +68,17 @@ pub(super) async fn open_kinds(ports: &Ports, sources: &Sources) -> Result<Polic
         kinds::open(&kind.api_version, &kind.kind, &kind.plural);
     }
     Ok(policy)
+}
+
+/// The service in the configuration that an object of our own templates comes from: what people can change.
+fn asked_for(manifest: &Manifest, configuration: &Configuration, config: &str) -> Option<Origin> {
+    if manifest.origin.place().0.is_some() {
+        return None;
+    }
+    let label = &manifest.object["metadata"]["labels"]["app.kubernetes.io/name"];
+    let mut services = configuration.services.iter();
+    let (name, service) = services.find(|(name, _)| label == name.as_str())?;
+    (service.line > 0).then(|| Origin::service(config, name.as_str(), service.line))
 }
 
 /// The objects that a deploy would apply, the Namespace first, in the order of their stages.

@@ -392,7 +392,8 @@ fn cause(failure: &Failure, evidence: usize) -> Cause {
         origin: failure
             .origin
             .as_ref()
-            .map(|origin| format!("{}:{}", origin.file, origin.line)),
+            // A file that readers do not have is no place to go to; the remedy names the service.
+            .and_then(|origin| Some(format!("{}:{}", origin.place().0?, origin.line))),
         evidence: failure
             .evidence
             .iter()

@@ -1,6 +1,13 @@
 //! Ways in which a deploy fails, each on the real and on the simulated cluster: the same code, cause, remedy and evidence.
 //! The real server's words are what the diagnosis was written for; a simulation with words of its own would prove nothing.
 
+mod addresses;
+mod containers;
+mod images;
+mod play;
+mod pods;
+mod refusals;
+
 use crate::{both, world::Real};
 
 /// What goes wrong.

@@ -13,6 +13,8 @@ pub(crate) struct Stay {
     pub(crate) environment: String,
     /// How much faster than life runs are patient; 1 but where patience itself is the test.
     pub(crate) haste: u32,
+    /// Kubeconfig of another ServiceAccount than ours.
+    other: std::sync::OnceLock<String>,
 }
 
 impl Stay {
@@ -22,9 +24,15 @@ impl Stay {
             real,
             environment: environment.to_owned(),
             haste: 1,
+            other: std::sync::OnceLock::new(),
         };
         stay.forget("--wait=true");
         stay
+    }
+
+    /// Lets the action run with this kubeconfig here.
+    pub(crate) fn act_as(&self, kubeconfig: String) {
+        self.other.set(kubeconfig).expect("one other kubeconfig");
     }
 
     /// Inputs that keep a run inside this corner.
@@ -98,6 +106,15 @@ impl Stay {
     fn forget(&self, wait: &str) {
         let (real, labels) = (self.real, self.labels());
         real.kubectl(&["delete", "namespaces", "-l", &labels, wait]);
+        // what an administrator has added for a case
+        let own = format!("preview-test-{}", self.environment);
+        for kind in [
+            "validatingadmissionpolicybinding",
+            "validatingadmissionpolicy",
+            "namespace",
+        ] {
+            real.kubectl(&["delete", kind, &own, "--ignore-not-found", "--wait=false"]);
+        }
         for name in self.ledgers() {
             real.kubectl(&["delete", "configmap", "-n", CONTROL, &name]);
         }
@@ -118,7 +135,8 @@ impl Drop for Stay {
 
 impl Stage for Stay {
     fn kubeconfig(&self) -> String {
-        self.real.kubeconfig()
+        let other = self.other.get().cloned();
+        other.unwrap_or_else(|| self.real.kubeconfig())
     }
 
     fn registry(&self) -> String {

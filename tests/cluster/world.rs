@@ -233,7 +233,7 @@ fn script(arguments: &[&str]) -> String {
 }
 
 /// An environment variable that is not empty.
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and shows the numbers that it found"
 )]
 
+mod assess;
 mod bad_input;
 mod cancel;
 mod capacity;

@@ -1,7 +1,7 @@
 //! Waiting for readiness: watches that break, and workloads that never become ready.
 
 use crate::support::{ONE_SERVICE, Seen, Shop};
-use preview_action::simulate::{Action, Fault, cluster::Fate};
+use preview_action::simulate::{Action, Fault, Record, cluster::Fate};
 use serde_json::json;
 use std::time::Duration;
 
@@ -163,5 +163,60 @@ async fn an_application_that_needs_a_moment_is_asked_again() {
     let early = Fault::answer("GET", "/", 503, json!("warming up")).times(2);
     shop.world.cluster.inject_ingress(early);
     shop.deployed(1).await;
+    shop.ends();
+}
+
+/// Where a Namespace was looked at after everything was applied: lists, or else watches, each with what it asked for.
+fn looks(shop: &Shop, method: &str) -> Vec<(String, String)> {
+    let mut records = shop.world.requests();
+    records.retain(|record| record.path.contains("/namespaces/pr-shop-1/"));
+    let applied = records.iter().rposition(|record| record.method == "PATCH");
+    let later = records.split_off(applied.map_or(0, |last| last + 1));
+    let looks = later.into_iter().filter(|record| record.method == method);
+    looks.map(|record| (record.path, record.query)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_is_listed_and_watched_once_and_nothing_is_when_all_is_ready() {
+    let services: String = ["web", "api", "mail", "jobs", "search"]
+        .iter()
+        .map(|name| {
+            format!("  {name}: {{image: 'registry.example/{name}:{{short-sha}}', port: 80}}\n")
+        })
+        .collect();
+    let shop = Shop::selling(&format!("version: 1\nservices:\n{services}")).await;
+    // Nothing becomes ready before all is watched.
+    shop.world.cluster.hold();
+    let watched = async {
+        let is_watched = |kind: &str| {
+            let end = format!("/{kind}");
+            move |record: &Record| record.method == "WATCH" && record.path.ends_with(&end)
+        };
+        let all = ["deployments", "pods"].map(is_watched);
+        let log = &shop.world.log;
+        log.wait_until(|records| all.iter().all(|one| records.iter().any(one)))
+            .await;
+        shop.world.cluster.release();
+    };
+    tokio::join!(shop.deployed(1), watched);
+    for method in ["GET", "WATCH"] {
+        let found = looks(&shop, method);
+        let paths: std::collections::BTreeSet<_> = found.iter().map(|(path, _)| path).collect();
+        assert_eq!(paths.len(), found.len(), "one {method} a kind: {found:#?}");
+        for kind in ["deployments", "pods"] {
+            let is_seen = paths.iter().any(|path| path.ends_with(&format!("/{kind}")));
+            assert!(is_seen, "{kind}: {found:#?}");
+        }
+        let of_one = found
+            .iter()
+            .any(|(_, query)| query.contains("fieldSelector"));
+        assert!(!of_one, "{found:#?}");
+    }
+    shop.world.log.clear();
+    let again = shop.hears(&shop.says(1, "alice", "/deploy")).await;
+    again.ends(0, "unchanged");
+    for method in ["GET", "WATCH"] {
+        assert_eq!(looks(&shop, method), Vec::new());
+    }
     shop.ends();
 }

@@ -1,4 +1,4 @@
-//! The rules of the kinds that run pods: when their numbers and conditions mean ready, when they mean failed.
+//! The rules of the kinds that make pods: when their numbers and conditions mean ready, when they mean failed.
 //! They know no pods and no time; a status that is too old never gets here.
 //! Ready pods of the old revision are never counted, because they are not what was asked for.
 
@@ -25,8 +25,9 @@ pub(super) fn deployment(live: Live<'_>) -> Assessment {
             Live::text(condition, "message"),
         ));
     }
-    if live.spec()["paused"] == true && updated < want {
-        return count(Assessment::waiting("Paused", "the rollout is paused"));
+    if live.spec()["paused"] == true {
+        let message = "the rollout is paused by its spec, so it is never completed";
+        return count(Assessment::waiting("Paused", message));
     }
     if updated < want {
         return count(Assessment::waiting(
@@ -59,7 +60,7 @@ pub(super) fn deployment(live: Live<'_>) -> Assessment {
     let settled = live.spec()["progressDeadlineSeconds"]
         .as_i64()
         .is_none_or(|seconds| seconds >= i64::from(i32::MAX) || reason == "NewReplicaSetAvailable");
-    if !settled || (progressing.is_some() && !live.is("Available")) {
+    if !settled || !live.is("Available") {
         return count(Assessment::waiting(
             "RolloutInProgress",
             "the rollout is being completed",
@@ -76,8 +77,12 @@ pub(super) fn stateful_set(live: Live<'_>) -> Assessment {
     let strategy = &live.spec()["updateStrategy"];
     let partition = strategy["rollingUpdate"]["partition"].as_i64().unwrap_or(0);
     let by_hand = strategy["type"] == "OnDelete";
-    let rolled_out =
-        by_hand || partition > 0 || status["currentRevision"] == status["updateRevision"];
+    let same_revision = if status["updateRevision"].is_null() {
+        live.number("currentReplicas") >= want
+    } else {
+        status["currentRevision"] == status["updateRevision"]
+    };
+    let rolled_out = by_hand || partition > 0 || same_revision;
     let of_new = if rolled_out || by_hand {
         ready
     } else {
@@ -199,54 +204,4 @@ pub(super) fn job(live: Live<'_>) -> Assessment {
         Assessment::waiting("Running", message)
     };
     live.counted(verdict)
-}
-
-pub(super) fn pod(live: Live<'_>) -> Assessment {
-    let phase = live.status()["phase"].as_str().unwrap_or_default();
-    let to_completion = live.spec()["restartPolicy"]
-        .as_str()
-        .is_some_and(|policy| policy != "Always");
-    let verdict = match phase {
-        "Succeeded" => Assessment::ready(),
-        "Failed" => {
-            let message = live.status()["message"]
-                .as_str()
-                .unwrap_or("its containers failed");
-            Assessment::failed(
-                live.status()["reason"].as_str().unwrap_or("PodFailed"),
-                message,
-            )
-        }
-        "Running" if to_completion => Assessment::waiting("Running", "is at work"),
-        "Running" if live.is("Ready") => Assessment::ready(),
-        _ => match waiting_container(live) {
-            Some((reason, message)) => Assessment::waiting(&reason, message),
-            None => {
-                let scheduled = live
-                    .condition("PodScheduled")
-                    .filter(|one| one["status"] == "False");
-                let message = scheduled.map(|one| Live::text(one, "message"));
-                Assessment::waiting(
-                    "NotReady",
-                    message.unwrap_or_else(|| "is not ready yet".into()),
-                )
-            }
-        },
-    };
-    live.counted(verdict)
-}
-
-fn waiting_container(live: Live<'_>) -> Option<(String, String)> {
-    ["initContainerStatuses", "containerStatuses"]
-        .iter()
-        .filter_map(|field| live.status()[field].as_array())
-        .flatten()
-        .find_map(|container| {
-            let waiting = &container["state"]["waiting"];
-            let reason = waiting["reason"].as_str()?;
-            Some((
-                reason.to_owned(),
-                waiting["message"].as_str().unwrap_or(reason).to_owned(),
-            ))
-        })
 }

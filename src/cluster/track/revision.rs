@@ -55,6 +55,8 @@ impl Tracker {
                         && pod["metadata"]["labels"]["pod-template-generation"] == *generation
                 }))
             }
+            // A Job that is stopped at its deadline deletes its pods, whose logs tell what took so long.
+            "Job" => Box::new(self.pods.values().filter(move |pod| owned_by(pod, own))),
             "Pod" => Box::new(living.filter(move |pod| uid(pod) == Some(own))),
             _ => Box::new(living.filter(move |pod| owned_by(pod, own))),
         }

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use super::{symptoms::STALE_VERDICT, *};
-use crate::cluster::outcome::Change;
+use crate::{cluster::outcome::Change, manifests::Origin};
 use rstest::rstest;
 use serde_json::json;
+
+mod causes;
 
 macro_rules! trace {
     ($name:literal) => {
@@ -40,7 +42,13 @@ struct Played {
 ///
 /// After its end the world stands still, so that graces longer than the recording are seen to end.
 fn play(trace: &str, kind: &str) -> Played {
-    let events: Vec<Value> = serde_json::from_str(trace).unwrap();
+    play_from(trace, kind, 0.0)
+}
+
+/// The same from a moment on, which is when the object was written.
+fn play_from(trace: &str, kind: &str, from: f64) -> Played {
+    let mut events: Vec<Value> = serde_json::from_str(trace).unwrap();
+    events.retain(|event| event["t"].as_f64().unwrap() >= from);
     let first = events
         .iter()
         .find(|event| event["object"]["kind"] == kind)
@@ -96,6 +104,7 @@ fn play(trace: &str, kind: &str) -> Played {
 #[case(trace!("deployment_update_ready"), "Deployment", 3648)]
 #[case(trace!("statefulset_create_update"), "StatefulSet", 3676)]
 #[case(trace!("job_complete"), "Job", 410)]
+#[case(trace!("node_statefulset_update"), "StatefulSet", 8432)]
 fn good_rollouts_become_ready_and_never_fail(
     #[case] trace: &str,
     #[case] kind: &str,
@@ -114,7 +123,11 @@ fn good_rollouts_become_ready_and_never_fail(
 #[case::job(trace!("job_failed"), "Job", 416, FailureClass::JobFailed)]
 // The controller gives up at 6.6 s; the image is named as the cause all the same.
 #[case::image(trace!("deployment_update_imagepull"), "Deployment", 6578, FailureClass::ImageMissing)]
-#[case::quota(trace!("deployment_failedcreate_quota"), "Deployment", 6798, FailureClass::Quota)]
+// Real pods on 1.36: 15 s after the registry was first heard to say no; at the second restart; as soon as the Job says so.
+#[case::node_image(trace!("node_deployment_update_imagepull"), "Deployment", 16_292, FailureClass::ImageMissing)]
+#[case::node_out_of_memory(trace!("node_deployment_oom"), "Deployment", 14_714, FailureClass::OutOfMemory)]
+#[case::node_job(trace!("node_job_failed"), "Job", 4459, FailureClass::JobFailed)]
+#[case::quota(trace!("deployment_failedcreate_quota"), "Deployment", 6798, FailureClass::QuotaUnspecified)]
 fn bad_rollouts_fail_at_the_right_moment(
     #[case] trace: &str,
     #[case] kind: &str,
@@ -126,6 +139,26 @@ fn bad_rollouts_fail_at_the_right_moment(
         failure: Some((at, class)),
     };
     assert_eq!(play(trace, kind), expected);
+}
+
+#[test]
+fn an_update_of_a_recorded_stateful_set_is_watched_again() {
+    let update = play_from(trace!("statefulset_create_update"), "StatefulSet", 4.3);
+    let ready = Played {
+        ready: Some(4742 + 3000),
+        failure: None,
+    };
+    assert_eq!(update, ready);
+}
+
+#[test]
+fn a_recorded_namespace_that_is_going_is_never_ready_and_named_once_it_is_gone() {
+    let going = play_from(trace!("namespace_stuck_then_gone"), "Namespace", 0.3);
+    let gone = Played {
+        ready: None,
+        failure: Some((10_894, FailureClass::Deleted)),
+    };
+    assert_eq!(going, gone);
 }
 
 #[test]
@@ -300,7 +333,7 @@ fn a_refused_pod_of_a_stateful_set_is_known_by_its_newer_event_only() {
     tracker.observe(Seen::Now(&kinds::EVENT, event("101")));
     assert_eq!(
         tracker.judge(start).next,
-        Some(start + Duration::from_secs(10))
+        Some(start + Duration::from_secs(30))
     );
     let mut leaving = pod("web-1", "uid-web", "x", json!({}));
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
@@ -360,4 +393,78 @@ fn what_is_waited_for_at_the_end_is_said_of_each_object() {
         previous: false,
     };
     assert_eq!(symptoms[0].container, Some(log));
+}
+
+fn stuck(reason: &str, message: &str) -> Value {
+    json!({"name": "c", "ready": false, "state": {"waiting": {"reason": reason, "message": message}}})
+}
+
+#[test]
+fn an_object_may_have_a_time_of_its_own() {
+    let patient = |seconds: &str| {
+        let mut live = stateful(2);
+        live["metadata"]["annotations"] = json!({"preview-action/timeout": seconds});
+        Tracker::new(&[target(&live, Change::Changed)], 10)
+    };
+    let start = Instant::now();
+    let mut tracker = patient("90s");
+    let judgement = tracker.judge(start);
+    // Ten times as fast.
+    assert_eq!(judgement.next, Some(start + Duration::from_secs(9)));
+    assert!(judgement.ripe.is_empty());
+    let ripe = tracker.judge(start + Duration::from_secs(9)).ripe;
+    assert_eq!(ripe.len(), 1);
+    assert_eq!(ripe[0].class, FailureClass::TimedOut);
+    assert_eq!(ripe[0].facts["time"], "1m 30s");
+    // What is known of the reason is worth more than that time ran out.
+    let mut tracker = patient("30s");
+    let pull = stuck("ErrImagePull", "dial tcp: i/o timeout");
+    tracker.observe(Seen::Now(&kinds::POD, pod("db-0", "uid-db", "new", pull)));
+    assert!(tracker.judge(start).ripe.is_empty());
+    let ripe = tracker.judge(start + Duration::from_secs(3)).ripe;
+    assert_eq!(ripe[0].class, FailureClass::RegistryUnreachable);
+    // It says which annotation set the time, and the sentence of the class stays as it is.
+    assert_eq!(ripe[0].facts["annotation"], "preview-action/timeout");
+}
+
+#[test]
+fn a_route_without_a_status_is_ready_after_a_moment_and_said_to_be_odd() {
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": "web", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {},
+    });
+    let start = Instant::now();
+    let mut tracker = Tracker::new(&[target(&route, Change::Created)], 1);
+    let first = tracker.judge(start);
+    assert!(!first.all_ready);
+    assert_eq!(first.next, Some(start + Duration::from_secs(12)));
+    assert_eq!(tracker.warnings(), Vec::<String>::new());
+    assert!(tracker.judge(start + Duration::from_secs(12)).all_ready);
+    assert_eq!(tracker.warnings(), ["HTTPRoute/web: no status reported"]);
+}
+
+#[test]
+fn a_claim_without_a_volume_and_an_autoscaler_without_metrics_hold_up_nobody() {
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "status": {"phase": "Pending"}});
+    let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"}});
+    let applied = [claim, autoscaler].map(|live| target(&live, Change::Created));
+    let mut tracker = Tracker::new(&applied, 1);
+    assert!(tracker.judge(Instant::now()).all_ready);
+    assert!(tracker.kinds_to_follow().is_empty());
+}
+
+#[test]
+fn a_pod_of_its_own_is_given_the_grace_of_its_fault() {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "once", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+        "status": {"phase": "Pending", "startTime": "2025-01-01T00:00:00Z", "containerStatuses": [stuck("ErrImagePull", "i: not found")]},
+    });
+    let start = Instant::now();
+    let mut tracker = Tracker::new(&[target(&pod, Change::Created)], 1);
+    tracker.observe(Seen::Now(&kinds::POD, pod));
+    assert!(tracker.judge(start).ripe.is_empty());
+    let ripe = tracker.judge(start + Duration::from_secs(15)).ripe;
+    assert_eq!(ripe[0].class, FailureClass::ImageMissing);
 }

@@ -64,6 +64,9 @@ const LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
 #[derive(Debug, Clone, PartialEq, Default, JsonSchema)]
 #[schemars(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Service {
+    /// Line of its name in the file; 0 without a file.
+    #[schemars(skip)]
+    pub line: u32,
     /// Image, with the placeholders `{sha}`, `{short-sha}`, `{number}` and `{branch}`; the input `images` overrides it.
     pub image: Option<String>,
     /// Port that it listens on; 8080 when absent.

@@ -24,7 +24,10 @@ pub(super) fn services(at: At<'_>) -> Vec<(Label, Service)> {
                     "rename the service",
                 );
             }
-            let service = service(at.clone().fields()?);
+            let service = Service {
+                line: key.line,
+                ..service(at.clone().fields()?)
+            };
             // the cluster makes a label of this name with a hash of eleven characters
             if service.storage.is_some() && key.text.len() > LONGEST_STORED {
                 at.fault(
@@ -41,6 +44,7 @@ pub(super) fn services(at: At<'_>) -> Vec<(Label, Service)> {
 
 fn service(mut fields: Fields<'_>) -> Service {
     let service = Service {
+        line: 0,
         image: fields.take("image").and_then(|at| image(&at)),
         port: fields.take("port").and_then(|at| port(&at)),
         replicas: fields.take("replicas").and_then(|at| at.number(0..=50)),

@@ -7,7 +7,14 @@ mod pods;
 mod routes;
 mod volumes;
 
-use super::{error::Faults, kinds, normalise, ownership::SERVICE, parse::Parsed};
+use super::{
+    error::Faults,
+    kinds,
+    marks::{self, TIMEOUT, WAIT_FOR},
+    normalise,
+    ownership::SERVICE,
+    parse::Parsed,
+};
 use crate::{
     inputs::configuration::{Allowance, Policy},
     names::{Host, Namespace, PrNumber, ReasonCode},
@@ -29,8 +36,8 @@ pub const PARENT: &str = "preview-applyset";
 const USERS_MARKS: &[&str] = &[
     super::order::RUN_FIRST,
     SERVICE,
-    "preview-action/wait-for",
-    "preview-action/timeout",
+    WAIT_FOR,
+    TIMEOUT,
     "preview-action/keep",
     "preview-action/prune",
     "preview-action/recreate",
@@ -71,6 +78,7 @@ pub(super) fn check(parsed: &Parsed<'_>, fence: &Fence<'_>, faults: &mut Faults)
     if !parsed.source.built_in {
         check.reserved_names();
         check.all_metadata(&parsed.object, &[]);
+        check.waits();
     }
     match kinds::find(&parsed.id) {
         Some(kind) => {
@@ -271,6 +279,42 @@ impl Check<'_> {
                         "leave it out",
                     );
                 }
+            }
+        }
+    }
+
+    /// Annotations that say what to wait for, which are read again only when it is too late to mend them.
+    fn waits(&mut self) {
+        let parsed = self.parsed;
+        let annotations = parsed.object.pointer("/metadata/annotations");
+        let text = |key: &str| {
+            annotations
+                .and_then(|all| all.get(key))
+                .and_then(Value::as_str)
+        };
+        let wait_for = text(WAIT_FOR).and_then(|text| text.parse::<marks::WaitFor>().err());
+        let timeout = text(TIMEOUT).and_then(|text| marks::timeout(text).err());
+        for (key, problem, remedy) in [
+            (
+                WAIT_FOR,
+                wait_for,
+                "write a path and a value, such as `.status.phase=Active`",
+            ),
+            (
+                TIMEOUT,
+                timeout,
+                "write a time with its unit, such as `90s`",
+            ),
+        ] {
+            if let Some(problem) = problem {
+                self.faults.add(|| {
+                    parsed.error(
+                        ReasonCode::BadManifest,
+                        &["metadata", "annotations", key],
+                        problem.to_string(),
+                        remedy,
+                    )
+                });
             }
         }
     }

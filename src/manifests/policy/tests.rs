@@ -453,3 +453,31 @@ fn a_workload_that_keda_scales_has_no_replicas_of_ours() {
     assert_eq!(replicas("{name: b}"), Some(3.into()));
     assert_eq!(replicas("{kind: StatefulSet, name: a}"), Some(3.into()));
 }
+
+#[test]
+fn what_to_wait_for_is_read_before_anything_is_applied() {
+    let annotated = |annotations: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations:\n    {annotations}\n"
+        )
+    };
+    for right in [
+        "preview-action/wait-for: .status.phase=Active",
+        "preview-action/wait-for: '.status.conditions[?(@.type==\"Ready\")].status=True'",
+        "preview-action/timeout: 90s",
+    ] {
+        assert_eq!(errors(&annotated(right)), Vec::<String>::new(), "{right}");
+    }
+    let found = errors(&annotated(
+        "preview-action/wait-for: status.phase\n    preview-action/timeout: soon",
+    ));
+    assert_eq!(
+        found,
+        [
+            "bad-manifest app.yaml:6:5: ConfigMap/a: metadata.annotations.preview-action/wait-for: `=` and the value are missing",
+            "bad-manifest app.yaml:7:5: ConfigMap/a: metadata.annotations.preview-action/timeout: is no time with its unit, such as `90s`",
+        ]
+    );
+    let other = errors(&annotated("preview-action/wait: x"));
+    assert!(other[0].starts_with("policy-refused"), "{other:?}");
+}

@@ -71,6 +71,9 @@ impl Waiting<'_> {
             }
         };
         teller.progressed(&rollout.workloads);
+        for warning in rollout.warnings {
+            teller.warn(warning);
+        }
         match rollout.verdict {
             Verdict::Ready => Ok(()),
             Verdict::Failed(causes) | Verdict::TimedOut(causes) => Err(Stopped::Failed(Failure {

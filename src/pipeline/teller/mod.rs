@@ -145,6 +145,7 @@ impl<'a> Teller<'a> {
             capacity,
         });
         self.stage("claim");
+        (self.audience)(&self.view);
     }
 
     pub(super) fn applied(&mut self, set: &ManifestSet, applied: &[Applied]) {
