@@ -457,3 +457,21 @@ fn a_stalled_rollout_is_told_by_its_probe_and_by_how_long_was_waited() {
         "{cause}"
     );
 }
+
+#[test]
+fn a_job_at_its_deadline_shows_the_log_of_what_it_is_at() {
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "seed", "uid": "uid-db", "generation": 1}, "spec": {},
+        "status": {"conditions": [{"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded"}]},
+    });
+    let one = Applied {
+        id: kinds::JOB.object("seed"),
+        ..target(job)
+    };
+    let mut tracker = Tracker::new(&[one], 1);
+    let running = json!({"phase": "Running", "containerStatuses": [{"name": "c", "ready": true, "state": {"running": {}}}]});
+    tracker.observe(Seen::Now(&kinds::POD, pod(running)));
+    let ripe = tracker.judge(Instant::now()).ripe;
+    assert_eq!(ripe[0].class, FailureClass::JobDeadline);
+    assert_eq!(ripe[0].container.as_ref().unwrap().container, "c");
+}

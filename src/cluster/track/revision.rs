@@ -71,6 +71,11 @@ impl Tracker {
             .or_else(|| self.unready_container(index))
     }
 
+    /// One that is at work still: what a Job is stopped in at its deadline.
+    pub(super) fn working_container(&self, index: usize) -> Option<ContainerRef> {
+        self.container_where(index, |container| container["state"]["running"].is_object())
+    }
+
     pub(super) fn unready_container(&self, index: usize) -> Option<ContainerRef> {
         self.container_where(index, |container| container["ready"] == false)
     }

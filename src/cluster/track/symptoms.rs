@@ -120,7 +120,10 @@ impl Tracker {
             "Deployment" => FailureClass::RolloutStalled,
             _ => FailureClass::ObjectFailed,
         };
-        let container = self.failed_container(index);
+        let mut container = self.failed_container(index);
+        if class == FailureClass::JobDeadline {
+            container = container.or_else(|| self.working_container(index));
+        }
         let mut facts = match &container {
             Some(of) if class != FailureClass::RolloutStalled => self.ended(index, of),
             _ => Facts::new(),
