@@ -79,7 +79,7 @@ fn ordinary_objects_pass() {
         pod("shareProcessNamespace: true, runtimeClassName: gvisor, hostAliases: [{ip: 1.1.1.1, hostnames: [x]}]"),
         container("livenessProbe: {httpGet: {path: /, port: 80}}, lifecycle: {preStop: {exec: {command: [sleep, '5']}}}"),
         object("networking.k8s.io/v1", "NetworkPolicy", "spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}, {}], egress: [{to: [{podSelector: {}}]}]}"),
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {preview-action/keep: 'true', preview-action/timeout: 2m, preview-action/wait-for: x, preview-action/recreate: 'true', preview-action/prune: 'true', preview-action/run-first: 'true', app.kubernetes.io/x: a}}\ndata: {metadata: finalizers}\n".into(),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {preview-action/keep: 'true', preview-action/timeout: 2m, preview-action/wait-for: .a=b, preview-action/recreate: 'true', preview-action/prune: 'true', preview-action/run-first: 'true', app.kubernetes.io/x: a}}\ndata: {metadata: finalizers}\n".into(),
         "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a, annotations: {nginx.ingress.kubernetes.io/rewrite-target: /$2, nginx.ingress.kubernetes.io/auth-secret: users, cert-manager.io/cluster-issuer: x}}\nspec: {rules: [{host: pr-12.preview.example.com}]}\n".into(),
         object("batch/v1", "CronJob", "spec: {jobTemplate: {spec: {template: {spec: {containers: []}}}}}"),
         ingress("spec: {rules: [{host: pr-12.preview.example.com}, {host: v2-12.preview.example.com}], tls: [{hosts: [pr-12.preview.example.com]}]}"),
