@@ -9,6 +9,7 @@ use kube::{
     client::{Body, ClientBuilder, ConfigExt},
     config::AuthInfo,
 };
+use reqwest::{Certificate, Identity};
 use secrecy::ExposeSecret;
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -37,16 +38,20 @@ pub(super) fn client(mut config: Config) -> Result<kube::Client, AnyError> {
 }
 
 fn http(config: &Config) -> Result<reqwest::ClientBuilder, AnyError> {
-    let mut tls = config.rustls_client_config()?;
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let roots = config.root_cert.iter().flatten();
+    let roots: Result<Vec<_>, _> = roots.map(|der| Certificate::from_der(der)).collect();
     let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_certs_only(roots?)
+        .tls_danger_accept_invalid_certs(config.accept_invalid_certs)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
         // A connection that died without a word would hold a watch for ever.
         .http2_keep_alive_interval(Duration::from_secs(30))
         .http2_keep_alive_timeout(Duration::from_secs(20));
+    if let Some(pem) = identity(&config.auth_info)? {
+        builder = builder.identity(Identity::from_pem(&pem)?);
+    }
     if let Some(patience) = config.connect_timeout {
         builder = builder.connect_timeout(patience);
     }
@@ -54,6 +59,40 @@ fn http(config: &Config) -> Result<reqwest::ClientBuilder, AnyError> {
         builder = builder.proxy(reqwest::Proxy::all(proxy.to_string())?);
     }
     Ok(builder)
+}
+
+/// A user's client certificate and its key in PEM, if it has any; the inline form wins over the file, as kubectl has it.
+fn identity(user: &AuthInfo) -> Result<Option<Vec<u8>>, AnyError> {
+    let certificate = content(
+        user.client_certificate_data.as_deref(),
+        user.client_certificate.as_deref(),
+    )?;
+    let data = user.client_key_data.as_ref();
+    let key = content(
+        data.map(ExposeSecret::expose_secret),
+        user.client_key.as_deref(),
+    )?;
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(mut pem), Some(key)) => {
+            pem.push(b'\n');
+            pem.extend(key);
+            Ok(Some(pem))
+        }
+        _ => Err("a client certificate and its key have to come together".into()),
+    }
+}
+
+/// What a kubeconfig holds in base64, or the file that it names instead.
+fn content(inline: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, AnyError> {
+    let filled = |text: &&str| !text.is_empty();
+    if let Some(data) = inline.filter(filled) {
+        let text: String = data.split_whitespace().collect();
+        return Ok(Some(STANDARD.decode(text)?));
+    }
+    file.filter(filled)
+        .map(|file| Ok(std::fs::read(file)?))
+        .transpose()
 }
 
 /// What a user of a kubeconfig proves itself by, in the order in which kubectl takes it; a client certificate is TLS's part.
@@ -156,18 +195,30 @@ mod tests {
         server::conn::auto::Builder,
         service::TowerToHyperService,
     };
-    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{pki_types::PrivateKeyDer, server::WebPkiClientVerifier};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// A server that answers `{}` once as many requests as it was told wait at the same time; counts its connections.
-    async fn server(protocols: &[&str], together: usize) -> (Config, Arc<AtomicUsize>) {
+    /// A server that answers `{}` once as many requests as it was told wait at the same time; counts its connections. Only `user` may come in, if one is named.
+    async fn server(
+        protocols: &[&str],
+        together: usize,
+        user: Option<&rcgen::Certificate>,
+    ) -> (Config, Arc<AtomicUsize>) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let mut tls = rustls::ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
+        let tls = rustls::ServerConfig::builder();
+        let mut tls = match user {
+            None => tls.with_no_client_auth(),
+            Some(user) => {
+                let mut users = rustls::RootCertStore::empty();
+                users.add(user.der().clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder(Arc::new(users));
+                tls.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        }
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
         tls.alpn_protocols = protocols
             .iter()
             .map(|name| name.as_bytes().to_vec())
@@ -192,10 +243,13 @@ mod tests {
                 counted.fetch_add(1, Ordering::SeqCst);
                 let (acceptor, router) = (acceptor.clone(), router.clone());
                 tokio::spawn(async move {
-                    let stream = TokioIo::new(acceptor.accept(socket).await.unwrap());
+                    let Ok(stream) = acceptor.accept(socket).await else {
+                        return;
+                    };
+                    let stream = TokioIo::new(stream);
                     let service = TowerToHyperService::new(router);
                     let builder = Builder::new(TokioExecutor::new());
-                    builder.serve_connection(stream, service).await
+                    let _ = builder.serve_connection(stream, service).await;
                 });
             }
         });
@@ -216,7 +270,7 @@ mod tests {
             (vec!["http/1.1"], 8),
             (vec![], 8),
         ] {
-            let (config, connections) = server(&protocols, 8).await;
+            let (config, connections) = server(&protocols, 8, None).await;
             let client = client(config).unwrap();
             assert_eq!(get(&client, "/first").await.unwrap(), "{}");
             let all = (0..8).map(|_| get(&client, "/together"));
@@ -271,8 +325,55 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_certificate_comes_with_its_key_from_text_or_file() {
+        let made = rcgen::generate_simple_self_signed(vec!["alice".into()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("alice.key");
+        std::fs::write(&file, &key).unwrap();
+        let inline = AuthInfo {
+            client_certificate_data: Some(STANDARD.encode(&certificate)),
+            client_key_data: Some(STANDARD.encode(&key).into()),
+            ..Default::default()
+        };
+        let named = AuthInfo {
+            client_key_data: None,
+            client_key: Some(file.to_string_lossy().into_owned()),
+            ..inline.clone()
+        };
+        let (server, _) = server(&["h2"], 1, Some(&made.cert)).await;
+        get(&client(server.clone()).unwrap(), "/first")
+            .await
+            .unwrap_err();
+        for user in [inline.clone(), named] {
+            let pem = identity(&user).unwrap().unwrap();
+            assert_eq!(
+                String::from_utf8(pem).unwrap(),
+                format!("{certificate}\n{key}")
+            );
+            let mut config = server.clone();
+            config.auth_info = user;
+            assert_eq!(get(&client(config).unwrap(), "/first").await.unwrap(), "{}");
+        }
+        let half = AuthInfo {
+            client_key_data: None,
+            ..inline.clone()
+        };
+        assert!(identity(&half).is_err());
+        let strange = AuthInfo {
+            client_key_data: Some("aHVudGVyMg==".to_owned().into()),
+            ..inline
+        };
+        let mut config = server;
+        config.auth_info = strange;
+        let error = client(config).err().unwrap();
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        assert_eq!(identity(&AuthInfo::default()).unwrap(), None);
+    }
+
+    #[tokio::test]
     async fn a_path_that_leads_elsewhere_is_not_asked_for() {
-        let (config, connections) = server(&["h2"], 1).await;
+        let (config, connections) = server(&["h2"], 1, None).await;
         let client = client(config).unwrap();
         for path in [
             "/api/v1/namespaces/a/configmaps/..",
