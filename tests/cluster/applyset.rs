@@ -24,7 +24,7 @@ fn template(names: &[&str]) -> String {
     };
     names.iter().map(config).collect::<String>()
         + "apiVersion: v1\nkind: Secret\nmetadata: {name: hidden}\nstringData: {a: b}\n---\n\
-           apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n"
+           apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n"
 }
 
 fn write(folder: &Path, names: &[&str]) {

@@ -50,7 +50,8 @@ impl Stage for Twin<'_> {
     }
 
     fn haste(&self) -> u32 {
-        self.simulated.haste()
+        // Six tests share the machine, and a world that is in too great a haste has no time for what the real one shows.
+        10
     }
 
     fn objects(&self, namespace: &str) -> anyhow::Result<Vec<String>> {

@@ -347,11 +347,7 @@ impl Run {
             }
         };
         let runs = matches!(self.phase, Phase::Running | Phase::Ready);
-        let digest = format!(
-            "{}@sha256:{}",
-            self.image.split([':', '@']).next().unwrap_or_default(),
-            hex(&self.image)
-        );
+        let digest = format!("{}@sha256:{}", repository(&self.image), hex(&self.image));
         json!({
             "name": self.name, "image": self.image, "imageID": if self.has_started() { digest } else { String::new() },
             "containerID": if self.has_started() { self.container_id() } else { String::new() },
@@ -389,4 +385,13 @@ fn hex(text: &str) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// An image's name without tag and digest; a registry's port stays.
+fn repository(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or_default();
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
 }

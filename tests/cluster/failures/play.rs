@@ -26,6 +26,9 @@ static BEGINNERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore
 /// What the bar allows over a class's grace.
 const MARGIN: u64 = 5;
 
+/// What the bar allows for a refusal by the API server.
+pub(crate) const AT_ONCE: Option<u64> = Some(2);
+
 /// What goes wrong, and what must be said of it.
 pub(crate) struct Broken {
     pub(crate) name: &'static str,

@@ -1,6 +1,6 @@
 //! Pods that lack something, that may not be made, that fit nowhere, and whose probes fail.
 
-use super::play::{Broken, USUAL, abreast};
+use super::play::{AT_ONCE, Broken, USUAL, abreast};
 use serde_json::json;
 
 #[test]
@@ -69,10 +69,13 @@ fn pods_that_lack_something() {
                 "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: own}\nspec:\n  selector: {matchLabels: {app: own}}\n  template:\n    metadata: {labels: {app: own}}\n",
                 "    spec:\n      serviceAccountName: robot\n      automountServiceAccountToken: false\n      containers: [{name: own, image: \"${registry}/app:1\"}]\n",
             ),
-            reason: "service-account-missing",
-            cause: &["the service account robot that Deployment/own asks for does not exist"],
-            remedy: &["add the ServiceAccount robot to the templates"],
-            grace: 15,
+            reason: "policy-refused",
+            cause: &[
+                "deploy/own.yaml:13:",
+                "serviceAccountName: names a ServiceAccount that does not come with the preview",
+            ],
+            remedy: &["add a ServiceAccount of that name to the templates"],
+            bar: AT_ONCE,
             ..USUAL
         },
         Broken {
@@ -163,12 +166,13 @@ fn pods_that_may_not_be_made_or_fit_nowhere() {
                 "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: own}\nspec:\n  selector: {matchLabels: {app: own}}\n  template:\n    metadata: {labels: {app: own}}\n",
                 "    spec:\n      securityContext: {seLinuxOptions: {type: spc_t}}\n      containers: [{name: own, image: \"${registry}/app:1\"}]\n",
             ),
-            reason: "admission-refused",
+            reason: "policy-refused",
             cause: &[
-                "pod security level baseline refuses the pods of Deployment/own: seLinuxOptions",
+                "deploy/own.yaml:9:",
+                "seLinuxOptions.type: gives the container other rights on the node",
             ],
-            remedy: &["take the named field out", "deploy/own.yaml, line 1"],
-            grace: 10,
+            remedy: &["leave it out"],
+            bar: AT_ONCE,
             ..USUAL
         },
         Broken {

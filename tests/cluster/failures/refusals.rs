@@ -1,14 +1,11 @@
 //! Objects that the API server refuses, hosts that are taken, and a Service that nothing stands behind.
 
 use super::{
-    play::{Broken, Ends, USUAL, abreast},
+    play::{AT_ONCE, Broken, Ends, USUAL, abreast},
     pods::admission,
 };
 use crate::stay::Stay;
 use serde_json::json;
-
-/// What the bar allows for a refusal by the API server.
-const AT_ONCE: Option<u64> = Some(2);
 
 /// A policy that only this corner of the cluster feels.
 pub(super) fn policy(stay: &Stay, suffix: &str, resource: &str, rule: &str, message: &str) {
@@ -80,12 +77,12 @@ fn objects_that_are_refused() {
         },
         Broken {
             name: "immutable",
-            own: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: own}\nspec:\n  replicas: 0\n  selector: {matchLabels: {app: own}}\n  template:\n    metadata: {labels: {app: own, tier: a}}\n    spec: {containers: [{name: own, image: \"${registry}/app:1\"}]}\n",
-            then: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: own}\nspec:\n  replicas: 0\n  selector: {matchLabels: {app: own, tier: a}}\n  template:\n    metadata: {labels: {app: own, tier: a}}\n    spec: {containers: [{name: own, image: \"${registry}/app:1\"}]}\n",
+            own: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\nimmutable: true\ndata: {a: b}\n",
+            then: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\nimmutable: true\ndata: {a: c}\n",
             reason: "bad-manifest",
-            cause: &["Deployment/own cannot be changed like this: spec.selector"],
+            cause: &["ConfigMap/own cannot be changed like this: data"],
             remedy: &[
-                "spec.selector cannot change on a live object: give Deployment/own another name in deploy/own.yaml, line 1",
+                "data cannot change on a live object: give ConfigMap/own another name in deploy/own.yaml, line 1",
             ],
             bar: AT_ONCE,
             ..USUAL
