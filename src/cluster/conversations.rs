@@ -1,6 +1,10 @@
 //! Conversations of the whole module with the simulated cluster: what is asked, what is answered, what goes wrong in between.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod latency;
 

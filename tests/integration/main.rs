@@ -3,6 +3,7 @@
 //! One binary, so that the crate is linked once.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a test fails by panicking, and shows the numbers that it found"
 )]
