@@ -119,15 +119,23 @@ pub(super) fn known() -> impl Iterator<Item = &'static Kind> {
         .chain(opened.clone())
 }
 
+/// The kind of an object, if it is one that was opened.
+pub(super) fn opened(id: &ObjectId) -> Option<&'static Kind> {
+    let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    opened.iter().copied().find(|kind| kind.is_of(id))
+}
+
 /// Group and plural.
 pub(super) type Resource = (&'static str, &'static str);
 
 impl Kind {
     /// The kind of an object, if a table has it or it was opened.
     pub fn of(id: &ObjectId) -> Option<&'static Self> {
-        known().find(|kind| {
-            kind.group == id.group && kind.version == id.version && kind.kind == id.kind
-        })
+        known().find(|kind| kind.is_of(id))
+    }
+
+    fn is_of(&self, id: &ObjectId) -> bool {
+        self.group == id.group && self.version == id.version && self.kind == id.kind
     }
 
     /// What the server keeps as one, whatever the version that it is written in.

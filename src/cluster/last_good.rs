@@ -8,7 +8,6 @@ use super::{
     call::{Call, Selector},
     error::ClusterError,
     kinds,
-    outcome::{Applied, Change},
 };
 use crate::{
     manifests::{Manifest, ManifestSet, Origin},
@@ -46,6 +45,9 @@ struct Kept {
     stage: u8,
     origin: Origin,
     object: Value,
+    /// Plural of a kind that the policy had opened: a run that goes back renders nothing and asks for no policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plural: Option<String>,
 }
 
 impl LastGood {
@@ -61,6 +63,7 @@ impl LastGood {
                     stage: one.stage,
                     origin: one.origin.clone(),
                     object: one.object.clone(),
+                    plural: kinds::opened(&one.id).map(|kind| kind.plural.to_owned()),
                 })
                 .collect(),
         }
@@ -92,8 +95,13 @@ impl LastGood {
         let objects = self.objects.iter().filter_map(|kept| {
             let mut object = kept.object.clone();
             pin(&mut object, &self.images, running);
+            let id = identity(&object)?;
+            if let Some(plural) = &kept.plural {
+                let version = object["apiVersion"].as_str()?;
+                kinds::open(version, &id.kind, plural);
+            }
             Some(Manifest {
-                id: identity(&object)?,
+                id,
                 object,
                 origin: kept.origin.clone(),
                 stage: kept.stage,
@@ -103,14 +111,6 @@ impl LastGood {
             objects: objects.collect(),
             warnings: Vec::new(),
         }
-    }
-
-    /// True when the set has this object.
-    pub fn has(&self, id: &ObjectId) -> bool {
-        self.objects
-            .iter()
-            .filter_map(|kept| identity(&kept.object))
-            .any(|kept| (&kept.group, &kept.kind, &kept.name) == (&id.group, &id.kind, &id.name))
     }
 
     /// As it is stored.
@@ -241,36 +241,6 @@ impl Cluster {
         }
         Ok(running)
     }
-
-    /// Deletes what an update created and the good set has not; data and Jobs stay, as evidence and because nobody asked.
-    pub async fn take_back(
-        &self,
-        namespace: &Namespace,
-        applied: &[Applied],
-        good: &LastGood,
-    ) -> Result<(), ClusterError> {
-        let created = applied.iter().filter(|one| {
-            one.change == Change::Created
-                && !["PersistentVolumeClaim", "Job"].contains(&one.id.kind.as_str())
-                && !good.has(&one.id)
-        });
-        for one in created {
-            let (Some(kind), Some(uid)) = (
-                kinds::Kind::of(&one.id),
-                one.live["metadata"]["uid"].as_str(),
-            ) else {
-                continue;
-            };
-            let call = Call::delete(kind, Some(namespace), &one.id.name, uid, None)?;
-            match self.send(call).await {
-                Ok(_) => {}
-                // Gone, or another one of its name: not what this update created.
-                Err(error) if matches!(error.class(), Some(Class::NotFound | Class::Conflict)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
 }
 
 /// An identity that a registry can be asked for: with a digest behind a name. Some runtimes put a scheme before it.
@@ -386,6 +356,31 @@ mod tests {
         assert_eq!(image(&good.set(&running(2))), "web:1");
         assert_eq!(image(&good.set(&running(1))), ID);
         assert_eq!(image(&good.set(&Running::new())), ID);
+    }
+
+    #[test]
+    fn a_kind_that_a_policy_opened_is_known_again_when_its_objects_come_back() {
+        let tap = |group: &str| -> Manifest {
+            let object = json!({"apiVersion": format!("{group}/v1"), "kind": "Tap", "metadata": {"name": "a"}});
+            Manifest {
+                id: identity(&object).unwrap(),
+                object,
+                ..set().objects[0].clone()
+            }
+        };
+        kinds::open("kept.example.com/v1", "Tap", "taps");
+        let kept = ManifestSet {
+            objects: vec![tap("kept.example.com")],
+            warnings: Vec::new(),
+        };
+        let good = LastGood::of("a".repeat(40).parse().unwrap(), &[], &kept);
+        // Another process reads it, which has opened nothing yet.
+        let text = String::from_utf8(good.bytes()).unwrap();
+        let text = text.replace("kept.example.com", "back.example.com");
+        let back: LastGood = serde_json::from_str(&text).unwrap();
+        assert_eq!(kinds::Kind::of(&tap("back.example.com").id), None);
+        let objects = back.set(&Running::new()).objects;
+        assert_eq!(kinds::Kind::of(&objects[0].id).unwrap().plural, "taps");
     }
 
     #[test]

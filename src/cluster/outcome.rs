@@ -36,6 +36,17 @@ pub enum Change {
     Unchanged,
 }
 
+/// How careful pruning has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caution {
+    /// Nobody has asked for it: more than half of what was there stays.
+    Unasked,
+    /// A person has asked for it.
+    Asked,
+    /// An older set came back: Jobs stay, because what they did once must not be done again.
+    Back,
+}
+
 /// What pruning came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {

@@ -11,7 +11,7 @@ use super::{
     error::ClusterError,
     existing::Existing,
     kinds::{self, Kind},
-    outcome::{Applied, Pruned},
+    outcome::{Applied, Caution, Pruned},
 };
 use crate::{
     manifests::ManifestSet,
@@ -138,7 +138,7 @@ impl Cluster {
 
     /// Deletes the members of the set that were not applied any more, and names in the parent what is left.
     ///
-    /// Without `confirmed` nothing goes when that would be more than half of what was there: then a template was lost,
+    /// Unasked nothing goes when that would be more than half of what was there: then a template was lost,
     /// more likely than not, and a warning says how to confirm it.
     pub async fn prune(
         &self,
@@ -146,7 +146,7 @@ impl Cluster {
         namespace: &Namespace,
         known: &Existing,
         applied: &[Applied],
-        confirmed: bool,
+        caution: Caution,
     ) -> Result<Pruned, ClusterError> {
         let mut pruned = Pruned::default();
         // An empty set would take everything, and a set that was applied in part proves nothing about the rest.
@@ -159,6 +159,10 @@ impl Cluster {
         let mut kept: Vec<ObjectId> = Vec::new();
         let mut going = Vec::new();
         for left in left {
+            if caution == Caution::Back && left.kind == &kinds::JOB {
+                kept.push(left.id());
+                continue;
+            }
             match left.judge() {
                 Fate::Goes => going.push(left),
                 Fate::Leaves => {}
@@ -170,7 +174,7 @@ impl Cluster {
                 }
             }
         }
-        if going.len() * 2 > before && !confirmed {
+        if going.len() * 2 > before && caution == Caution::Unasked {
             let ids: Vec<_> = going.drain(..).map(|left| left.id()).collect();
             pruned.warnings.push(too_many(&ids, before));
             kept.extend(ids);

@@ -9,16 +9,18 @@ use super::{
 };
 use crate::{
     capacity::{KeptSet, Record},
-    cluster::{Cluster, ClusterError, Generations, LAST_GOOD, LastGood, digest, outcome::Applied},
+    cluster::{
+        Cluster, ClusterError, Generations, LAST_GOOD, LastGood, digest,
+        outcome::{Applied, Caution},
+    },
     names::{CommitSha, Namespace, ReasonCode},
 };
 
-/// Brings a good set back. `update` is what was applied since, so that what it created can go.
+/// Brings a good set back, and lets go what came later.
 pub(super) async fn bring_back(
     waiting: Waiting<'_>,
     namespace: &Namespace,
     good: &LastGood,
-    update: &[Applied],
     teller: &mut Teller<'_>,
 ) -> Result<Vec<Applied>, Stopped> {
     let cluster = waiting.cluster;
@@ -28,7 +30,10 @@ pub(super) async fn bring_back(
     let applied = cluster
         .apply(&set, namespace, &existing, &mut |_| {})
         .await?;
-    cluster.take_back(namespace, update, good).await?;
+    let pruned = cluster
+        .prune(&set, namespace, &existing, &applied, Caution::Back)
+        .await?;
+    teller.pruned(pruned);
     waiting.ready(namespace, &applied, teller).await?;
     waiting.healthy(&good.urls, teller).await?;
     Ok(applied)

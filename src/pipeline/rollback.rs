@@ -138,7 +138,7 @@ impl Back<'_> {
             desk: self.desk,
             deadline: Instant::now() + self.ports.settings.timeout,
         };
-        restore::bring_back(waiting, &found.name, &good, &[], teller).await?;
+        restore::bring_back(waiting, &found.name, &good, teller).await?;
         let object = marked(found, &good.sha, State::Ready, self.expires());
         self.cluster.apply_namespace(&object).await?;
         Ok(())

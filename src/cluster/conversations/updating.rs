@@ -3,8 +3,16 @@
 use super::*;
 use crate::cluster::{
     applyset,
-    outcome::{Difference, Differs, Pruned},
+    outcome::{Caution, Difference, Differs, Pruned},
 };
+
+fn caution(confirmed: bool) -> Caution {
+    if confirmed {
+        Caution::Asked
+    } else {
+        Caution::Unasked
+    }
+}
 
 /// Deploys a set as the pipeline does: look, apply, prune.
 async fn deploy(
@@ -19,7 +27,7 @@ async fn deploy(
         .await
         .unwrap();
     let pruned = cluster
-        .prune(set, namespace, &known, &applied, confirmed)
+        .prune(set, namespace, &known, &applied, caution(confirmed))
         .await
         .unwrap();
     (applied, pruned)
@@ -225,7 +233,7 @@ async fn nothing_goes_when_something_was_not_applied() {
     let known = cluster.existing(&namespace, &set(shop())).await.unwrap();
     for (wanted, applied) in [(set(Vec::new()), Vec::new()), (set(shop()), Vec::new())] {
         let pruned = cluster
-            .prune(&wanted, &namespace, &known, &applied, true)
+            .prune(&wanted, &namespace, &known, &applied, Caution::Asked)
             .await
             .unwrap();
         assert_eq!(pruned, Pruned::default());

@@ -53,7 +53,7 @@ impl Work<'_> {
             OnFailedUpdate::Restore => match self.good(taken, &spot.plan.namespace).await {
                 None => self.stays(&spot, &applied, teller).await,
                 Some(Err(problem)) => not_restored(&taken.record, &problem),
-                Some(Ok(good)) => match self.restored(&spot, &good, &applied, teller).await {
+                Some(Ok(good)) => match self.restored(&spot, &good, teller).await {
                     Ok(()) => {
                         lock(&self.notes).restored = Some(good.sha.clone());
                         teller.serves(Some(good.sha));
@@ -93,7 +93,6 @@ impl Work<'_> {
         &self,
         spot: &super::Spot,
         good: &LastGood,
-        applied: &[crate::cluster::outcome::Applied],
         teller: &mut Teller<'_>,
     ) -> Result<(), Stopped> {
         tracing::info!(sha = %good.sha, "the update failed; bringing the last good commit back");
@@ -108,7 +107,7 @@ impl Work<'_> {
             deadline: Instant::now() + self.ports.settings.timeout,
             ..self.waiting(Instant::now())
         };
-        restore::bring_back(waiting, &spot.plan.namespace, good, applied, teller).await?;
+        restore::bring_back(waiting, &spot.plan.namespace, good, teller).await?;
         teller.stage("restore");
         Ok(())
     }

@@ -4,7 +4,10 @@
 
 use super::{Spot, Stopped, Waiting, Work, lock};
 use crate::{
-    cluster::{ApplyError, Existing, Reapplied, SecretRef, outcome::Applied},
+    cluster::{
+        ApplyError, Existing, Reapplied, SecretRef,
+        outcome::{Applied, Caution},
+    },
     manifests::{self, ManifestSet},
     names::{ReasonCode, State},
     pipeline::{
@@ -94,16 +97,15 @@ impl Work<'_> {
             );
             copied?;
             let applied = applied?;
+            let caution = if self.request.asked {
+                Caution::Asked
+            } else {
+                Caution::Unasked
+            };
             // Before the wait: what left would take its share of the quota from what came.
             let pruned = self
                 .cluster
-                .prune(
-                    set,
-                    &plan.namespace,
-                    &existing,
-                    &applied,
-                    self.request.asked,
-                )
+                .prune(set, &plan.namespace, &existing, &applied, caution)
                 .await?;
             teller.pruned(pruned);
             return Ok(applied);
