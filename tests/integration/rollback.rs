@@ -1,6 +1,6 @@
 //! `/rollback`: back to the last commit that was ready, or to the one before it, until the next push.
 
-use crate::support::{CONFIGURATION, ONE_SERVICE, Shop};
+use crate::support::{ONE_SERVICE, Shop};
 
 fn head(shop: &Shop) -> String {
     shop.world.github.head("acme/shop", 1)[..7].to_owned()
@@ -45,10 +45,7 @@ async fn a_rollback_lets_go_what_came_later_and_brings_back_what_went() {
     const MAPS: &str = "{%- set names = [NAMES] %}{% for name in names %}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ name }}}\ndata: {a: b}\n{% endfor %}\n";
     let configuration = format!("{ONE_SERVICE}templates: [maps.yaml.j2]\n");
     let shop = Shop::selling(&configuration).await;
-    let commit = |names: &str| {
-        let maps = MAPS.replace("NAMES", names);
-        shop.commit(&[(CONFIGURATION, &configuration), ("maps.yaml.j2", &maps)]);
-    };
+    let text = |names: &str| MAPS.replace("NAMES", names);
     let maps = || -> Vec<String> {
         let all = shop.world.cluster.objects("ConfigMap", "pr-shop-1");
         let name = |map: &serde_json::Value| map["metadata"]["name"].as_str().unwrap().to_owned();
@@ -56,11 +53,11 @@ async fn a_rollback_lets_go_what_came_later_and_brings_back_what_went() {
         names.retain(|name| !["kube-root-ca.crt", "preview-applyset"].contains(&name.as_str()));
         names
     };
-    commit("'first', 'both'");
+    shop.commit(&[("maps.yaml.j2", &text("'first', 'both'"))]);
     shop.deployed(1).await;
     assert_eq!(maps(), ["both", "first"]);
-    commit("'second', 'both'");
-    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    let push = shop.pushes_files(1, &[("maps.yaml.j2", &text("'second', 'both'"))]);
+    shop.hears(&push).await.ends(0, "deployed");
     assert_eq!(maps(), ["both", "second"]);
     let seen = shop.hears(&shop.says(1, "alice", "/rollback")).await;
     seen.ends(0, "rolled-back");
