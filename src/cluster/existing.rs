@@ -11,11 +11,12 @@ use super::{
     error::ClusterError,
     kinds::{self, Kind, Resource},
     outcome::Change,
+    overlap::{ROUTES, RUNS},
     request::Answer,
 };
 use crate::{
     manifests::{Manifest, ManifestSet},
-    names::Namespace,
+    names::{Namespace, ObjectId},
 };
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -51,6 +52,20 @@ impl Existing {
             }
             _ => self.objects.is_empty(),
         }
+    }
+
+    /// True when an object of this name will be new.
+    pub fn is_new(&self, id: &ObjectId) -> bool {
+        self.lacks(Kind::of(id), &id.name)
+    }
+
+    /// Kind, name and UID of what runs or leads to it.
+    fn serving(&self) -> impl Iterator<Item = (&'static Kind, &str, &Value)> {
+        let serves = |kind: &Kind| [&RUNS[..], &ROUTES[..]].concat().contains(&kind.kind);
+        self.objects
+            .iter()
+            .filter(move |(_, (kind, _))| serves(kind))
+            .map(|((_, name), (kind, metadata))| (*kind, name.as_str(), &metadata["uid"]))
     }
 
     /// Members of the ApplySet among the listed objects.
@@ -108,6 +123,21 @@ impl Existing {
 }
 
 impl Cluster {
+    /// True when everything that ran or led to it before is still there, and is not another of its name.
+    pub(super) async fn still_there(
+        &self,
+        namespace: &Namespace,
+        before: &Existing,
+    ) -> Result<bool, ClusterError> {
+        let mut now = Existing::default();
+        let kinds = before.serving().map(|(kind, ..)| kind).collect();
+        self.list_into(&mut now, namespace, kinds).await?;
+        Ok(before.serving().all(|(kind, name, uid)| {
+            now.metadata(kind, name)
+                .is_some_and(|metadata| metadata["uid"] == *uid)
+        }))
+    }
+
     /// Reads which objects of the set's kinds, and of those that its parent names, a Namespace holds: one request a kind.
     ///
     /// Secrets are not listed, because that would take the right to read them all.

@@ -29,6 +29,7 @@ impl Cluster {
         &self,
         namespace: &Namespace,
         set: &ManifestSet,
+        known: &Existing,
     ) -> Result<Vec<Applied>, ApplyError> {
         let mut done = Vec::new();
         for manifest in &set.objects {
@@ -36,7 +37,7 @@ impl Cluster {
                 objects: vec![manifest.clone()],
                 warnings: Vec::new(),
             };
-            let mut applied = self.once_more(namespace, manifest, &one).await;
+            let mut applied = self.once_more(namespace, manifest, &one, known).await;
             if let Err(error) = &mut applied {
                 error.applied.splice(0..0, done.drain(..));
             }
@@ -50,12 +51,9 @@ impl Cluster {
         namespace: &Namespace,
         manifest: &Manifest,
         one: &ManifestSet,
+        known: &Existing,
     ) -> Result<Vec<Applied>, ApplyError> {
-        let known = match self.existing(namespace, one).await {
-            Ok(known) => known,
-            Err(error) => return Err(ApplyError::one(manifest, error)),
-        };
-        let applied = self.put(one, namespace, &known, &mut |_| {}).await;
+        let applied = self.put(one, namespace, known, &mut |_| {}).await;
         let stale = match &applied {
             Ok(applied) => applied.iter().any(|one| {
                 assess(&one.live, jiff::Timestamp::now(), None).readiness == Readiness::Failed

@@ -134,6 +134,18 @@ impl Kind {
         known().find(|kind| kind.is_of(id))
     }
 
+    /// True for kinds of Kubernetes itself.
+    pub(super) fn is_built_in(&self) -> bool {
+        KINDS.iter().any(|kind| *kind == self)
+    }
+
+    /// True when deleting an object of this kind deletes data with it.
+    pub(super) fn keeps_data(&self) -> bool {
+        [&CLAIM, &POSTGRES, &POSTGRES_DATABASE, &VOLUME_SNAPSHOT]
+            .iter()
+            .any(|kind| *kind == self)
+    }
+
     fn is_of(&self, id: &ObjectId) -> bool {
         self.group == id.group && self.version == id.version && self.kind == id.kind
     }

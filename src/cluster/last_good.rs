@@ -19,8 +19,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Name of the Secret.
-pub const LAST_GOOD: &str = "preview-last-good";
+pub use crate::manifests::LAST_GOOD;
 
 /// What a Secret may hold altogether.
 const MOST: usize = 1 << 20;
@@ -51,9 +50,10 @@ struct Kept {
 }
 
 impl LastGood {
-    /// Keeps a set. Jobs are left out: what a migration did once must not be done again by going back.
+    /// Keeps a set. Jobs and hooks are left out: what a migration did once must not be done again by going back.
     pub fn of(sha: CommitSha, urls: &[PublicUrl], set: &ManifestSet) -> Self {
-        let objects = set.objects.iter().filter(|one| one.id.kind != "Job");
+        let again = |one: &&Manifest| one.id.kind != "Job" && !one.runs_once();
+        let objects = set.objects.iter().filter(again);
         Self {
             sha,
             urls: urls.to_vec(),
@@ -348,6 +348,10 @@ mod tests {
     #[test]
     fn jobs_are_not_kept_because_they_must_not_run_again() {
         assert_eq!(good().set(&running(2)).objects.len(), 1);
+        let mut hook = set();
+        hook.objects[0].stage = 4;
+        let good = LastGood::of("a".repeat(40).parse().unwrap(), &[], &hook);
+        assert_eq!(good.set(&running(2)).objects.len(), 0);
     }
 
     #[test]

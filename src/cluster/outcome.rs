@@ -56,6 +56,18 @@ pub struct Pruned {
     pub warnings: Vec<String>,
 }
 
+impl Pruned {
+    /// Nothing went, because of this; the preview is none the worse, and what stayed is still named in its ApplySet.
+    pub fn not(error: super::ClusterError) -> Self {
+        Self {
+            removed: Vec::new(),
+            warnings: vec![format!(
+                "what left the configuration could not be removed, which the next deploy tries again: {error}"
+            )],
+        }
+    }
+}
+
 /// What deploying would do to one object.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Difference {

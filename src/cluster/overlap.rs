@@ -6,29 +6,38 @@ use super::{
     Cluster,
     call::{Call, Selector},
     error::ClusterError,
+    existing::Existing,
     kinds,
     outcome::{Applied, Change},
 };
 use crate::names::Namespace;
 use serde_json::Value;
 
+/// Kinds that run pods for good.
+pub(super) const RUNS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
+
+/// Kinds that lead to what runs.
+pub(super) const ROUTES: [&str; 4] = ["Service", "Ingress", "HTTPRoute", "Middleware"];
+
 impl Cluster {
-    /// True when every workload that was changed still has the pods of its revision before, and none of the new one.
+    /// True when nothing that was there `before` is gone or was made anew, every workload that was changed still has the pods of its revision before, and none of the new one.
     pub async fn old_serves(
         &self,
         namespace: &Namespace,
         applied: &[Applied],
+        before: &Existing,
     ) -> Result<bool, ClusterError> {
         let changed: Vec<_> = applied
             .iter()
             .filter(|one| one.change == Change::Changed)
             .filter(|one| {
-                let routes = ["Service", "Ingress", "HTTPRoute", "Middleware"];
-                let runs = ["Deployment", "StatefulSet", "DaemonSet"];
                 let kind = one.id.kind.as_str();
-                routes.contains(&kind) || runs.contains(&kind)
+                ROUTES.contains(&kind) || RUNS.contains(&kind)
             })
             .collect();
+        if !self.still_there(namespace, before).await? {
+            return Ok(false);
+        }
         if changed.is_empty() {
             return Ok(true);
         }

@@ -14,7 +14,7 @@ use super::{
     outcome::{Applied, Caution, Pruned},
 };
 use crate::{
-    manifests::ManifestSet,
+    manifests::{ManifestSet, RUN_FIRST},
     names::{Namespace, ObjectId},
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -63,6 +63,15 @@ impl Left {
             && jobs.any(|one| service(&one.live["metadata"]) == mine)
     }
 
+    /// True for what did its work once: a Job, or a Pod that is a hook.
+    fn ran_once(&self) -> bool {
+        let annotations = &self.metadata["annotations"];
+        let hook = [RUN_FIRST, "helm.sh/hook"]
+            .iter()
+            .any(|name| !annotations[*name].is_null());
+        self.kind == &kinds::JOB || (self.kind == &kinds::POD && hook)
+    }
+
     fn judge(&self) -> Fate {
         let annotation = |name: &str| self.metadata["annotations"][name].as_str();
         let owned = self.metadata["ownerReferences"]
@@ -75,7 +84,7 @@ impl Left {
             Fate::Leaves
         } else if owned || kept {
             Fate::Stays
-        } else if self.kind == &kinds::CLAIM && annotation(PRUNE) != Some("true") {
+        } else if self.kind.keeps_data() && annotation(PRUNE) != Some("true") {
             Fate::StaysForData
         } else {
             Fate::Goes
@@ -159,7 +168,7 @@ impl Cluster {
         let mut kept: Vec<ObjectId> = Vec::new();
         let mut going = Vec::new();
         for left in left {
-            if caution == Caution::Back && left.kind == &kinds::JOB {
+            if caution == Caution::Back && left.ran_once() {
                 kept.push(left.id());
                 continue;
             }
@@ -421,5 +430,19 @@ mod tests {
             Fate::StaysForData
         );
         assert_eq!(judge(&kinds::CLAIM, kept(PRUNE, "true")), Fate::Goes);
+        assert_eq!(
+            judge(&kinds::POSTGRES, json!({"name": "x"})),
+            Fate::StaysForData
+        );
+    }
+
+    #[test]
+    fn what_did_its_work_once_stays_when_an_older_set_comes_back() {
+        let ran_once = |kind: &'static Kind, metadata: Value| Left { kind, metadata }.ran_once();
+        assert!(ran_once(&kinds::JOB, json!({"name": "x"})));
+        let hook = json!({"name": "x", "annotations": {RUN_FIRST: "true"}});
+        assert!(ran_once(&kinds::POD, hook.clone()));
+        assert!(!ran_once(&kinds::POD, json!({"name": "x"})));
+        assert!(!ran_once(&kinds::SERVICE, hook));
     }
 }

@@ -1,6 +1,6 @@
 //! Turns an object whose change the server refuses for good into none, so that it can be made again.
 //! It must not touch what keeps data, nor any object but the one that was looked at.
-//! Only kinds without data go by themselves; for the others the author says so, and a claim never goes.
+//! Only kinds of Kubernetes' own that keep no data go by themselves; for the others the author says so, and a claim never goes.
 
 use super::{
     Cluster,
@@ -31,7 +31,8 @@ pub(super) fn allowed(kind: &Kind, wanted: &Value, live: &Value) -> bool {
         return false;
     }
     let asked = wanted["metadata"]["annotations"][RECREATE] == "true";
-    asked || ![&kinds::CONFIG_MAP, &kinds::SECRET].contains(&kind)
+    // Whether objects of other controllers keep data is theirs to know.
+    asked || (kind.is_built_in() && ![&kinds::CONFIG_MAP, &kinds::SECRET].contains(&kind))
 }
 
 impl Cluster {
@@ -138,6 +139,8 @@ mod tests {
             (&kinds::SECRET, &plain, &plain, false),
             (&kinds::SECRET, &asked, &plain, true),
             (&kinds::CONFIG_MAP, &plain, &plain, false),
+            (&kinds::POSTGRES, &plain, &plain, false),
+            (&kinds::POSTGRES, &asked, &plain, true),
         ] {
             assert_eq!(
                 allowed(kind, wanted, live),

@@ -218,7 +218,7 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "decision",
-        purpose: "What the event led to: `deploy`, `announce`, `remove`, `status`, `help`, `sweep` or `ignore`.",
+        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `status`, `help`, `sweep` or `ignore`.",
     },
     OutputSpec {
         name: "reason-code",

@@ -25,7 +25,8 @@ pub use context::{PULL_SECRET, build};
 pub use error::{ManifestError, ManifestErrors};
 pub use kinds::allowed_kinds;
 pub use namespace::namespace;
-pub use policy::PARENT;
+pub use order::RUN_FIRST;
+pub use policy::{LAST_GOOD, PARENT};
 pub use render::{RenderRequest, Rendered};
 
 /// One object to apply.
@@ -42,6 +43,13 @@ pub struct Manifest {
     pub stage: u8,
 }
 
+impl Manifest {
+    /// True for what runs before or after everything else and then is done.
+    pub fn runs_once(&self) -> bool {
+        [kinds::RUN_FIRST, kinds::RUN_LAST].contains(&self.stage)
+    }
+}
+
 /// The place in a file that an object or an error comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Origin {
@@ -53,20 +61,25 @@ pub struct Origin {
 
 impl ManifestSet {
     /// What comes before the Jobs that run first, those Jobs, and what waits for them.
-    pub fn around_run_first(&self) -> (Self, Self, Self) {
-        let part = |wanted: &dyn Fn(u8) -> bool| Self {
+    ///
+    /// A StatefulSet that is `new` comes before them: it is the database that they work on, more often than not.
+    pub fn around_run_first(&self, new: impl Fn(&ObjectId) -> bool) -> (Self, Self, Self) {
+        let early = |one: &Manifest| {
+            one.stage < kinds::RUN_FIRST || (one.id.kind == "StatefulSet" && new(&one.id))
+        };
+        let part = |wanted: &dyn Fn(&Manifest) -> bool| Self {
             objects: self
                 .objects
                 .iter()
-                .filter(|manifest| wanted(manifest.stage))
+                .filter(|one| wanted(one))
                 .cloned()
                 .collect(),
             warnings: Vec::new(),
         };
         (
-            part(&|stage| stage < kinds::RUN_FIRST),
-            part(&|stage| stage == kinds::RUN_FIRST),
-            part(&|stage| stage > kinds::RUN_FIRST),
+            part(&early),
+            part(&|one| one.stage == kinds::RUN_FIRST),
+            part(&|one| one.stage > kinds::RUN_FIRST && !early(one)),
         )
     }
 }

@@ -7,7 +7,7 @@ use crate::names::ObjectId;
 use serde_json::Value;
 
 /// Annotation of a Job or Pod that has to succeed before all other workloads are applied.
-pub(super) const RUN_FIRST: &str = "preview-action/run-first";
+pub const RUN_FIRST: &str = "preview-action/run-first";
 
 /// The stage of an object, from 1.
 pub(super) fn stage(id: &ObjectId, object: &Value) -> u8 {

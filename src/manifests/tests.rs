@@ -554,3 +554,42 @@ fn variables(path: &str, value: &Value, found: &mut BTreeSet<String>) {
         }
     }
 }
+
+#[test]
+fn a_new_database_comes_before_what_runs_first() {
+    let one = |kind: &str, stage: u8| Manifest {
+        id: ObjectId {
+            group: String::new(),
+            version: "v1".into(),
+            kind: kind.into(),
+            name: "a".into(),
+        },
+        object: serde_json::Value::Null,
+        origin: Origin {
+            file: "a".into(),
+            line: 1,
+        },
+        stage,
+    };
+    let set = ManifestSet {
+        objects: vec![
+            one("Service", 3),
+            one("Job", 4),
+            one("StatefulSet", 5),
+            one("Deployment", 5),
+        ],
+        warnings: Vec::new(),
+    };
+    let kinds = |set: &ManifestSet| -> Vec<String> {
+        set.objects.iter().map(|one| one.id.kind.clone()).collect()
+    };
+    for (new, before, rest) in [
+        (true, vec!["Service", "StatefulSet"], vec!["Deployment"]),
+        (false, vec!["Service"], vec!["StatefulSet", "Deployment"]),
+    ] {
+        let parts = set.around_run_first(|_| new);
+        assert_eq!(kinds(&parts.0), before);
+        assert_eq!(kinds(&parts.1), ["Job"]);
+        assert_eq!(kinds(&parts.2), rest);
+    }
+}

@@ -11,7 +11,7 @@ use crate::{
     capacity::{KeptSet, Record},
     cluster::{
         Cluster, ClusterError, Generations, LAST_GOOD, LastGood, digest,
-        outcome::{Applied, Caution},
+        outcome::{Applied, Caution, Pruned},
     },
     names::{CommitSha, Namespace, ReasonCode},
 };
@@ -32,8 +32,8 @@ pub(super) async fn bring_back(
         .await?;
     let pruned = cluster
         .prune(&set, namespace, &existing, &applied, Caution::Back)
-        .await?;
-    teller.pruned(pruned);
+        .await;
+    teller.pruned(pruned.unwrap_or_else(Pruned::not));
     waiting.ready(namespace, &applied, teller).await?;
     waiting.healthy(&good.urls, teller).await?;
     Ok(applied)

@@ -223,7 +223,7 @@ async fn what_left_the_configuration_is_removed_and_named() {
     let body = &shop.status_comments(1)[0].body;
     assert!(
         body.contains(
-            "Removed 2 objects that left the configuration: `Service/api`, `Deployment/api`."
+            "Removed 2 objects that are no part of it any more: `Service/api`, `Deployment/api`."
         ),
         "{body}"
     );
@@ -232,7 +232,7 @@ async fn what_left_the_configuration_is_removed_and_named() {
     let again = shop.hears(&shop.says(1, "alice", "/deploy")).await;
     again.ends(0, "unchanged");
     let body = &shop.status_comments(1)[0].body;
-    assert!(!body.contains("left the configuration"), "{body}");
+    assert!(!body.contains("no part of it any more"), "{body}");
     shop.ends();
 }
 
@@ -266,7 +266,7 @@ async fn more_than_half_of_a_preview_goes_only_when_somebody_says_so() {
     assert_eq!(left(), 1);
     let body = &shop.status_comments(1)[0].body;
     assert!(
-        body.contains("Removed 29 objects that left the configuration"),
+        body.contains("Removed 29 objects that are no part of it any more"),
         "{body}"
     );
     shop.ends();

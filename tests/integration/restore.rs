@@ -173,11 +173,36 @@ async fn keep_does_not_claim_what_is_half_gone() {
         .await;
     seen.ends(1, "crash-loop");
     assert!(
-        !seen.comment().contains("Still serving"),
+        !seen.comment().to_lowercase().contains("still serving"),
         "{}",
         seen.comment()
     );
     seen.says("may be a mix");
+    assert!(record(&shop)["serving"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keep_does_not_claim_what_was_removed() {
+    let two = "  api: {image: 'registry.example/api:{short-sha}', port: 8080}\n";
+    let shop = Shop::selling(&format!("{ONE_SERVICE}{two}")).await;
+    shop.deployed(1).await;
+    let event = shop.pushes_files(1, &[(CONFIGURATION, &broken())]);
+    let seen = shop
+        .run(&event)
+        .input("on-failed-update", "keep")
+        .go()
+        .await;
+    seen.ends(1, "crash-loop");
+    assert_eq!(
+        shop.world.cluster.object("Deployment", "pr-shop-1", "api"),
+        None
+    );
+    assert!(
+        !seen.comment().to_lowercase().contains("still serving"),
+        "{}",
+        seen.comment()
+    );
     assert!(record(&shop)["serving"].is_null());
     shop.ends();
 }

@@ -29,6 +29,9 @@ pub(super) const GUARDS: &[(&str, &str)] = &[
     ("NetworkPolicy", "preview"),
 ];
 
+/// Name of the Secret that the last good set is kept in.
+pub const LAST_GOOD: &str = "preview-last-good";
+
 /// Name of the ConfigMap that lists what a preview is made of.
 pub const PARENT: &str = "preview-applyset";
 
@@ -200,6 +203,13 @@ impl Check<'_> {
             self.refuse(
                 &["metadata", "name"],
                 "is the name of the list of what the preview is made of",
+                "give it another name",
+            );
+        }
+        if id.kind == "Secret" && id.name == LAST_GOOD {
+            self.refuse(
+                &["metadata", "name"],
+                "is the name of the Secret that the last good set is kept in",
                 "give it another name",
             );
         }

@@ -119,9 +119,10 @@ impl Work<'_> {
         applied: &[crate::cluster::outcome::Applied],
         teller: &mut Teller<'_>,
     ) -> Aftermath {
+        let before = std::mem::take(&mut lock(&self.notes).before);
         let serves = self
             .cluster
-            .old_serves(&spot.plan.namespace, applied)
+            .old_serves(&spot.plan.namespace, applied, &before)
             .await
             .unwrap_or_else(|error| {
                 tracing::warn!(%error, "could not see what is still served");

@@ -6,7 +6,7 @@ use super::{Spot, Stopped, Waiting, Work, lock};
 use crate::{
     cluster::{
         ApplyError, Existing, Reapplied, SecretRef,
-        outcome::{Applied, Caution},
+        outcome::{Applied, Caution, Pruned},
     },
     manifests::{self, ManifestSet},
     names::{ReasonCode, State},
@@ -20,6 +20,7 @@ use crate::{
     report::Reached,
 };
 use serde_json::json;
+use std::sync::Arc;
 
 impl Work<'_> {
     /// Takes a slot and applies; starts over when the Namespace vanishes meanwhile.
@@ -84,7 +85,11 @@ impl Work<'_> {
                 }
                 existing
             };
-            lock(&self.notes).touched = Some(Vec::new());
+            let existing = Arc::new(existing);
+            let mut notes = lock(&self.notes);
+            notes.touched = Some(Vec::new());
+            notes.before = existing.clone();
+            drop(notes);
             teller.reaches(Reached::Applied);
             if fresh {
                 // Pods that start before their pull secret is there fail once and wait ten seconds.
@@ -106,8 +111,8 @@ impl Work<'_> {
             let pruned = self
                 .cluster
                 .prune(set, &plan.namespace, &existing, &applied, caution)
-                .await?;
-            teller.pruned(pruned);
+                .await;
+            teller.pruned(pruned.unwrap_or_else(Pruned::not));
             return Ok(applied);
         }
         Err(Stopped::Failed(Failure::new(
@@ -132,12 +137,15 @@ impl Work<'_> {
     ) -> Result<Vec<Applied>, Stopped> {
         let announced = self.cluster.announce(set, &plan.namespace, existing).await;
         announced.map_err(Stopped::from)?;
-        let (before, first, rest) = set.around_run_first();
+        let (before, first, rest) = set.around_run_first(|id| existing.is_new(id));
         if first.objects.is_empty() {
             return self.some(plan, set, existing).await;
         }
         let mut applied = self.some(plan, &before, existing).await?;
-        let run = self.cluster.run_first(&plan.namespace, &first).await;
+        let run = self
+            .cluster
+            .run_first(&plan.namespace, &first, existing)
+            .await;
         let run = self.noted(run)?;
         waiting.ready(&plan.namespace, &run, teller).await?;
         teller.stage("run first");

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     capacity::{Holder, Record},
     cluster::{
-        Cluster, LastGood,
+        Cluster, Existing, LastGood,
         outcome::{Applied, Change},
     },
     event::Repository,
@@ -30,7 +30,7 @@ use crate::{
 };
 use std::{
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -169,6 +169,8 @@ struct Work<'a> {
 struct Notes {
     spot: Option<Spot>,
     credentials: Option<Secret>,
+    /// What was there before anything was applied.
+    before: Arc<Existing>,
     /// What was applied; none while nothing was tried.
     touched: Option<Vec<Applied>>,
     aftermath: Option<Aftermath>,

@@ -61,14 +61,10 @@ impl Desk<'_> {
                     }
                 }
                 Claim::Unconfirmed { slot } => {
-                    if let Some(uid) = self.occupy(name, &namespace(slot)).await?
+                    if let Some((uid, fresh)) = self.occupy(name, &namespace(slot)).await?
                         && self.confirm(name, &uid).await?
                     {
-                        return Ok(Place::Ours {
-                            slot,
-                            uid,
-                            fresh: true,
-                        });
+                        return Ok(Place::Ours { slot, uid, fresh });
                     }
                 }
             }
@@ -81,10 +77,15 @@ impl Desk<'_> {
         ))
     }
 
-    /// Creates the Namespace, or takes the one of an earlier run of this preview; `None` means: claim again.
-    async fn occupy(&self, name: &Namespace, object: &Value) -> Result<Option<String>, Failure> {
+    /// Creates the Namespace, or takes the one of an earlier run of this preview; `None` means: claim again. The second is
+    /// true when it is new.
+    async fn occupy(
+        &self,
+        name: &Namespace,
+        object: &Value,
+    ) -> Result<Option<(String, bool)>, Failure> {
         match self.cluster.create_namespace(object).await {
-            Ok(Created::New(info)) => Ok(Some(info.uid)),
+            Ok(Created::New(info)) => Ok(Some((info.uid, true))),
             Ok(Created::AlreadyExists(found)) if !self.owns(&found) => {
                 self.withdraw().await?;
                 Err(taken(name, &found))
@@ -93,7 +94,7 @@ impl Desk<'_> {
                 self.wait_until_gone(name, &found.uid).await?;
                 Ok(None)
             }
-            Ok(Created::AlreadyExists(found)) => Ok(Some(found.uid)),
+            Ok(Created::AlreadyExists(found)) => Ok(Some((found.uid, false))),
             Err(error) => {
                 self.withdraw().await?;
                 Err(error.into())

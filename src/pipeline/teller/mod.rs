@@ -37,6 +37,8 @@ pub struct Teller<'a> {
     stages: Vec<Timing>,
     stage_begun: Instant,
     asker: String,
+    /// What was said about pruning.
+    prune_warnings: Vec<String>,
 }
 
 impl<'a> Teller<'a> {
@@ -78,6 +80,7 @@ impl<'a> Teller<'a> {
             stages: Vec::new(),
             stage_begun: Instant::now(),
             asker: String::new(),
+            prune_warnings: Vec::new(),
         }
     }
 
@@ -165,7 +168,10 @@ impl<'a> Teller<'a> {
     /// Says what left the configuration and was removed, and what was kept all the same.
     pub(super) fn pruned(&mut self, pruned: Pruned) {
         self.view.pruned = pruned.removed;
-        self.view.warnings.extend(pruned.warnings);
+        // When an older set comes back, what was said of the newer one is void.
+        let void = std::mem::replace(&mut self.prune_warnings, pruned.warnings);
+        self.view.warnings.retain(|one| !void.contains(one));
+        self.view.warnings.extend(self.prune_warnings.clone());
     }
 
     /// True when something was removed that left the configuration.

@@ -82,7 +82,8 @@ fn objects_that_are_refused() {
             reason: "bad-manifest",
             cause: &["ConfigMap/own cannot be changed like this: data"],
             remedy: &[
-                "data cannot change on a live object: give ConfigMap/own another name in deploy/own.yaml, line 1",
+                "in deploy/own.yaml, line 1: this field cannot change on a live object: give ConfigMap/own another name",
+                "preview-action/recreate: \"true\"",
             ],
             bar: AT_ONCE,
             ..USUAL
