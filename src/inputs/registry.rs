@@ -93,7 +93,7 @@ pub const INPUTS: &[InputSpec] = &[
     },
     InputSpec {
         name: "timeout",
-        purpose: "How long one deploy may take until everything is ready, in `s`, `m` or `h`.",
+        purpose: "How long one deploy may take until everything is ready, in `s`, `m` or `h`; to take a failed update back may take as long again.",
         default: "5m",
         example: "10m",
         required: false,
