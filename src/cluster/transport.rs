@@ -1,5 +1,5 @@
 //! Turns a configuration into a client whose requests share one HTTP/2 connection where the server speaks it.
-//! It knows no verb and repeats nothing; whom to trust and which proxy to use is decided by whoever calls it.
+//! It knows no verb and repeats only what the server says that it has not begun; whom to trust and which proxy to use is decided by whoever calls it.
 //! kube's own connector speaks HTTP/1.1, where requests sent at once each wait for a handshake of their own: twice the round trip.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -44,7 +44,6 @@ fn http(config: &Config) -> Result<reqwest::ClientBuilder, AnyError> {
         .tls_certs_only(roots?)
         .tls_danger_accept_invalid_certs(config.accept_invalid_certs)
         .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
         .no_proxy()
         // A connection that died without a word would hold a watch for ever.
         .http2_keep_alive_interval(Duration::from_secs(30))
@@ -198,12 +197,11 @@ mod tests {
     use rustls::{pki_types::PrivateKeyDer, server::WebPkiClientVerifier};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// A server that answers `{}` once as many requests as it was told wait at the same time; counts its connections. Only `user` may come in, if one is named.
-    async fn server(
+    /// A port that speaks TLS with these protocols, to `user` alone if one is named, and how to reach it.
+    async fn listen(
         protocols: &[&str],
-        together: usize,
         user: Option<&rcgen::Certificate>,
-    ) -> (Config, Arc<AtomicUsize>) {
+    ) -> (tokio::net::TcpListener, tokio_rustls::TlsAcceptor, Config) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -219,13 +217,22 @@ mod tests {
         }
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-        tls.alpn_protocols = protocols
-            .iter()
-            .map(|name| name.as_bytes().to_vec())
-            .collect();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        let names = protocols.iter().map(|name| name.as_bytes().to_vec());
+        tls.alpn_protocols = names.collect();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        let mut config = Config::new(format!("https://localhost:{port}").parse().unwrap());
+        config.root_cert = Some(vec![made.cert.der().to_vec()]);
+        (listener, Arc::new(tls).into(), config)
+    }
+
+    /// A server that answers `{}` once as many requests as it was told wait at the same time; counts its connections.
+    async fn server(
+        protocols: &[&str],
+        together: usize,
+        user: Option<&rcgen::Certificate>,
+    ) -> (Config, Arc<AtomicUsize>) {
+        let (listener, acceptor, config) = listen(protocols, user).await;
         let connections = Arc::new(AtomicUsize::new(0));
         let all = Arc::new(tokio::sync::Barrier::new(together));
         let router = axum::Router::new()
@@ -253,8 +260,6 @@ mod tests {
                 });
             }
         });
-        let mut config = Config::new(format!("https://localhost:{port}").parse().unwrap());
-        config.root_cert = Some(vec![made.cert.der().to_vec()]);
         (config, connections)
     }
 
@@ -369,6 +374,33 @@ mod tests {
         let error = client(config).err().unwrap();
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         assert_eq!(identity(&AuthInfo::default()).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_server_has_not_begun_is_sent_again_whatever_the_verb() {
+        let (listener, acceptor, config) = listen(&["h2"], None).await;
+        let server = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let stream = acceptor.accept(socket).await.unwrap();
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            let mut methods = Vec::new();
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                methods.push(request.method().clone());
+                if methods.len() == 1 {
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    continue;
+                }
+                let answer = http::Response::new(());
+                let mut body = respond.send_response(answer, false).unwrap();
+                body.send_data("{}".into(), true).unwrap();
+                connection.graceful_shutdown();
+            }
+            methods
+        });
+        let request = http::Request::post("/first").body(Vec::new()).unwrap();
+        let client = client(config).unwrap();
+        assert_eq!(client.request_text(request).await.unwrap(), "{}");
+        assert_eq!(server.await.unwrap(), ["POST", "POST"]);
     }
 
     #[tokio::test]
