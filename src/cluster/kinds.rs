@@ -136,14 +136,12 @@ impl Kind {
 
     /// True for kinds of Kubernetes itself.
     pub(super) fn is_built_in(&self) -> bool {
-        KINDS.iter().any(|kind| *kind == self)
+        KINDS.contains(&self)
     }
 
     /// True when deleting an object of this kind deletes data with it.
     pub(super) fn keeps_data(&self) -> bool {
-        [&CLAIM, &POSTGRES, &POSTGRES_DATABASE, &VOLUME_SNAPSHOT]
-            .iter()
-            .any(|kind| *kind == self)
+        [&CLAIM, &POSTGRES, &POSTGRES_DATABASE, &VOLUME_SNAPSHOT].contains(&self)
     }
 
     fn is_of(&self, id: &ObjectId) -> bool {

@@ -564,7 +564,7 @@ fn a_new_database_comes_before_what_runs_first() {
             kind: kind.into(),
             name: "a".into(),
         },
-        object: serde_json::Value::Null,
+        object: Value::Null,
         origin: Origin {
             file: "a".into(),
             line: 1,

@@ -86,10 +86,7 @@ impl Work<'_> {
                 existing
             };
             let existing = Arc::new(existing);
-            let mut notes = lock(&self.notes);
-            notes.touched = Some(Vec::new());
-            notes.before = existing.clone();
-            drop(notes);
+            self.begins_with(existing.clone());
             teller.reaches(Reached::Applied);
             if fresh {
                 // Pods that start before their pull secret is there fail once and wait ten seconds.
@@ -124,6 +121,13 @@ impl Work<'_> {
             ),
             "look who else deletes it, then deploy again",
         )))
+    }
+
+    /// Notes what was there before the first object is touched.
+    fn begins_with(&self, existing: Arc<Existing>) {
+        let mut notes = lock(&self.notes);
+        notes.touched = Some(Vec::new());
+        notes.before = existing;
     }
 
     /// Applies what run-first Jobs need, runs them, and applies the rest only once they have succeeded.
