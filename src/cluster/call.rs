@@ -217,47 +217,9 @@ impl Call {
         Self::new(request, "write", named(kind, name), namespace, Repeat::Safe)
     }
 
-    /// Deletes the object of this UID and no other, and only in this version where one is given.
+    /// Deletes an object if it still is the one that was looked at, and its dependents as `propagation` says, or else as is usual for
+    /// its kind.
     pub(super) fn delete(
-        kind: &Kind,
-        namespace: Option<&Namespace>,
-        name: &str,
-        uid: &str,
-        version: Option<&str>,
-    ) -> Result<Self, ClusterError> {
-        let parameters = kube::api::DeleteParams {
-            preconditions: Some(kube::api::Preconditions {
-                uid: Some(uid.into()),
-                resource_version: version.map(str::to_owned),
-            }),
-            ..Default::default()
-        };
-        let request = Request::new(kind.path(namespace)).delete(name, &parameters);
-        Self::new(
-            request,
-            "delete",
-            named(kind, name),
-            namespace,
-            Repeat::Safe,
-        )
-    }
-
-    /// Deletes the object of this UID and the pods that it made; those of a Job would stay otherwise.
-    pub(super) fn delete_with_pods(
-        kind: &Kind,
-        namespace: Option<&Namespace>,
-        name: &str,
-        uid: &str,
-    ) -> Result<Self, ClusterError> {
-        let only = Only {
-            uid: uid.into(),
-            version: None,
-        };
-        Self::delete_only(kind, namespace, name, only, None)
-    }
-
-    /// Deletes an object if it still is the one that was looked at, dependents before it or after it.
-    pub(super) fn delete_only(
         kind: &Kind,
         namespace: Option<&Namespace>,
         name: &str,
@@ -269,9 +231,7 @@ impl Call {
                 uid: Some(only.uid),
                 resource_version: only.version,
             }),
-            propagation_policy: Some(
-                propagation.unwrap_or(kube::api::PropagationPolicy::Background),
-            ),
+            propagation_policy: propagation,
             ..Default::default()
         };
         let request = Request::new(kind.path(namespace)).delete(name, &parameters);

@@ -4,12 +4,9 @@
 
 use super::{
     Cluster,
-    answer::Class,
     apply::ApplyError,
-    call::{Call, Selector},
     error::ClusterError,
     existing::Existing,
-    follow::{Follow, Seen},
     kinds::Kind,
     outcome::{Applied, Readiness},
     readiness::assess,
@@ -18,10 +15,10 @@ use crate::{
     manifests::{Manifest, ManifestSet},
     names::Namespace,
 };
-use std::time::Duration;
+use kube::api::PropagationPolicy;
 
-/// How long a Job and its pods may take to go before their successor is refused.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The pods of a Job would stay otherwise.
+const WITH_PODS: PropagationPolicy = PropagationPolicy::Background;
 
 impl Cluster {
     /// Applies the set, whose kinds are announced; what is there unchanged and done, or still at work, is left alone.
@@ -54,15 +51,11 @@ impl Cluster {
         known: &Existing,
     ) -> Result<Vec<Applied>, ApplyError> {
         let applied = self.put(one, namespace, known, &mut |_| {}).await;
-        let stale = match &applied {
-            Ok(applied) => applied.iter().any(|one| {
-                assess(&one.live, jiff::Timestamp::now(), None).readiness == Readiness::Failed
-            }),
-            Err(error) => error
-                .errors
-                .iter()
-                .all(|error| error.error.class() == Some(&Class::Immutable)),
+        let failed = |one: &Applied| {
+            assess(&one.live, jiff::Timestamp::now(), None).readiness == Readiness::Failed
         };
+        // One that cannot change was made anew by `put`.
+        let stale = applied.as_ref().is_ok_and(|all| all.iter().any(failed));
         if !stale {
             return applied;
         }
@@ -80,52 +73,36 @@ impl Cluster {
             return Ok(());
         };
         let name = &manifest.id.name;
-        let found = match self.send(Call::get(kind, Some(namespace), name)?).await {
-            Ok(answer) => answer.body,
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error),
+        let Some(found) = self.live(kind, namespace, name).await? else {
+            return Ok(());
         };
         let uid = found["metadata"]["uid"].as_str().unwrap_or_default();
-        let call = Call::delete_with_pods(kind, Some(namespace), name, uid)?;
-        match self.send(call).await {
-            Err(error) if !error.is_not_found() => return Err(error),
-            _ => {}
+        let cleared = self.delete_and_wait(kind, namespace, name, uid, WITH_PODS);
+        match cleared.await {
+            // The apply says that the old one is still there.
+            Err(ClusterError::StillThere { .. }) => Ok(()),
+            cleared => cleared,
         }
-        let mut follow = Follow::new();
-        let selector = Selector {
-            name: Some(name.clone()),
-            ..Selector::default()
-        };
-        follow.add(self, kind, Some(namespace), selector);
-        let gone = async {
-            loop {
-                match follow.next().await {
-                    Seen::Blind(_, error) => return Err(error),
-                    Seen::Gone(_, object) if object["metadata"]["uid"] == uid => return Ok(()),
-                    Seen::All(_, items)
-                        if items.iter().all(|item| item["metadata"]["uid"] != uid) =>
-                    {
-                        return Ok(());
-                    }
-                    _ => {}
-                }
-            }
-        };
-        // Past this time the apply says that the old one is still there.
-        tokio::time::timeout(PATIENCE, gone).await.unwrap_or(Ok(()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::kinds;
+    use crate::cluster::{
+        call::{Call, Only},
+        kinds,
+    };
 
     #[test]
     fn a_job_is_cleared_with_its_pods() {
         let namespace = "pr-1".parse();
         let call = namespace.ok().and_then(|namespace| {
-            Call::delete_with_pods(&kinds::JOB, Some(&namespace), "m", "u").ok()
+            let only = Only {
+                uid: "u".into(),
+                version: None,
+            };
+            Call::delete(&kinds::JOB, Some(&namespace), "m", only, Some(WITH_PODS)).ok()
         });
         let body = call.map(|call| String::from_utf8_lossy(call.request.body()).into_owned());
         assert!(body.is_some_and(|body| body.contains("Background") && body.contains("\"u\"")));

@@ -5,7 +5,7 @@
 use super::{
     Cluster,
     answer::Class,
-    call::{Call, Repeat, Selector},
+    call::{Call, Only, Repeat, Selector},
     error::ClusterError,
     follow::{Follow, Seen},
     kinds,
@@ -168,7 +168,11 @@ impl Cluster {
         uid: &str,
         version: Option<&str>,
     ) -> Result<Deleted, ClusterError> {
-        let call = Call::delete(&kinds::NAMESPACE, None, name.as_str(), uid, version)?;
+        let only = Only {
+            uid: uid.into(),
+            version: version.map(str::to_owned),
+        };
+        let call = Call::delete(&kinds::NAMESPACE, None, name.as_str(), only, None)?;
         match self.send(call).await {
             Ok(_) => Ok(Deleted::Begun),
             Err(error) if absent(&error) || another_uid(&error) => Ok(Deleted::AlreadyGone),

@@ -47,6 +47,13 @@ pub enum Caution {
     Back,
 }
 
+impl Caution {
+    /// Whether a person has asked for the deploy, or an event.
+    pub fn of(asked: bool) -> Self {
+        if asked { Self::Asked } else { Self::Unasked }
+    }
+}
+
 /// What pruning came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {

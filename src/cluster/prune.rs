@@ -318,7 +318,7 @@ impl Cluster {
             };
             let uid = only.uid.clone();
             let background = Some(PropagationPolicy::Background);
-            let call = Call::delete_only(left.kind, Some(namespace), &name, only, background)?;
+            let call = Call::delete(left.kind, Some(namespace), &name, only, background)?;
             match self.send(call).await {
                 Ok(_) => return Ok(true),
                 Err(error) if error.is_not_found() => return Ok(true),

@@ -53,23 +53,36 @@ impl Cluster {
         if !allowed(kind, object, &live) {
             return Ok(false);
         }
-        let only = Only {
-            uid: uid.into(),
-            version: None,
-        };
         // A Job's pods must be gone before another Job of its name begins; others are replaced side by side.
         let propagation = if kind == &kinds::JOB {
             PropagationPolicy::Foreground
         } else {
             PropagationPolicy::Background
         };
-        let call = Call::delete_only(kind, Some(namespace), name, only, Some(propagation))?;
+        self.delete_and_wait(kind, namespace, name, uid, propagation)
+            .await?;
+        Ok(true)
+    }
+
+    /// Deletes the object of this UID and waits until it is gone.
+    pub(super) async fn delete_and_wait(
+        &self,
+        kind: &'static Kind,
+        namespace: &Namespace,
+        name: &str,
+        uid: &str,
+        propagation: PropagationPolicy,
+    ) -> Result<(), ClusterError> {
+        let only = Only {
+            uid: uid.into(),
+            version: None,
+        };
+        let call = Call::delete(kind, Some(namespace), name, only, Some(propagation))?;
         match self.send(call).await {
             Err(error) if !error.is_not_found() => return Err(error),
             _ => {}
         }
-        self.until_absent(kind, namespace, name, uid).await?;
-        Ok(true)
+        self.until_absent(kind, namespace, name, uid).await
     }
 
     async fn until_absent(

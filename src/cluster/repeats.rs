@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::{Cluster, RetryPolicy, call::Call, conversations::world, kinds};
+use super::{
+    Cluster, RetryPolicy,
+    call::{Call, Only},
+    conversations::world,
+    kinds,
+};
 use crate::simulate::{Action, Fault, World};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -22,7 +27,16 @@ fn call(verb: &str) -> Call {
         "POST" => Call::create(kind, within, &name, &object),
         "PUT" => Call::replace(kind, within, &name, &object),
         "PATCH" => Call::apply(kind, within, &name, &object),
-        _ => Call::delete(kind, within, &name, "any", None),
+        _ => Call::delete(
+            kind,
+            within,
+            &name,
+            Only {
+                uid: "any".into(),
+                version: None,
+            },
+            None,
+        ),
     }
     .unwrap()
 }

@@ -362,6 +362,13 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
+    fn facts(named: &[(&'static str, &str)]) -> Facts {
+        let owned = named.iter();
+        owned
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect()
+    }
+
     #[rstest]
     #[case(
         r#"failed to resolve reference "localhost:5000/app:x": localhost:5000/app:x: not found"#,
@@ -442,10 +449,7 @@ mod tests {
         #[case] class: FailureClass,
         #[case] named: &[(&'static str, &str)],
     ) {
-        let expected = named
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()));
-        assert_eq!(create_meaning(words), (class, expected.collect()));
+        assert_eq!(create_meaning(words), (class, facts(named)));
     }
 
     #[rstest]
@@ -463,10 +467,7 @@ mod tests {
         #[case] class: FailureClass,
         #[case] named: &[(&'static str, &str)],
     ) {
-        let expected = named
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()));
-        assert_eq!(config_meaning(words), (class, expected.collect()));
+        assert_eq!(config_meaning(words), (class, facts(named)));
     }
 
     #[rstest]

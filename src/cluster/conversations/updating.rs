@@ -6,14 +6,6 @@ use crate::cluster::{
     outcome::{Caution, Difference, Differs, Pruned},
 };
 
-fn caution(confirmed: bool) -> Caution {
-    if confirmed {
-        Caution::Asked
-    } else {
-        Caution::Unasked
-    }
-}
-
 /// Deploys a set as the pipeline does: look, apply, prune.
 async fn deploy(
     cluster: &Cluster,
@@ -27,7 +19,7 @@ async fn deploy(
         .await
         .unwrap();
     let pruned = cluster
-        .prune(set, namespace, &known, &applied, caution(confirmed))
+        .prune(set, namespace, &known, &applied, Caution::of(confirmed))
         .await
         .unwrap();
     (applied, pruned)

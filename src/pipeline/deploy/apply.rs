@@ -99,11 +99,7 @@ impl Work<'_> {
             );
             copied?;
             let applied = applied?;
-            let caution = if self.request.asked {
-                Caution::Asked
-            } else {
-                Caution::Unasked
-            };
+            let caution = Caution::of(self.request.asked);
             // Before the wait: what left would take its share of the quota from what came.
             let pruned = self
                 .cluster
