@@ -2,7 +2,8 @@
 //! It opens no connection and knows no peer.
 //! GitHub and health trust by the same rule, so that one input `ca-bundle` counts for all.
 
-use std::{error::Error, io};
+use rustls::pki_types::CertificateDer;
+use std::{error::Error, io, sync::OnceLock};
 
 /// The certificate authorities cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,19 +18,7 @@ pub fn install_provider() {
 
 /// The authorities to trust, with those of the PEM text added.
 pub fn roots(additional: Option<&str>) -> Result<Vec<reqwest::Certificate>, TlsError> {
-    // a system certificate that does not parse is no reason to refuse the others
-    let mut roots: Vec<_> = rustls_native_certs::load_native_certs()
-        .certs
-        .iter()
-        .filter_map(|der| reqwest::Certificate::from_der(der).ok())
-        .collect();
-    if roots.is_empty() {
-        roots.extend(
-            webpki_root_certs::TLS_SERVER_ROOT_CERTS
-                .iter()
-                .filter_map(|der| reqwest::Certificate::from_der(der).ok()),
-        );
-    }
+    let mut roots = usual().clone();
     if let Some(pem) = additional {
         let added = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
             .map_err(|error| TlsError(root_cause(&error)))?;
@@ -39,6 +28,24 @@ pub fn roots(additional: Option<&str>) -> Result<Vec<reqwest::Certificate>, TlsE
         roots.extend(added);
     }
     Ok(roots)
+}
+
+/// The system's authorities, or the built-in ones; read once a process, because each client of a run asks for them.
+fn usual() -> &'static Vec<reqwest::Certificate> {
+    static USUAL: OnceLock<Vec<reqwest::Certificate>> = OnceLock::new();
+    USUAL.get_or_init(|| {
+        // a system certificate that does not parse is no reason to refuse the others
+        let known = |ders: &[CertificateDer<'_>]| -> Vec<reqwest::Certificate> {
+            ders.iter()
+                .filter_map(|der| reqwest::Certificate::from_der(der).ok())
+                .collect()
+        };
+        let system = known(&rustls_native_certs::load_native_certs().certs);
+        if system.is_empty() {
+            return known(webpki_root_certs::TLS_SERVER_ROOT_CERTS);
+        }
+        system
+    })
 }
 
 /// What is wrong with a server's certificate.

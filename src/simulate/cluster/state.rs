@@ -135,6 +135,11 @@ impl State {
 
     /// Sets one top-level field of an object on behalf of a controller.
     pub(super) fn set(&mut self, key: &Key, field: &str, value: Value) {
+        // Controllers say the same again and again; to find that out by a write costs many times more.
+        let known = self.store.get(key).map(|entry| &entry.object[field]);
+        if known == Some(&value) {
+            return;
+        }
         let now = self.now();
         self.store.edit(key, now, |object| object[field] = value);
     }
