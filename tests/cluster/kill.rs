@@ -2,12 +2,20 @@
 //! A proxy counts the requests in the clear and passes them on; watches are not counted.
 //! An odd request is carried out and its answer lost, an even one never arrives: both are what a dead machine leaves.
 
-use crate::{race, stay::Stay, world::Real};
+use crate::{
+    contents, race,
+    stay::Stay,
+    world::{Real, program},
+};
 use axum::{Router, body::Body, extract::Request, response::Response};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use preview_action::{
+    runner::Context,
+    simulate::{World, WorldOptions, github},
+};
 use std::{
-    path::PathBuf,
-    process::Output,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -16,9 +24,20 @@ use std::{
 };
 use tokio::{process::Command, sync::Notify};
 
+const SHOP: &str = "acme/shop";
+
 /// Requests of a first deploy and of a removal at which the program dies.
 const DEPLOY: [usize; 4] = [3, 6, 11, 16];
 const REMOVE: [usize; 4] = [2, 5, 16, 18];
+
+/// The same of an update, of one that fails and is taken back, and of the schedule.
+const UPDATE: [usize; 2] = [8, 17];
+const FAILED: [usize; 2] = [13, 48];
+const SWEEP: [usize; 2] = [7, 12];
+
+/// Commits of an update and of what comes after it.
+const SECOND: &str = "2222222222222222222222222222222222222222";
+const THIRD: &str = "3333333333333333333333333333333333333333";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deploy_that_was_killed_is_made_good_by_the_next_one() {
@@ -88,6 +107,161 @@ async fn a_removal_that_was_killed_is_finished_by_the_next_one() {
     assert!(died >= 3, "only {died} were killed");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_was_killed_is_made_good_by_the_next_one() {
+    killed_updates("kill-update", "race", UPDATE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_was_killed_while_it_failed_is_made_good_by_the_next_one() {
+    killed_updates("kill-failed", "race-crash", FAILED).await;
+}
+
+/// Two previews whose update to an image is killed, beside one whose update is not, end alike.
+async fn killed_updates(environment: &str, tag: &str, at: [usize; 2]) {
+    let Some(real) = Real::enter() else { return };
+    real.image("race", "ok", "race");
+    real.image("race-crash", "crash", "race");
+    real.image("race-next", "ok", "next");
+    let stay = Stay::begin(real, environment);
+    let story = async |pr: u64, k: Option<usize>| {
+        let first = race::deploying(&stay, pr).output().await.unwrap();
+        assert_eq!(race::reason(&first), "deployed", "{first:?}");
+        let second = race::deploying_image(&stay, pr, SECOND, tag);
+        let died = match k {
+            Some(k) => dies_at(&stay, k, second).await,
+            None => false,
+        };
+        let mut third = race::deploying_image(&stay, pr, THIRD, "race-next");
+        let next = third.output().await.unwrap();
+        told(environment, k.unwrap_or_default(), died, &next);
+        assert_eq!(race::reason(&next), "deployed", "{next:?}");
+        died
+    };
+    let died = tokio::join!(story(1, Some(at[0])), story(2, Some(at[1])), story(3, None));
+    assert_eq!(died, (true, true, false), "the first two had to be killed");
+    let wanted = lasting(&stay, 3);
+    for pr in [1, 2] {
+        assert_eq!(
+            lasting(&stay, pr),
+            wanted,
+            "preview {pr}, and one that was not killed"
+        );
+    }
+    let removals = [1, 2, 3].map(|pr| race::command(&stay, "remove", pr).output());
+    for removed in futures::future::join_all(removals).await {
+        assert!(removed.as_ref().unwrap().status.success(), "{removed:?}");
+    }
+    nothing_is_left(&stay);
+}
+
+/// A preview's objects as we own them, without what tells one preview from another.
+fn lasting(stay: &Stay, pr: u64) -> Vec<String> {
+    let namespace = stay.namespace(pr);
+    let applyset = regex::Regex::new("applyset-[A-Za-z0-9_-]+-v1").unwrap();
+    let objects = contents::on_real(stay.real, &namespace);
+    // The last good set also holds what was good before, which is another story.
+    let alike = objects
+        .iter()
+        .filter(|(name, _)| !name.ends_with("/preview-last-good"));
+    alike
+        .map(|(name, object)| {
+            let text = format!("{name} {}", contents::owned(object));
+            let text = text.replace(&namespace, "NAMESPACE");
+            let text = text.replace(&format!("pr-{pr}."), "HOST.");
+            let text = text.replace(&format!("\"pr\":\"{pr}\""), "PR");
+            applyset.replace_all(&text, "APPLYSET").into_owned()
+        })
+        .collect()
+}
+
+#[track_caller]
+fn nothing_is_left(stay: &Stay) {
+    assert_eq!(stay.namespaces(), Vec::<String>::new());
+    let ledger = stay.ledger().expect("a ledger");
+    assert_eq!(ledger["holders"], serde_json::json!([]), "{ledger}");
+    let records = ledger["previews"].as_object().expect("records");
+    for record in records.values() {
+        assert!(
+            record["active"].is_null() && record["removing"].is_null(),
+            "{record}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_was_killed_is_finished_by_the_next_one() {
+    let Some(real) = Real::enter() else { return };
+    real.image("race", "ok", "race");
+    let stay = Stay::begin(real, "kill-sweep");
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    assert_eq!(world.github.create_repository(SHOP), 1001);
+    world.github.add_user("alice");
+    world.github.set_permission(SHOP, "alice", "write", "write");
+    let folder = tempfile::tempdir().unwrap();
+    let mut died = 0;
+    for (&k, pr) in SWEEP.iter().zip(1..) {
+        let deployed = race::deploying(&stay, pr).output().await.unwrap();
+        assert_eq!(race::reason(&deployed), "deployed", "{deployed:?}");
+        world.github.open_pull(
+            SHOP,
+            github::NewPull {
+                number: Some(pr),
+                branch: format!("feature-{pr}"),
+                author: "alice".into(),
+                ..github::NewPull::default()
+            },
+        );
+        world.github.close(SHOP, pr);
+        died += usize::from(dies_at(&stay, k, sweeping(&stay, &world, folder.path())).await);
+        let next = sweeping(&stay, &world, folder.path())
+            .output()
+            .await
+            .unwrap();
+        println!("sweep killed at request {k}; then {}", next.status);
+        assert!(next.status.success(), "{next:?}");
+        nothing_is_left(&stay);
+    }
+    assert!(died >= 1, "none was killed");
+}
+
+/// The action as the schedule of a repository runs it.
+fn sweeping(stay: &Stay, world: &World, folder: &Path) -> Command {
+    let (event, output) = (folder.join("event.json"), folder.join("output"));
+    let payload = world.github.schedule_event("*/5 * * * *");
+    std::fs::write(&event, payload.to_string()).unwrap();
+    std::fs::write(&output, "").unwrap();
+    let context = Context {
+        api_url: world.github.url(),
+        server_url: "https://github.example".into(),
+        repository: SHOP.parse().unwrap(),
+        repository_id: Some(preview_action::names::RepoId(1001)),
+        event_name: "schedule".into(),
+        event_path: event,
+        run_id: 1,
+        run_attempt: 1,
+        workspace: folder.into(),
+        output: Some(output),
+        summary: None,
+        actor: "alice".into(),
+        triggering_actor: "alice".into(),
+        debug: false,
+        temp: folder.into(),
+    };
+    let mut command = Command::new(program());
+    command.env_clear().envs(context.variables());
+    let mut inputs = stay.inputs();
+    inputs.insert("token".into(), world.github.token());
+    inputs.insert("domain".into(), stay.domain());
+    for (name, value) in inputs {
+        command.env(format!("INPUT_{}", name.to_ascii_uppercase()), value);
+    }
+    command.env("KUBECONFIG", stay.real.deployer());
+    command.current_dir(folder).stdin(Stdio::null());
+    command.kill_on_drop(true);
+    command
+}
+
 fn told(what: &str, k: usize, died: bool, next: &Output) {
     let how = if died { "killed" } else { "ended before" };
     println!("{what} {how} at request {k}; then {}", race::reason(next));
@@ -100,8 +274,8 @@ async fn dies_at(stay: &Stay, k: usize, mut command: Command) -> bool {
     let begun = Instant::now();
     let mut process = command
         .env("KUBECONFIG", kubeconfig)
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     tokio::select! {
@@ -174,6 +348,13 @@ impl Proxy {
         } else {
             self.seen.fetch_add(1, Ordering::SeqCst) + 1
         };
+        if number == self.k {
+            println!(
+                "request {number} is {} {}",
+                request.method(),
+                request.uri().path()
+            );
+        }
         if number == self.k && self.k.is_multiple_of(2) {
             self.deadly.notify_one();
             return std::future::pending().await;

@@ -171,17 +171,13 @@ async fn deploy(stay: &Stay, pr: u64) -> Output {
 }
 
 pub(crate) fn deploying(stay: &Stay, pr: u64) -> Command {
-    let image = format!("web={}/web:race", stay.real.registry());
-    let sha = format!("{pr:040x}");
+    deploying_image(stay, pr, &format!("{pr:040x}"), "race")
+}
+
+pub(crate) fn deploying_image(stay: &Stay, pr: u64, sha: &str, tag: &str) -> Command {
+    let image = format!("web={}/web:{tag}", stay.real.registry());
     let mut command = command(stay, "deploy", pr);
-    command.args([
-        "--sha",
-        &sha,
-        "--images",
-        &image,
-        "--domain",
-        &stay.domain(),
-    ]);
+    command.args(["--sha", sha, "--images", &image, "--domain", &stay.domain()]);
     command.args(["--max-previews", "3", "--timeout", "60s", "--health", "off"]);
     command
 }
