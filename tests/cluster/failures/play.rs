@@ -44,6 +44,10 @@ pub(crate) struct Broken {
     pub(crate) local: Option<String>,
     /// Done as the administrator before the first step.
     pub(crate) before: fn(&Stay),
+    /// Done as the administrator before the second commit.
+    pub(crate) between: fn(&Stay),
+    /// Done as the administrator at the end, however it went.
+    pub(crate) after: fn(&Stay),
     pub(crate) reason: &'static str,
     /// Parts of the sentence of cause.
     pub(crate) cause: &'static [&'static str],
@@ -74,6 +78,8 @@ pub(crate) const USUAL: Broken = Broken {
     inputs: "",
     local: None,
     before: |_| {},
+    between: |_| {},
+    after: |_| {},
     reason: "",
     cause: &[],
     remedy: &[],
@@ -108,6 +114,7 @@ pub(crate) fn abreast(cases: Vec<Broken>) {
 /// What was seen of a run.
 #[derive(Default)]
 struct Story {
+    begun: Option<Instant>,
     placed: Option<Instant>,
     verdict: Option<Instant>,
     last: Option<StatusView>,
@@ -126,6 +133,7 @@ fn alone(real: &'static Real, case: &Broken) -> Result<(), String> {
     let stay = Stay::begin(real, &format!("f-{}", case.name));
     (case.before)(&stay);
     let result = runtime.block_on(play(&stay, case, turn));
+    (case.after)(&stay);
     runtime.shutdown_background();
     result
 }
@@ -146,7 +154,10 @@ async fn play(stay: &Stay, case: &Broken, turn: OwnedSemaphorePermit) -> Result<
         stay.inputs(),
     );
     let mut said = (Story::default(), String::new());
-    for step in &scenario.steps {
+    for (number, step) in scenario.steps.iter().enumerate() {
+        if number == 1 {
+            (case.between)(stay);
+        }
         let story = Arc::new(Mutex::new(Story {
             turn: turn.take(),
             ..Story::default()
@@ -154,6 +165,7 @@ async fn play(stay: &Stay, case: &Broken, turn: OwnedSemaphorePermit) -> Result<
         let told = Arc::clone(&story);
         let watch = Arc::new(move |view: &StatusView| {
             let mut story = told.lock().unwrap();
+            story.begun.get_or_insert_with(Instant::now);
             if view.slot.is_some() {
                 story.placed.get_or_insert_with(Instant::now);
                 story.turn = None;
@@ -176,6 +188,8 @@ fn judge(case: &Broken, story: &Story) -> Result<(), String> {
     let view = story.last.as_ref().ok_or("nothing was shown")?;
     let took = match (story.placed, story.verdict) {
         (Some(placed), Some(verdict)) => verdict - placed,
+        // What has a grace of its own before there is a place: a Namespace that does not go.
+        (None, Some(verdict)) if case.grace > 0 => verdict - story.begun.unwrap_or(verdict),
         // What is refused before there is a place takes no time from then on.
         (None, Some(_)) => Duration::ZERO,
         _ => return Err(format!("no verdict: {:?}", view.state)),

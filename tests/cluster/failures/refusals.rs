@@ -52,6 +52,48 @@ fn neighbour(stay: &Stay) {
     }));
 }
 
+/// Deletes the preview's Namespace, and holds it by an object that nobody finishes.
+fn held(stay: &Stay) {
+    let namespace = stay.namespace(1);
+    stay.real.put(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "held", "namespace": namespace, "finalizers": ["example.test/hold"]},
+    }));
+    stay.real
+        .kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
+}
+
+/// Takes the finalizer away, so that the corner can be left as it was found.
+fn let_go(stay: &Stay) {
+    let patch = r#"{"metadata": {"finalizers": []}}"#;
+    let namespace = stay.namespace(1);
+    let held = ["patch", "configmap", "held", "-n", &namespace];
+    stay.real
+        .kubectl(&[&held[..], &["--type=merge", "-p", patch]].concat());
+}
+
+#[test]
+fn a_namespace_that_is_stuck_on_a_finalizer() {
+    abreast(vec![Broken {
+        name: "stuck-namespace",
+        config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n",
+        own: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\ndata: {version: '1'}\n",
+        then: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\ndata: {version: '2'}\n",
+        between: held,
+        after: let_go,
+        inputs: "timeout: 5m\n",
+        reason: "namespace-terminating",
+        cause: &[
+            "namespace pr-shop-1-f-stuck-namespace is still being deleted after 120 seconds",
+            "finalizer example.test/hold of configmaps/held holds it",
+        ],
+        remedy: &["let an operator look at what holds it; its slot stays taken until it is gone"],
+        evidence: &["patch configmaps held"],
+        grace: 120,
+        ..USUAL
+    }]);
+}
+
 #[test]
 fn objects_that_are_refused() {
     let deployment = |_: &Stay| {};
