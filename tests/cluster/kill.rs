@@ -32,7 +32,7 @@ const REMOVE: [usize; 4] = [2, 5, 16, 18];
 
 /// The same of an update, of one that fails and is taken back, and of the schedule.
 const UPDATE: [usize; 2] = [8, 17];
-const FAILED: [usize; 2] = [41, 64];
+const FAILED: [usize; 2] = [41, 60];
 const SWEEP: [usize; 2] = [7, 12];
 
 /// Commits of an update and of what comes after it.
