@@ -10,10 +10,12 @@ use super::{
     error::ClusterError,
     existing::Existing,
     kinds::{self, Kind},
+    namespaces::another_uid,
     outcome::{Applied, Failure},
     request::Answer,
 };
 use crate::{
+    capacity::Members,
     manifests::{Manifest, ManifestSet, Origin},
     names::{Namespace, ObjectId, ReasonCode},
 };
@@ -103,6 +105,11 @@ impl ApplyError {
         }
     }
 
+    /// True when all that is wrong is that objects are not those that were seen: deleted, or made anew.
+    pub fn is_only_of_others(&self) -> bool {
+        self.errors.iter().all(|error| another_uid(&error.error))
+    }
+
     /// The error that says most: one that concerns all objects before one that concerns its own.
     pub fn first(&self) -> Option<&ObjectError> {
         let rank = |error: &&ObjectError| match error.error.reason_code() {
@@ -144,13 +151,13 @@ impl Cluster {
         set: &ManifestSet,
         namespace: &Namespace,
         known: &Existing,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Option<Members>, ApplyError> {
         if set.objects.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         refuse_strange(set, namespace)?;
         let declared = self.declare(set, namespace, known).await;
-        declared.map_err(about_parent)
+        declared.map(Some).map_err(about_parent)
     }
 
     /// Applies a set, or a part of one, whose kinds are announced.
@@ -182,12 +189,7 @@ impl Cluster {
             }
         }
         // Answers come in any order; people read the order of the set.
-        let place = |one: &Applied| {
-            set.objects
-                .iter()
-                .position(|manifest| manifest.id == one.id)
-        };
-        applied.sort_by_key(place);
+        applied.sort_by_key(|one| set.place(&one.id));
         if errors.is_empty() {
             Ok(applied)
         } else {
@@ -225,17 +227,21 @@ impl Cluster {
     ) -> Result<Applied, ClusterError> {
         let id = &manifest.id;
         let kind = kind_of(id)?;
-        let object = applyset::member(&manifest.object, &applyset::id(namespace));
+        let mut object = applyset::member(&manifest.object, &applyset::id(namespace));
         let mut notes = Vec::new();
         let answer = match self
             .write(kind, namespace, &object, false, &mut notes)
             .await
         {
-            Err(error) if error.class() == Some(&Class::Immutable) => {
+            Err(error) if error.class() == Some(&Class::Immutable) && !another_uid(&error) => {
                 if !self.make_way(kind, namespace, &object).await? {
                     return Err(error);
                 }
                 notes.push(recreated(&error));
+                // What is made now has a UID that nobody knows yet.
+                if let Some(metadata) = object["metadata"].as_object_mut() {
+                    metadata.remove("uid");
+                }
                 self.write(kind, namespace, &object, false, &mut notes)
                     .await?
             }

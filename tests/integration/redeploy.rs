@@ -100,7 +100,7 @@ async fn a_redeploy_of_twenty_objects_that_changes_nothing_costs_little() {
             .join("\n")
     };
     assert!(cluster.len() <= 32, "{}", list(&cluster));
-    assert!(depth <= 5, "{depth}\n{}", list(&cluster));
+    assert!(depth <= 4, "{depth}\n{}", list(&cluster));
     assert!(github.len() <= 12, "{}", list(&github));
     shop.ends();
 }
