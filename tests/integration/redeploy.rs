@@ -1,7 +1,9 @@
 //! Deploying again: what it costs, what it changes, what it repairs.
 
 use crate::support::{CONFIGURATION, Seen, Shop};
-use preview_action::simulate::{WorldOptions, cluster, github, request_depth};
+use preview_action::simulate::{Fault, WorldOptions, cluster, github, request_depth};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// Six services, two of them public: 19 objects of 6 kinds with quota, limits and network policies.
@@ -163,6 +165,143 @@ async fn what_somebody_deleted_by_hand_is_made_again() {
         "{}",
         seen.summary
     );
+    shop.ends();
+}
+
+/// What a run asks GitHub last before it applies anything: whether its commit is still the newest.
+const HEAD: &str = "/repos/acme/shop/pulls/1";
+
+/// Deploys, and lets the world change between the look into the Namespace and the first object that is applied.
+async fn deploys_while(shop: &Shop, others: impl AsyncFnOnce()) -> Seen {
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let hook = Fault::run("GET", HEAD, move || {
+        let _ = begun.send(());
+        let _ = wait.lock().unwrap().recv();
+    });
+    shop.world.github.inject(hook.nth(2));
+    let command = shop.says(1, "alice", "/deploy");
+    let others = async {
+        begins.recv().await.unwrap();
+        others().await;
+        drop(go);
+    };
+    tokio::join!(shop.hears(&command), others).0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_deleted_after_it_was_seen_is_made_again() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let before = shop.now();
+    let deleted = async || assert!(shop.world.cluster.delete("Service", "pr-shop-1", "web"));
+    let seen = deploys_while(&shop, deleted).await;
+    seen.ends(0, "deployed");
+    assert!(
+        seen.summary.contains("1 created, 0 changed"),
+        "{}",
+        seen.summary
+    );
+    let applied: Vec<_> = shop
+        .cluster_requests(before)
+        .into_iter()
+        .filter(|record| record.method == "PATCH" && record.path.ends_with("/services/web"))
+        .map(|record| (record.body.contains(r#""uid":"#), record.status))
+        .collect();
+    assert_eq!(
+        applied,
+        [(true, Some(409)), (false, Some(201))],
+        "first the object that was seen, then any"
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_namespace_that_is_deleted_after_it_was_seen_is_made_again() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let uid = |shop: &Shop| {
+        let namespace = shop.world.cluster.object("Namespace", "", "pr-shop-1");
+        namespace.unwrap()["metadata"]["uid"].clone()
+    };
+    let before = uid(&shop);
+    let deleted = async || assert!(shop.world.cluster.delete("Namespace", "", "pr-shop-1"));
+    deploys_while(&shop, deleted).await.ends(0, "deployed");
+    assert_ne!(uid(&shop), before);
+    assert_eq!(shop.ledger().unwrap()["holders"][0]["uid"], uid(&shop));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_namespace_of_somebody_else_that_takes_the_name_meanwhile_is_not_touched() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let cluster = &shop.world.cluster;
+    let theirs = |kind: &str| {
+        let mut object = cluster.object(kind, "pr-shop-1", "web").unwrap();
+        let metadata =
+            json!({"name": "web", "namespace": "pr-shop-1", "annotations": {"whose": "theirs"}});
+        object["metadata"] = metadata;
+        object
+    };
+    let objects = [theirs("Service"), theirs("Deployment")];
+    let read = |kind: &str| cluster.object(kind, "pr-shop-1", "web").unwrap();
+    let made: Mutex<Vec<Value>> = Mutex::default();
+    let replaced = async || {
+        assert!(cluster.delete("Namespace", "", "pr-shop-1"));
+        cluster
+            .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-1").is_none())
+            .await;
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "pr-shop-1"}});
+        for object in [&namespace].into_iter().chain(&objects) {
+            cluster.put(object).unwrap();
+        }
+        let metadata = |kind: &str| read(kind)["metadata"]["managedFields"].clone();
+        *made.lock().unwrap() = vec![metadata("Service"), metadata("Deployment")];
+    };
+    let seen = deploys_while(&shop, replaced).await;
+    seen.ends(1, "namespace-taken");
+    for kind in ["Service", "Deployment"] {
+        let managers = read(kind)["metadata"]["managedFields"].to_string();
+        assert!(!managers.contains("preview-action"), "{managers}");
+        assert_eq!(read(kind)["metadata"]["annotations"]["whose"], "theirs");
+    }
+    assert_eq!(made.lock().unwrap().len(), 2);
+    assert_eq!(shop.holders(), Vec::<u64>::new());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_seen_before_a_lost_write_of_the_ledger_is_looked_at_again() {
+    let shop = Arc::new(Shop::open().await);
+    shop.deployed(1).await;
+    let weak = Arc::downgrade(&shop);
+    // Somebody has had the turn meanwhile, and left a member behind that is in no set.
+    let other = Fault::run("PUT", crate::support::LEDGER, move || {
+        let Some(shop) = weak.upgrade() else { return };
+        let cluster = &shop.world.cluster;
+        let mut left = cluster.object("Service", "pr-shop-1", "web").unwrap();
+        let labels = left["metadata"]["labels"].take();
+        left["metadata"] = json!({"name": "left", "namespace": "pr-shop-1", "labels": labels});
+        left["spec"].as_object_mut().unwrap().remove("clusterIP");
+        left["spec"].as_object_mut().unwrap().remove("clusterIPs");
+        cluster.put(&left).unwrap();
+        let mut ledger = cluster
+            .object("ConfigMap", "preview-system", &shop.ledger_name())
+            .unwrap();
+        let metadata = ledger["metadata"].as_object_mut().unwrap();
+        metadata.remove("resourceVersion");
+        metadata.insert("labels".into(), json!({"somebody": "wrote"}));
+        cluster.put(&ledger).unwrap();
+    });
+    shop.world.cluster.inject(other);
+    shop.hears(&shop.says(1, "alice", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    let left = shop.world.cluster.object("Service", "pr-shop-1", "left");
+    assert_eq!(left, None);
     shop.ends();
 }
 

@@ -92,6 +92,9 @@ impl Work<'_> {
                 None => self.in_turn(plan, set, &object, waiting, teller).await?,
             };
             let Some((existing, applied)) = live else {
+                // What was tried was not in a Namespace of ours any more, so that nothing has to be taken back.
+                lock(&self.notes).touched = None;
+                teller.reaches(Reached::Nothing);
                 self.desk.forget(&plan.namespace, &uid).await?;
                 continue;
             };
