@@ -270,12 +270,16 @@ impl Work<'_> {
         teller: &mut Teller<'_>,
     ) -> Result<Vec<Applied>, Stopped> {
         let waiting = self.waiting(deadline);
+        // Registries are asked while the cluster is at work; those that want the pull secret once it is known.
+        let anonymous = self.ports.settings.pull_secret.is_none();
+        let asking = anonymous.then(|| self.ask_revisions(plan));
         let applied = self.applied(plan, set, taken, waiting, teller).await?;
         teller.applied(set, &applied);
         teller.show(State::Deploying);
+        let asking = asking.unwrap_or_else(|| self.ask_revisions(plan));
         let (ready, revisions) = tokio::join!(
             waiting.ready(&plan.namespace, &applied, teller),
-            self.revisions(plan)
+            self.other_revisions(plan, asking)
         );
         for (service, revision) in revisions {
             teller.other_revision(&service, &revision);
