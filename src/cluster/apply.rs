@@ -31,7 +31,10 @@ use std::{
 pub(super) const WIDTH: usize = 24;
 
 /// Field managers of autoscalers.
-const SCALERS: [&str; 2] = ["kube-controller-manager", "keda-operator"];
+pub(super) const SCALERS: [&str; 2] = ["kube-controller-manager", "keda-operator"];
+
+/// What is said where the configured number of replicas does not count.
+const LEFT: &str = "spec.replicas is left to the autoscaler, which has set it";
 
 /// Why a set was not applied as a whole.
 #[derive(Debug)]
@@ -229,6 +232,10 @@ impl Cluster {
         let kind = kind_of(id)?;
         let mut object = applyset::member(&manifest.object, &applyset::id(namespace));
         let mut notes = Vec::new();
+        if known.autoscaled(kind, &id.name) && give_up_replicas(&mut object) {
+            // Where an autoscaler is known everybody expects that; otherwise the configured number would be lost silently.
+            notes.extend((!known.has_autoscaler()).then(|| LEFT.to_owned()));
+        }
         let answer = match self
             .write(kind, namespace, &object, false, &mut notes)
             .await
@@ -286,10 +293,8 @@ impl Cluster {
                 let refusal = error.refusal();
                 notes.extend(refusal.into_iter().flat_map(taken));
                 let mut object = object.clone();
-                if refusal.is_some_and(scaled)
-                    && let Some(spec) = object["spec"].as_object_mut()
-                {
-                    spec.remove("replicas");
+                if refusal.is_some_and(scaled) {
+                    give_up_replicas(&mut object);
                 }
                 self.send(call(&object, &by_force)?).await
             }
@@ -310,6 +315,12 @@ fn autoscaled(fault: &FieldFault) -> bool {
     fault.field.trim_start_matches('.') == "spec.replicas" && SCALERS.contains(&holder(fault))
 }
 
+/// Takes the number of replicas out of an object; false when it says none.
+fn give_up_replicas(object: &mut Value) -> bool {
+    let spec = object["spec"].as_object_mut();
+    spec.is_some_and(|spec| spec.remove("replicas").is_some())
+}
+
 fn scaled(refusal: &Refusal) -> bool {
     refusal.fields.iter().any(autoscaled)
 }
@@ -327,8 +338,7 @@ fn taken(refusal: &Refusal) -> Vec<String> {
             fields.join(", ")
         )
     };
-    let left = "spec.replicas is left to the autoscaler, which has set it".to_owned();
-    let left = scaled(refusal).then_some(left);
+    let left = scaled(refusal).then(|| LEFT.to_owned());
     fields.into_iter().map(sentence).chain(left).collect()
 }
 

@@ -5,7 +5,7 @@
 use super::{
     Cluster, FIELD_MANAGER,
     answer::Class,
-    apply::WIDTH,
+    apply::{SCALERS, WIDTH},
     applyset::{self, Contents},
     call::Call,
     error::ClusterError,
@@ -96,6 +96,23 @@ impl Existing {
             .values()
             .filter(move |(_, metadata)| metadata["labels"][applyset::PART_OF] == id)
             .map(|(kind, metadata)| (*kind, metadata))
+    }
+
+    /// True when an autoscaler has set the number of replicas of an object that was there.
+    pub(super) fn autoscaled(&self, kind: &Kind, name: &str) -> bool {
+        let managers = self.metadata(kind, name).map(|seen| &seen["managedFields"]);
+        let mut managers = managers.and_then(Value::as_array).into_iter().flatten();
+        managers.any(|entry| {
+            let scaler = |name: &str| SCALERS.contains(&name);
+            entry["manager"].as_str().is_some_and(scaler)
+                && entry["fieldsV1"]["f:spec"]["f:replicas"].is_object()
+        })
+    }
+
+    /// True when an autoscaler is among what was listed.
+    pub(super) fn has_autoscaler(&self) -> bool {
+        let mut kinds = self.objects.values().map(|(kind, _)| *kind);
+        kinds.any(|kind| [&kinds::AUTOSCALER, &kinds::SCALED_OBJECT].contains(&kind))
     }
 
     /// Kinds that the parent names and that this process has no path for: what is left of them cannot be seen.

@@ -305,6 +305,45 @@ async fn what_was_seen_before_a_lost_write_of_the_ledger_is_looked_at_again() {
     shop.ends();
 }
 
+/// An autoscaler from the repository's own template, for a service with a number of replicas.
+const AUTOSCALER: &str = "apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 1
+  maxReplicas: 3
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_an_autoscaler_decides_cost_no_request_and_no_warning() {
+    let one = "version: 1\ntemplates: [deploy/*.yaml.j2]\nservices:\n  web: {image: 'registry.example/web:1', port: 8080, replicas: 1}\n";
+    let shop = Shop::selling(one).await;
+    shop.commit(&[("deploy/autoscaler.yaml.j2", AUTOSCALER)]);
+    shop.deployed(1).await;
+    let cluster = &shop.world.cluster;
+    let replicas = |count: usize| {
+        let deployment = cluster.object("Deployment", "pr-shop-1", "web").unwrap();
+        assert_eq!(deployment["spec"]["replicas"], count);
+        deployment
+    };
+    let mut scaled = replicas(1);
+    scaled["spec"]["replicas"] = 3.into();
+    cluster.put_as("kube-controller-manager", &scaled).unwrap();
+    for _ in 0..2 {
+        let from = shop.now();
+        let again = shop.hears(&shop.says(1, "alice", "/deploy")).await;
+        again.ends(0, "unchanged");
+        let body = &shop.status_comments(1)[0].body;
+        assert!(!body.contains("spec.replicas"), "{body}");
+        let requests = shop.cluster_requests(from);
+        let refused = requests.iter().filter(|one| one.status >= Some(400));
+        assert_eq!(refused.count(), 0);
+        replicas(3);
+    }
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_was_pushed_again_rolls_out() {
     let latest = "version: 1\nservices: {web: {image: 'registry.example/web:latest', port: 8080, public: true}}\n";
