@@ -12,6 +12,7 @@ use super::{
     kinds::{self, Kind},
     namespaces::another_uid,
     outcome::{Applied, Failure},
+    recreate::foreign_ports,
     request::Answer,
 };
 use crate::{
@@ -236,15 +237,19 @@ impl Cluster {
             // Where an autoscaler is known everybody expects that; otherwise the configured number would be lost silently.
             notes.extend((!known.has_autoscaler()).then(|| LEFT.to_owned()));
         }
+        let before = known.metadata(kind, &id.name);
         let answer = match self
             .write(kind, namespace, &object, false, &mut notes)
             .await
         {
-            Err(error) if error.class() == Some(&Class::Immutable) && !another_uid(&error) => {
+            Err(error) => {
+                let Some(why) = why_anew(kind, &object, before, &error) else {
+                    return Err(error);
+                };
                 if !self.make_way(kind, namespace, &object).await? {
                     return Err(error);
                 }
-                notes.push(recreated(&error));
+                notes.push(why);
                 // What is made now has a UID that nobody knows yet.
                 if let Some(metadata) = object["metadata"].as_object_mut() {
                     metadata.remove("uid");
@@ -252,7 +257,7 @@ impl Cluster {
                 self.write(kind, namespace, &object, false, &mut notes)
                     .await?
             }
-            answer => answer?,
+            Ok(answer) => answer,
         };
         let change = known.change(kind, manifest, &answer);
         let Answer { body, warnings, .. } = answer;
@@ -340,6 +345,22 @@ fn taken(refusal: &Refusal) -> Vec<String> {
     };
     let left = scaled(refusal).then(|| LEFT.to_owned());
     fields.into_iter().map(sentence).chain(left).collect()
+}
+
+/// Why an object has to be deleted and made again, in words; none when that would not help.
+fn why_anew(
+    kind: &Kind,
+    object: &Value,
+    before: Option<&Value>,
+    error: &ClusterError,
+) -> Option<String> {
+    if error.class() == Some(&Class::Immutable) {
+        return (!another_uid(error)).then(|| recreated(error));
+    }
+    let by = foreign_ports(kind, object, before, error)?;
+    Some(format!(
+        "deleted and made again, because ports set by `{by}` stand in the way of the configured ones"
+    ))
 }
 
 /// That an object was deleted and made again, in words.

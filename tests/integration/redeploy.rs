@@ -149,7 +149,42 @@ async fn what_somebody_changed_by_hand_is_changed_back() {
         .object("Service", "pr-shop-1", "web")
         .unwrap();
     let ports = service["spec"]["ports"].as_array().unwrap();
-    assert!(ports.iter().any(|port| port["port"] == 8080), "{service}");
+    assert_eq!(ports.len(), 1, "{service}");
+    assert_eq!(ports[0]["port"], 8080);
+    seen.says("Service/web: deleted and made again, because ports set by `kubectl` stand in the way of the configured ones");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_added_by_hand_stays_and_what_was_changed_comes_back() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let cluster = &shop.world.cluster;
+    let service = || cluster.object("Service", "pr-shop-1", "web").unwrap();
+    let mut edited = service();
+    let ports = edited["spec"]["ports"].as_array_mut().unwrap();
+    ports.push(json!({"name": "debug", "port": 9229, "protocol": "TCP", "targetPort": 9229}));
+    edited["metadata"]["labels"]["app.kubernetes.io/name"] = "other".into();
+    cluster.put(&edited).unwrap();
+
+    let seen = shop.hears(&shop.says(1, "alice", "/deploy")).await;
+    seen.ends(0, "deployed");
+    let spec = &service()["spec"];
+    let numbers: Vec<_> = spec["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| port["port"].clone())
+        .collect();
+    assert_eq!(
+        numbers,
+        [8080, 9229],
+        "a port of its own name and number is somebody else's"
+    );
+    assert_eq!(
+        service()["metadata"]["labels"]["app.kubernetes.io/name"],
+        "web"
+    );
     shop.ends();
 }
 
