@@ -3,7 +3,8 @@
 //!
 //! Why at most `capacity` previews have workloads: every stored version of the ledger has at most `capacity` holders that
 //! were admitted by [`claim`], because one compare-and-swap writes it. Workloads are applied only by a run that saw its holder
-//! confirmed, and only into the Namespace with that UID. A confirmed holder is dropped only by [`drop_holder`] and
+//! confirmed, and only into the Namespace with that UID: after the Namespace was applied by its UID, or together with that by
+//! patches that name the UID of what was seen in it, which change what is there and make nothing. A confirmed holder is dropped only by [`drop_holder`] and
 //! [`forget_uid`], whose callers have read the Namespace by name and found that UID gone; a UID never returns. Clocks decide
 //! only when an unconfirmed claim, which has no workloads, is given up.
 
@@ -100,6 +101,7 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         since: now,
         owner: who.owner.clone(),
         url: String::new(),
+        members: None,
         rest: serde_json::Map::new(),
     });
     Claim::Unconfirmed { slot }
@@ -144,6 +146,7 @@ pub fn forget_uid(ledger: &mut Ledger, key: &str, gone: &str, run: &RunId, now: 
         .find(|holder| holder.key == key && holder.uid.as_deref() == Some(gone))
     {
         holder.uid = None;
+        holder.members = None;
         holder.run = run.clone();
         holder.since = now;
     }
@@ -193,6 +196,7 @@ pub fn rebuild(capacity: u32, owned: Vec<Owned>, now: Timestamp) -> Ledger {
             since: now,
             owner: String::new(),
             url: preview.url,
+            members: None,
             rest: serde_json::Map::new(),
         });
     }

@@ -12,7 +12,7 @@ pub use turn::{Turn, alive, begin, finish, hold};
 
 use crate::names::{CommitSha, Environment, Namespace, PrNumber, RepoId, State};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a ledger is kept: ConfigMap `preview-<repository-id>-<environment>`, key `state.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,9 +92,22 @@ pub struct Holder {
     /// Main address, once known.
     #[serde(default)]
     pub url: String,
+    /// What the Namespace holds is known again by this; none until a deploy has ended in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Members>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What was put into a Namespace, as far as a later run needs it to look there without asking what to look for.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Members {
+    /// UID of the object that lists the kinds: only the Namespace that it was made in can ever hold it.
+    pub list: String,
+    /// Kinds, such as `Deployment.apps`.
+    pub kinds: BTreeSet<String>,
 }
 
 /// What is known of one preview, whether it holds a slot or not.

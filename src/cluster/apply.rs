@@ -10,10 +10,13 @@ use super::{
     error::ClusterError,
     existing::Existing,
     kinds::{self, Kind},
+    namespaces::another_uid,
     outcome::{Applied, Failure},
+    recreate::foreign_ports,
     request::Answer,
 };
 use crate::{
+    capacity::Members,
     manifests::{Manifest, ManifestSet, Origin},
     names::{Namespace, ObjectId, ReasonCode},
 };
@@ -29,7 +32,10 @@ use std::{
 pub(super) const WIDTH: usize = 24;
 
 /// Field managers of autoscalers.
-const SCALERS: [&str; 2] = ["kube-controller-manager", "keda-operator"];
+pub(super) const SCALERS: [&str; 2] = ["kube-controller-manager", "keda-operator"];
+
+/// What is said where the configured number of replicas does not count.
+const LEFT: &str = "spec.replicas is left to the autoscaler, which has set it";
 
 /// Why a set was not applied as a whole.
 #[derive(Debug)]
@@ -103,6 +109,11 @@ impl ApplyError {
         }
     }
 
+    /// True when all that is wrong is that objects are not those that were seen: deleted, or made anew.
+    pub fn is_only_of_others(&self) -> bool {
+        self.errors.iter().all(|error| another_uid(&error.error))
+    }
+
     /// The error that says most: one that concerns all objects before one that concerns its own.
     pub fn first(&self) -> Option<&ObjectError> {
         let rank = |error: &&ObjectError| match error.error.reason_code() {
@@ -144,13 +155,13 @@ impl Cluster {
         set: &ManifestSet,
         namespace: &Namespace,
         known: &Existing,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Option<Members>, ApplyError> {
         if set.objects.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         refuse_strange(set, namespace)?;
         let declared = self.declare(set, namespace, known).await;
-        declared.map_err(about_parent)
+        declared.map(Some).map_err(about_parent)
     }
 
     /// Applies a set, or a part of one, whose kinds are announced.
@@ -182,12 +193,7 @@ impl Cluster {
             }
         }
         // Answers come in any order; people read the order of the set.
-        let place = |one: &Applied| {
-            set.objects
-                .iter()
-                .position(|manifest| manifest.id == one.id)
-        };
-        applied.sort_by_key(place);
+        applied.sort_by_key(|one| set.place(&one.id));
         if errors.is_empty() {
             Ok(applied)
         } else {
@@ -225,21 +231,33 @@ impl Cluster {
     ) -> Result<Applied, ClusterError> {
         let id = &manifest.id;
         let kind = kind_of(id)?;
-        let object = applyset::member(&manifest.object, &applyset::id(namespace));
+        let mut object = applyset::member(&manifest.object, &applyset::id(namespace));
         let mut notes = Vec::new();
+        if known.autoscaled(kind, &id.name) && give_up_replicas(&mut object) {
+            // Where an autoscaler is known everybody expects that; otherwise the configured number would be lost silently.
+            notes.extend((!known.has_autoscaler()).then(|| LEFT.to_owned()));
+        }
+        let before = known.metadata(kind, &id.name);
         let answer = match self
             .write(kind, namespace, &object, false, &mut notes)
             .await
         {
-            Err(error) if error.class() == Some(&Class::Immutable) => {
+            Err(error) => {
+                let Some(why) = why_anew(kind, &object, before, &error) else {
+                    return Err(error);
+                };
                 if !self.make_way(kind, namespace, &object).await? {
                     return Err(error);
                 }
-                notes.push(recreated(&error));
+                notes.push(why);
+                // What is made now has a UID that nobody knows yet.
+                if let Some(metadata) = object["metadata"].as_object_mut() {
+                    metadata.remove("uid");
+                }
                 self.write(kind, namespace, &object, false, &mut notes)
                     .await?
             }
-            answer => answer?,
+            Ok(answer) => answer,
         };
         let change = known.change(kind, manifest, &answer);
         let Answer { body, warnings, .. } = answer;
@@ -280,10 +298,8 @@ impl Cluster {
                 let refusal = error.refusal();
                 notes.extend(refusal.into_iter().flat_map(taken));
                 let mut object = object.clone();
-                if refusal.is_some_and(scaled)
-                    && let Some(spec) = object["spec"].as_object_mut()
-                {
-                    spec.remove("replicas");
+                if refusal.is_some_and(scaled) {
+                    give_up_replicas(&mut object);
                 }
                 self.send(call(&object, &by_force)?).await
             }
@@ -304,6 +320,12 @@ fn autoscaled(fault: &FieldFault) -> bool {
     fault.field.trim_start_matches('.') == "spec.replicas" && SCALERS.contains(&holder(fault))
 }
 
+/// Takes the number of replicas out of an object; false when it says none.
+fn give_up_replicas(object: &mut Value) -> bool {
+    let spec = object["spec"].as_object_mut();
+    spec.is_some_and(|spec| spec.remove("replicas").is_some())
+}
+
 fn scaled(refusal: &Refusal) -> bool {
     refusal.fields.iter().any(autoscaled)
 }
@@ -321,9 +343,24 @@ fn taken(refusal: &Refusal) -> Vec<String> {
             fields.join(", ")
         )
     };
-    let left = "spec.replicas is left to the autoscaler, which has set it".to_owned();
-    let left = scaled(refusal).then_some(left);
+    let left = scaled(refusal).then(|| LEFT.to_owned());
     fields.into_iter().map(sentence).chain(left).collect()
+}
+
+/// Why an object has to be deleted and made again, in words; none when that would not help.
+fn why_anew(
+    kind: &Kind,
+    object: &Value,
+    before: Option<&Value>,
+    error: &ClusterError,
+) -> Option<String> {
+    if error.class() == Some(&Class::Immutable) {
+        return (!another_uid(error)).then(|| recreated(error));
+    }
+    let by = foreign_ports(kind, object, before, error)?;
+    Some(format!(
+        "deleted and made again, because ports set by `{by}` stand in the way of the configured ones"
+    ))
 }
 
 /// That an object was deleted and made again, in words.

@@ -7,6 +7,7 @@ use super::{
     kinds::{self, Kind},
 };
 use crate::{
+    capacity::Members,
     manifests::ManifestSet,
     names::{Namespace, ObjectId},
 };
@@ -68,6 +69,22 @@ impl Contents {
             }
         }
         contents
+    }
+
+    /// Kinds that an earlier run has put down; of Secrets they say nothing.
+    pub(super) fn remembered(members: &Members) -> Self {
+        Self {
+            group_kinds: members.kinds.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// What a later run needs to look for all this, under the parent with this UID.
+    pub(super) fn to_remember(&self, parent: &str) -> Members {
+        Members {
+            list: parent.to_owned(),
+            kinds: self.group_kinds.clone(),
+        }
     }
 
     /// The same for a whole set.

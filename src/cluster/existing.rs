@@ -5,7 +5,7 @@
 use super::{
     Cluster, FIELD_MANAGER,
     answer::Class,
-    apply::WIDTH,
+    apply::{SCALERS, WIDTH},
     applyset::{self, Contents},
     call::Call,
     error::ClusterError,
@@ -15,6 +15,7 @@ use super::{
     request::Answer,
 };
 use crate::{
+    capacity::Members,
     manifests::{Manifest, ManifestSet},
     names::{Namespace, ObjectId},
 };
@@ -59,6 +60,27 @@ impl Existing {
         self.lacks(Kind::of(id), &id.name)
     }
 
+    /// The set with the UID of each object that was seen, so that nothing else is changed and nothing made.
+    ///
+    /// None when that cannot be had for all of it: something is new, may not be listed, or is of a kind that is not named yet.
+    pub fn pinned(&self, set: &ManifestSet) -> Option<ManifestSet> {
+        let contents = self.contents.as_ref()?;
+        if !contents.covers(&Contents::of_set(set)) || !self.unknown_kinds().is_empty() {
+            return None;
+        }
+        let pin = |manifest: &Manifest| {
+            let kind = Kind::of(&manifest.id)?;
+            let seen = self.metadata(kind, &manifest.id.name)?;
+            let mut manifest = manifest.clone();
+            manifest.object["metadata"]["uid"] = seen["uid"].as_str()?.into();
+            Some(manifest)
+        };
+        Some(ManifestSet {
+            objects: set.objects.iter().map(pin).collect::<Option<_>>()?,
+            warnings: Vec::new(),
+        })
+    }
+
     /// Kind, name and UID of what runs or leads to it.
     fn serving(&self) -> impl Iterator<Item = (&'static Kind, &str, &Value)> {
         let serves = |kind: &Kind| [&RUNS[..], &ROUTES[..]].concat().contains(&kind.kind);
@@ -74,6 +96,23 @@ impl Existing {
             .values()
             .filter(move |(_, metadata)| metadata["labels"][applyset::PART_OF] == id)
             .map(|(kind, metadata)| (*kind, metadata))
+    }
+
+    /// True when an autoscaler has set the number of replicas of an object that was there.
+    pub(super) fn autoscaled(&self, kind: &Kind, name: &str) -> bool {
+        let managers = self.metadata(kind, name).map(|seen| &seen["managedFields"]);
+        let mut managers = managers.and_then(Value::as_array).into_iter().flatten();
+        managers.any(|entry| {
+            let scaler = |name: &str| SCALERS.contains(&name);
+            entry["manager"].as_str().is_some_and(scaler)
+                && entry["fieldsV1"]["f:spec"]["f:replicas"].is_object()
+        })
+    }
+
+    /// True when an autoscaler is among what was listed.
+    pub(super) fn has_autoscaler(&self) -> bool {
+        let mut kinds = self.objects.values().map(|(kind, _)| *kind);
+        kinds.any(|kind| [&kinds::AUTOSCALER, &kinds::SCALED_OBJECT].contains(&kind))
     }
 
     /// Kinds that the parent names and that this process has no path for: what is left of them cannot be seen.
@@ -146,15 +185,37 @@ impl Cluster {
         namespace: &Namespace,
         set: &ManifestSet,
     ) -> Result<Existing, ClusterError> {
-        let mut existing = Existing::default();
         let kinds = set
             .objects
             .iter()
             .filter_map(|manifest| Kind::of(&manifest.id));
+        self.existing_of(namespace, kinds.collect()).await
+    }
+
+    /// Reads the same before the set is known, by what an earlier run has left in the ledger.
+    ///
+    /// None when this is not the Namespace that it was left in: the list of kinds there is another object.
+    pub async fn existing_members(
+        &self,
+        namespace: &Namespace,
+        members: &Members,
+    ) -> Result<Option<Existing>, ClusterError> {
+        let kinds = Contents::remembered(members);
+        let existing = self.existing_of(namespace, kinds.kinds().collect()).await?;
+        let parent = existing.metadata(&kinds::CONFIG_MAP, applyset::PARENT);
+        let same = parent.is_some_and(|parent| parent["uid"] == members.list.as_str());
+        Ok(same.then_some(existing))
+    }
+
+    async fn existing_of(
+        &self,
+        namespace: &Namespace,
+        mut kinds: BTreeSet<&'static Kind>,
+    ) -> Result<Existing, ClusterError> {
+        let mut existing = Existing::default();
         // The parent is a ConfigMap, so that their list shows it.
-        let kinds = kinds.chain([&kinds::CONFIG_MAP]);
-        self.list_into(&mut existing, namespace, kinds.collect())
-            .await?;
+        kinds.insert(&kinds::CONFIG_MAP);
+        self.list_into(&mut existing, namespace, kinds).await?;
         if let Some(metadata) = existing.metadata(&kinds::CONFIG_MAP, applyset::PARENT) {
             let parent = serde_json::json!({"metadata": metadata});
             let contents = Contents::read(&parent, namespace)?;
@@ -175,24 +236,29 @@ impl Cluster {
         mut kinds: BTreeSet<&'static Kind>,
     ) -> Result<(), ClusterError> {
         kinds.remove(&kinds::SECRET);
-        let lists = stream::iter(kinds)
-            .map(|kind| async move {
-                let answer = self.send(Call::list_metadata(kind, Some(namespace))?).await;
-                match answer {
-                    Ok(answer) => Ok((kind, answer.body)),
-                    // The apply will say it better, with the object's place.
-                    Err(error) if error.class() == Some(&Class::KindUnknown) => {
-                        Ok((kind, Value::Null))
-                    }
-                    Err(error) => Err(error),
-                }
-            })
-            .buffer_unordered(WIDTH);
+        let lists: Vec<_> = kinds
+            .into_iter()
+            .map(|kind| self.listed(kind, namespace))
+            .collect();
+        let lists = stream::iter(lists).buffer_unordered(WIDTH);
         for list in lists.collect::<Vec<_>>().await {
             let (kind, list) = list?;
             existing.take(kind, &list);
         }
         Ok(())
+    }
+
+    async fn listed(
+        &self,
+        kind: &'static Kind,
+        namespace: &Namespace,
+    ) -> Result<(&'static Kind, Value), ClusterError> {
+        match self.send(Call::list_metadata(kind, Some(namespace))?).await {
+            Ok(answer) => Ok((kind, answer.body)),
+            // The apply will say it better, with the object's place.
+            Err(error) if error.class() == Some(&Class::KindUnknown) => Ok((kind, Value::Null)),
+            Err(error) => Err(error),
+        }
     }
 }
 

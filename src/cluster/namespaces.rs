@@ -254,7 +254,8 @@ fn maybe_there(error: &ClusterError) -> bool {
     }
 }
 
-fn another_uid(error: &ClusterError) -> bool {
+/// True when the object of this name is not the one whose UID was named.
+pub(super) fn another_uid(error: &ClusterError) -> bool {
     let Some(refusal) = error.refusal() else {
         return false;
     };

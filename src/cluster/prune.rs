@@ -14,6 +14,7 @@ use super::{
     outcome::{Applied, Caution, Pruned},
 };
 use crate::{
+    capacity::Members,
     manifests::{ManifestSet, RUN_FIRST},
     names::{Namespace, ObjectId},
 };
@@ -109,24 +110,28 @@ enum End {
 
 impl Cluster {
     /// Names all kinds of a set in its parent, and those that were named before; nothing is written when they are named.
+    ///
+    /// What comes back is what a later run needs to look for them.
     pub(super) async fn declare(
         &self,
         set: &ManifestSet,
         namespace: &Namespace,
         known: &Existing,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<Members, ClusterError> {
         let declared = declared(set, known);
-        match &known.contents {
-            Some(contents) if contents.covers(&declared) => Ok(()),
-            _ => self.write_parent(&declared, namespace).await,
-        }
+        let seen = known.metadata(&kinds::CONFIG_MAP, PARENT);
+        let uid = match (&known.contents, seen) {
+            (Some(contents), Some(seen)) if contents.covers(&declared) => seen["uid"].clone(),
+            _ => self.write_parent(&declared, namespace).await?,
+        };
+        Ok(declared.to_remember(uid.as_str().unwrap_or_default()))
     }
 
     async fn write_parent(
         &self,
         contents: &Contents,
         namespace: &Namespace,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<Value, ClusterError> {
         let how = How {
             manager: MANAGER,
             force: true,
@@ -134,15 +139,9 @@ impl Cluster {
         };
         let parent = contents.parent(namespace);
         let kind = &kinds::CONFIG_MAP;
-        self.send(Call::apply_as(
-            kind,
-            Some(namespace),
-            PARENT,
-            &parent,
-            &how,
-        )?)
-        .await?;
-        Ok(())
+        let call = Call::apply_as(kind, Some(namespace), PARENT, &parent, &how)?;
+        let mut answer = self.send(call).await?;
+        Ok(answer.body["metadata"]["uid"].take())
     }
 
     /// Deletes the members of the set that were not applied any more, and names in the parent what is left.
@@ -362,7 +361,8 @@ impl Cluster {
         if *said == latest {
             return Ok(());
         }
-        self.write_parent(&latest, namespace).await
+        self.write_parent(&latest, namespace).await?;
+        Ok(())
     }
 }
 

@@ -3,7 +3,8 @@
 //! Only kinds of Kubernetes' own that keep no data go by themselves; for the others the author says so, and a claim never goes.
 
 use super::{
-    Cluster,
+    Cluster, FIELD_MANAGER,
+    answer::Class,
     call::{Call, Only},
     error::ClusterError,
     kinds::{self, Kind},
@@ -11,7 +12,7 @@ use super::{
 use crate::names::Namespace;
 use kube::api::PropagationPolicy;
 use serde_json::Value;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
 /// Annotation by which the author allows an object to be deleted and made again.
@@ -33,6 +34,44 @@ pub(super) fn allowed(kind: &Kind, wanted: &Value, live: &Value) -> bool {
     let asked = wanted["metadata"]["annotations"][RECREATE] == "true";
     // Whether objects of other controllers keep data is theirs to know.
     asked || (kind.is_built_in() && ![&kinds::CONFIG_MAP, &kinds::SECRET].contains(&kind))
+}
+
+/// Who put ports beside those of a Service, when it is refused for that and would be sound without them.
+///
+/// Ports are told apart by their number, so a port whose number was changed by hand is not ours any more and would stay.
+pub(super) fn foreign_ports(
+    kind: &Kind,
+    wanted: &Value,
+    before: Option<&Value>,
+    error: &ClusterError,
+) -> Option<String> {
+    let refusal = error.refusal()?;
+    let about_ports = refusal
+        .fields
+        .iter()
+        .all(|fault| fault.field.starts_with("spec.ports["));
+    let refused = refusal.class == Class::BadManifest && about_ports && !refusal.fields.is_empty();
+    if kind != &kinds::SERVICE || !refused || !sound(wanted["spec"]["ports"].as_array()?) {
+        return None;
+    }
+    let mut managers = before?["managedFields"].as_array()?.iter();
+    let other = managers.find(|entry| {
+        entry["manager"] != FIELD_MANAGER && entry["fieldsV1"]["f:spec"]["f:ports"].is_object()
+    })?;
+    other["manager"].as_str().map(str::to_owned)
+}
+
+/// True for ports that the server takes: each named when there are several, and none twice.
+fn sound(ports: &[Value]) -> bool {
+    let names: BTreeSet<_> = ports
+        .iter()
+        .filter_map(|port| port["name"].as_str())
+        .collect();
+    let numbers = ports
+        .iter()
+        .map(|port| (port["port"].as_u64(), port["protocol"].as_str()));
+    let numbers: BTreeSet<_> = numbers.collect();
+    (ports.len() == 1 || names.len() == ports.len()) && numbers.len() == ports.len()
 }
 
 impl Cluster {

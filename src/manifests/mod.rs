@@ -19,6 +19,7 @@ pub mod render;
 
 use crate::names::ObjectId;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 pub use assemble::{assemble, assemble_under};
 pub use context::{PULL_SECRET, build};
@@ -60,6 +61,25 @@ pub struct Origin {
 }
 
 impl ManifestSet {
+    /// Where an object stands in the set; people read what became of it in this order.
+    pub fn place(&self, id: &ObjectId) -> Option<usize> {
+        self.objects.iter().position(|manifest| manifest.id == *id)
+    }
+
+    /// The set but for these objects.
+    pub fn without<'a>(&self, done: impl Iterator<Item = &'a ObjectId>) -> Self {
+        let done: BTreeSet<_> = done.collect();
+        let left = self
+            .objects
+            .iter()
+            .filter(|one| !done.contains(&one.id))
+            .cloned();
+        Self {
+            objects: left.collect(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// What comes before the Jobs that run first, those Jobs, and what waits for them.
     ///
     /// A StatefulSet that is `new` comes before them: it is the database that they work on, more often than not.

@@ -10,7 +10,10 @@ use oci_client::{
     secrets::RegistryAuth,
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// The label that build tools write, from the OCI image specification's annotations.
 const REVISION: &str = "org.opencontainers.image.revision";
@@ -40,20 +43,46 @@ pub enum RegistryError {
     },
 }
 
-/// The commit that an image says it was built from; none when it does not say.
+/// The commits that images say they were built from, each image asked once; one that does not say or cannot be asked is left out.
 ///
-/// `credentials` is the text of a `.dockerconfigjson`; without an entry for the registry it is asked anonymously.
-pub async fn revision(
+/// `credentials` is the text of a `.dockerconfigjson`; a registry without an entry there is asked anonymously. All are asked by
+/// one client, because making one reads every authority that the system trusts; meanwhile requests to the cluster go on.
+pub async fn revisions(
+    images: BTreeSet<String>,
+    credentials: Option<Secret>,
+    extra_ca: Option<String>,
+) -> BTreeMap<String, CommitSha> {
+    if images.is_empty() {
+        return BTreeMap::new();
+    }
+    let wanted = images.clone();
+    let making = tokio::task::spawn_blocking(move || client(&wanted, extra_ca.as_deref()));
+    let Ok(client) = making.await else {
+        return BTreeMap::new();
+    };
+    let asked = images.iter().map(async |image| {
+        match revision(&client, image, credentials.as_ref()).await {
+            Ok(revision) => Some((image.clone(), revision?)),
+            Err(error) => {
+                tracing::debug!(image, "the image's commit is not known: {error}");
+                None
+            }
+        }
+    });
+    let known = futures::future::join_all(asked).await;
+    known.into_iter().flatten().collect()
+}
+
+async fn revision(
+    client: &Client,
     image: &str,
     credentials: Option<&Secret>,
-    extra_ca: Option<&str>,
 ) -> Result<Option<CommitSha>, RegistryError> {
     let reference: Reference = image
         .parse()
         .map_err(|_| RegistryError::Reference(image.chars().take(200).collect()))?;
     let registry = reference.resolve_registry().to_owned();
     let auth = credentials.map_or(RegistryAuth::Anonymous, |text| credential(text, &registry));
-    let client = Client::new(configuration(&registry, extra_ca));
     let answer = tokio::time::timeout(PATIENCE, client.pull_manifest_and_config(&reference, &auth))
         .await
         .map_err(|_| RegistryError::Slow {
@@ -77,16 +106,21 @@ fn labelled(config: &str) -> Option<CommitSha> {
         .ok()
 }
 
-fn configuration(registry: &str, extra_ca: Option<&str>) -> ClientConfig {
-    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+/// The client for the registries of these images.
+fn client(images: &BTreeSet<String>, extra_ca: Option<&str>) -> Client {
+    let references = images
+        .iter()
+        .filter_map(|image| image.parse::<Reference>().ok());
+    let registries = references.map(|reference| reference.resolve_registry().to_owned());
     // As every container engine does: a registry on this machine is spoken to without TLS.
-    let local = host == "localhost" || host == "127.0.0.1";
-    ClientConfig {
-        protocol: if local {
-            ClientProtocol::Http
-        } else {
-            ClientProtocol::Https
-        },
+    let local = |registry: &String| {
+        let host = registry
+            .rsplit_once(':')
+            .map_or(registry.as_str(), |(host, _)| host);
+        host == "localhost" || host == "127.0.0.1"
+    };
+    Client::new(ClientConfig {
+        protocol: ClientProtocol::HttpsExcept(registries.filter(local).collect()),
         extra_root_certificates: extra_ca
             .map(|pem| Certificate {
                 encoding: CertificateEncoding::Pem,
@@ -100,7 +134,7 @@ fn configuration(registry: &str, extra_ca: Option<&str>) -> ClientConfig {
         connect_timeout: Some(PATIENCE),
         user_agent: concat!("preview-action/", env!("CARGO_PKG_VERSION")),
         ..ClientConfig::default()
-    }
+    })
 }
 
 /// The entry for a registry: `auth`, or `username` and `password`.
@@ -137,6 +171,14 @@ mod tests {
         routing::get,
     };
     use sha2::{Digest as _, Sha256};
+
+    async fn asked(
+        image: &str,
+        credentials: Option<&Secret>,
+    ) -> Result<Option<CommitSha>, RegistryError> {
+        let client = client(&BTreeSet::from([image.to_owned()]), None);
+        revision(&client, image, credentials).await
+    }
 
     fn sha() -> CommitSha {
         "0123456789abcdef0123456789abcdef01234567".parse().unwrap()
@@ -228,9 +270,23 @@ mod tests {
     async fn an_image_says_which_commit_it_is_from() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let image = registry(LABELLED, None).await;
-        assert_eq!(revision(&image, None, None).await.unwrap(), Some(sha()));
+        assert_eq!(asked(&image, None).await.unwrap(), Some(sha()));
         let image = registry(SILENT, None).await;
-        assert_eq!(revision(&image, None, None).await.unwrap(), None);
+        assert_eq!(asked(&image, None).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn images_that_do_not_say_are_left_out() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let says = registry(LABELLED, None).await;
+        let images = [
+            says.clone(),
+            registry(SILENT, None).await,
+            "127.0.0.1:1/web:1".into(),
+            "NOT AN IMAGE".into(),
+        ];
+        let known = revisions(images.into(), None, None).await;
+        assert_eq!(known, BTreeMap::from([(says, sha())]));
     }
 
     #[tokio::test]
@@ -245,12 +301,10 @@ mod tests {
             )
         };
         assert_eq!(
-            revision(&image, Some(&secret(host)), None).await.unwrap(),
+            asked(&image, Some(&secret(host))).await.unwrap(),
             Some(sha())
         );
-        let error = revision(&image, Some(&secret("ghcr.io")), None)
-            .await
-            .unwrap_err();
+        let error = asked(&image, Some(&secret("ghcr.io"))).await.unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
@@ -258,11 +312,11 @@ mod tests {
     async fn a_registry_that_is_not_there_is_an_error() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         assert!(matches!(
-            revision("127.0.0.1:1/web:1", None, None).await,
+            asked("127.0.0.1:1/web:1", None).await,
             Err(RegistryError::Refused { .. })
         ));
         assert!(matches!(
-            revision("NOT AN IMAGE", None, None).await,
+            asked("NOT AN IMAGE", None).await,
             Err(RegistryError::Reference(_))
         ));
     }

@@ -2,7 +2,7 @@
 
 use crate::support::{CONFIGURATION, Event, ONE_SERVICE, Seen, Shop};
 use futures::{StreamExt, stream};
-use preview_action::simulate::{Action, Fault};
+use preview_action::simulate::{Action, Fault, Record};
 use serde_json::Value;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,33 @@ fn restored(shop: &Shop, seen: &Seen, good: &str, failed: &str) {
     assert!(seen.outputs["result"].contains(good), "{seen:#?}");
     serves(shop, good);
     assert_eq!(shop.holders(), [1]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_is_gathered_before_anything_is_taken_back() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let since = shop.now();
+    shop.hears(&breaks(&shop, 1)).await.ends(1, "crash-loop");
+    let requests = shop.cluster_requests(since);
+    let web =
+        |record: &&Record| record.method == "PATCH" && record.path.ends_with("/deployments/web");
+    let mut patches = requests.iter().filter(web);
+    assert!(patches.next().unwrap().body.contains("web:crash-"));
+    let back = patches.find(|record| !record.body.contains("web:crash-"));
+    let begun = back.unwrap().started;
+    let evidence = |end: &'static str| {
+        let found = requests
+            .iter()
+            .filter(move |record| record.path.ends_with(end));
+        found.filter(|record| record.method != "PATCH")
+    };
+    for end in ["/log", "/events"] {
+        assert!(evidence(end).any(|record| record.ended.is_some_and(|ended| ended <= begun)));
+    }
+    // The pods of the failed commit go with the first write, and their logs with them.
+    assert!(evidence("/log").all(|record| record.ended.is_some_and(|ended| ended <= begun)));
     shop.ends();
 }
 
@@ -297,11 +324,9 @@ async fn a_push_during_a_restore_takes_over() {
     shop.deployed(1).await;
     let event = breaks(&shop, 1);
     let restores = shop.world.log.wait_until(|records: &[_]| {
-        records
-            .iter()
-            .any(|record: &preview_action::simulate::Record| {
-                record.method == "GET" && record.path.ends_with("/preview-last-good")
-            })
+        records.iter().any(|record: &Record| {
+            record.method == "GET" && record.path.ends_with("/preview-last-good")
+        })
     });
     let push = async {
         restores.await;

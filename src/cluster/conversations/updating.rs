@@ -466,10 +466,16 @@ async fn replicas_that_an_autoscaler_set_are_left_alone_whoever_made_it() {
     let found = diff(&cluster, &namespace, &wanted("web:1")).await;
     assert_eq!(found[0].differs, Differs::Unchanged);
     for image in ["web:1", "web:2"] {
+        let from = world.cluster.requests().len();
         let applied = apply(&cluster, &namespace, &wanted(image)).await.unwrap();
         assert_eq!(
             applied[0].warnings,
             ["spec.replicas is left to the autoscaler, which has set it"]
+        );
+        let refused = world.cluster.requests().into_iter().skip(from);
+        assert_eq!(
+            refused.filter(|record| record.status == Some(409)).count(),
+            0
         );
         let live = world.cluster.object("Deployment", "pr-1", "web").unwrap();
         assert_eq!(live["spec"]["replicas"], 3);

@@ -19,8 +19,11 @@ use crate::{
     plan::Plan,
     report::Reached,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// What the Namespace held before, and what was applied.
+type Live = (Arc<Existing>, Vec<Applied>);
 
 impl Work<'_> {
     /// Takes a slot and applies; starts over when the Namespace vanishes meanwhile.
@@ -33,11 +36,13 @@ impl Work<'_> {
         teller: &mut Teller<'_>,
     ) -> Result<Vec<Applied>, Stopped> {
         let mut known = None;
+        let mut ahead = None;
         if let Some(holder) = &taken.holder
             && let Some(uid) = &holder.uid
         {
             if holder.namespace == plan.namespace {
                 known = Some((holder.slot, uid.clone()));
+                ahead = Some(std::mem::take(&mut lock(&self.notes).ahead));
             } else {
                 // The pattern or the repository's name has changed: two Namespaces in one slot would be above the cap.
                 self.desk.vacate(&holder.namespace, uid).await?;
@@ -67,38 +72,32 @@ impl Work<'_> {
                 fresh,
             });
             teller.placed(plan, slot, taken.capacity);
-            let existing = if fresh {
-                Existing::default()
-            } else {
-                let object = manifests::namespace(plan, slot, State::Deploying, Some(&uid));
-                let (namespace, existing) = tokio::join!(
-                    self.cluster.apply_namespace(&object),
-                    existing(self.ports, self.sources, &plan.namespace, set)
-                );
-                if !matches!(namespace?, Reapplied::Live(_)) {
-                    self.desk.forget(&plan.namespace, &uid).await?;
-                    continue;
-                }
-                let (existing, warning) = existing?;
-                if let Some(warning) = warning {
-                    teller.warn(warning);
-                }
-                existing
-            };
-            let existing = Arc::new(existing);
-            self.begins_with(existing.clone());
-            teller.reaches(Reached::Applied);
             if fresh {
+                let existing = Existing::default();
+                self.begins_with(existing.clone().into(), teller);
                 // Pods that start before their pull secret is there fail once and wait ten seconds.
                 self.copy_pull_secret(plan).await?;
                 return self.in_order(plan, set, &existing, waiting, teller).await;
             }
-            let (copied, applied) = tokio::join!(
-                self.copy_pull_secret(plan),
-                self.in_order(plan, set, &existing, waiting, teller)
-            );
-            copied?;
-            let applied = applied?;
+            let object = manifests::namespace(plan, slot, State::Deploying, Some(&uid));
+            let seen = match std::mem::take(&mut ahead) {
+                Some(ahead) => pinned(ahead.seen().await, set),
+                None => None,
+            };
+            let live = match seen {
+                Some((existing, pinned)) => {
+                    self.together(plan, set, &object, existing, &pinned, teller)
+                        .await?
+                }
+                None => self.in_turn(plan, set, &object, waiting, teller).await?,
+            };
+            let Some((existing, applied)) = live else {
+                // What was tried was not in a Namespace of ours any more, so that nothing has to be taken back.
+                lock(&self.notes).touched = None;
+                teller.reaches(Reached::Nothing);
+                self.desk.forget(&plan.namespace, &uid).await?;
+                continue;
+            };
             let caution = Caution::of(self.request.asked);
             // Before the wait: what left would take its share of the quota from what came.
             let pruned = self
@@ -119,11 +118,100 @@ impl Work<'_> {
         )))
     }
 
+    /// Applies the Namespace, looks what it holds, and applies the set; none when the Namespace is not there any more.
+    async fn in_turn(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        namespace: &Value,
+        waiting: Waiting<'_>,
+        teller: &mut Teller<'_>,
+    ) -> Result<Option<Live>, Stopped> {
+        let (namespace, existing) = tokio::join!(
+            self.cluster.apply_namespace(namespace),
+            existing(self.ports, self.sources, &plan.namespace, set)
+        );
+        if !matches!(namespace?, Reapplied::Live(_)) {
+            return Ok(None);
+        }
+        let (existing, warning) = existing?;
+        if let Some(warning) = warning {
+            teller.warn(warning);
+        }
+        let existing = Arc::new(existing);
+        self.begins_with(existing.clone(), teller);
+        let (copied, applied) = tokio::join!(
+            self.copy_pull_secret(plan),
+            self.in_order(plan, set, &existing, waiting, teller)
+        );
+        copied?;
+        Ok(Some((existing, applied?)))
+    }
+
+    /// Applies the Namespace together with objects that name the UIDs they were seen with; none when it is not there any more.
+    ///
+    /// Such patches make nothing, and none of them changes anything in another Namespace of this name.
+    async fn together(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        namespace: &Value,
+        existing: Existing,
+        pinned: &ManifestSet,
+        teller: &mut Teller<'_>,
+    ) -> Result<Option<Live>, Stopped> {
+        let existing = Arc::new(existing);
+        self.begins_with(existing.clone(), teller);
+        self.announced(plan, pinned, &existing).await?;
+        let confirmed = async {
+            match self.cluster.apply_namespace(namespace).await? {
+                Reapplied::Live(_) => self.copy_pull_secret(plan).await.map(|()| true),
+                Reapplied::Deleting(_) | Reapplied::Gone => Ok(false),
+            }
+        };
+        let mut unheard = |_: &Applied| {};
+        let put = self
+            .cluster
+            .put(pinned, &plan.namespace, &existing, &mut unheard);
+        let (confirmed, applied) = tokio::join!(confirmed, put);
+        let strangers = matches!(&applied, Err(error) if error.is_only_of_others());
+        let applied = match applied {
+            Err(error) if strangers => Ok(error.applied),
+            other => other,
+        };
+        let applied = self.noted(applied);
+        if !confirmed.map_err(Stopped::Failed)? {
+            return Ok(None);
+        }
+        let mut applied = applied?;
+        if strangers {
+            // Deleted by hand, or made anew, since it was seen: the Namespace is known to be ours by now.
+            let rest = set.without(applied.iter().map(|one| &one.id));
+            applied.extend(self.some(plan, &rest, &existing).await?);
+            applied.sort_by_key(|one| set.place(&one.id));
+        }
+        Ok(Some((existing, applied)))
+    }
+
     /// Notes what was there before the first object is touched.
-    fn begins_with(&self, existing: Arc<Existing>) {
+    fn begins_with(&self, existing: Arc<Existing>, teller: &mut Teller<'_>) {
         let mut notes = lock(&self.notes);
         notes.touched = Some(Vec::new());
         notes.before = existing;
+        drop(notes);
+        teller.reaches(Reached::Applied);
+    }
+
+    /// Names the set's kinds before its first object comes, and notes them for the runs to come.
+    async fn announced(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        existing: &Existing,
+    ) -> Result<(), Stopped> {
+        let members = self.cluster.announce(set, &plan.namespace, existing).await;
+        lock(&self.notes).members = members.map_err(Stopped::from)?;
+        Ok(())
     }
 
     /// Applies what run-first Jobs need, runs them, and applies the rest only once they have succeeded.
@@ -135,8 +223,7 @@ impl Work<'_> {
         waiting: Waiting<'_>,
         teller: &mut Teller<'_>,
     ) -> Result<Vec<Applied>, Stopped> {
-        let announced = self.cluster.announce(set, &plan.namespace, existing).await;
-        announced.map_err(Stopped::from)?;
+        self.announced(plan, set, existing).await?;
         let (before, first, rest) = set.around_run_first(|id| existing.is_new(id));
         if first.objects.is_empty() {
             return self.some(plan, set, existing).await;
@@ -196,6 +283,14 @@ impl Work<'_> {
             Some(self.cluster.copy_secret(&source, &plan.namespace).await?);
         Ok(())
     }
+}
+
+/// What was seen in the Namespace, with the set that names it; none where there is an order to keep.
+fn pinned(seen: Option<Existing>, set: &ManifestSet) -> Option<(Existing, ManifestSet)> {
+    let seen = seen?;
+    let (_, first, _) = set.around_run_first(|id| seen.is_new(id));
+    let pinned = seen.pinned(set).filter(|_| first.objects.is_empty())?;
+    Some((seen, pinned))
 }
 
 /// What was done, without the object as the server gave it: of that only its identity is needed to take it back.

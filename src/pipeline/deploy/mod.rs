@@ -11,13 +11,13 @@ pub(super) use wait::Waiting;
 
 use super::{
     Ending, Failure, Ports,
-    desk::{Asking, Begun, Desk, Taken},
+    desk::{Ahead, Asking, Begun, Desk, Taken},
     restore::{self, Marks},
     sources::Sources,
     teller::Teller,
 };
 use crate::{
-    capacity::{Holder, Record},
+    capacity::{Holder, Members, Record},
     cluster::{
         Cluster, Existing, LastGood,
         outcome::{Applied, Change},
@@ -169,6 +169,10 @@ struct Work<'a> {
 struct Notes {
     spot: Option<Spot>,
     credentials: Option<Secret>,
+    /// What is being seen of the Namespace since the turn was asked for.
+    ahead: Ahead,
+    /// What a later run needs to look there as early.
+    members: Option<Members>,
     /// What was there before anything was applied.
     before: Arc<Existing>,
     /// What was applied; none while nothing was tried.
@@ -188,9 +192,11 @@ impl Work<'_> {
             removed_on_purpose: self.request.asked.then_some(false),
             removal: Begun::Revoked,
             yields: false,
+            looks_ahead: true,
         };
         let taken = self.desk.take_turn(asking).await?;
-        let taken = taken.ok_or(Stopped::Overtaken)?;
+        let mut taken = taken.ok_or(Stopped::Overtaken)?;
+        lock(&self.notes).ahead = std::mem::take(&mut taken.ahead);
         self.began.store(true, Ordering::Relaxed);
         let removed = taken.record.removed_on_purpose;
         let held = taken.record.held.as_ref() == Some(&self.request.sha);
@@ -264,12 +270,16 @@ impl Work<'_> {
         teller: &mut Teller<'_>,
     ) -> Result<Vec<Applied>, Stopped> {
         let waiting = self.waiting(deadline);
+        // Registries are asked while the cluster is at work; those that want the pull secret once it is known.
+        let anonymous = self.ports.settings.pull_secret.is_none();
+        let asking = anonymous.then(|| self.ask_revisions(plan));
         let applied = self.applied(plan, set, taken, waiting, teller).await?;
         teller.applied(set, &applied);
         teller.show(State::Deploying);
+        let asking = asking.unwrap_or_else(|| self.ask_revisions(plan));
         let (ready, revisions) = tokio::join!(
             waiting.ready(&plan.namespace, &applied, teller),
-            self.revisions(plan)
+            self.other_revisions(plan, asking)
         );
         for (service, revision) in revisions {
             teller.other_revision(&service, &revision);

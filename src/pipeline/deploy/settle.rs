@@ -102,21 +102,29 @@ impl Work<'_> {
         let attempted =
             (state == State::Failed || url.is_some()).then(|| (self.request.sha.clone(), state));
         let tried = attempted.is_some();
-        let placed = lock(&self.notes).spot.is_some();
+        let (spot, members) = {
+            let notes = lock(&self.notes);
+            (notes.spot.clone(), notes.members.clone())
+        };
         self.desk
             .finish(attempted, |ledger, key, run| {
                 // A holder from before this run is confirmed, and stays.
-                if !placed {
+                if spot.is_none() {
                     capacity::withdraw(ledger, key, run);
                 }
                 if let Some(record) = ledger.previews.get_mut(key) {
                     self.note(record, tried, url.is_some());
                 }
                 let holder = |holder: &&mut Holder| holder.key == key;
-                if let Some(url) = url
-                    && let Some(holder) = ledger.holders.iter_mut().find(holder)
-                {
+                let Some(holder) = ledger.holders.iter_mut().find(holder) else {
+                    return;
+                };
+                if let Some(url) = url {
                     url.clone_into(&mut holder.url);
+                }
+                let ours = spot.as_ref().map(|spot| &spot.uid) == holder.uid.as_ref();
+                if ours && members.is_some() {
+                    holder.members.clone_from(&members);
                 }
             })
             .await

@@ -19,8 +19,8 @@ use crate::{
     plan::{Plan, PublicUrl},
     registry,
 };
-use std::time::Duration;
-use tokio::time::Instant;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::{task::JoinSet, time::Instant};
 
 /// How often a waiting run edits the comment, if something changed.
 const TICK: Duration = Duration::from_secs(5);
@@ -115,25 +115,33 @@ impl Waiting<'_> {
 }
 
 impl Work<'_> {
-    /// Services whose image says that it is of another commit; an image that does not say or cannot be asked is none.
-    pub(super) async fn revisions(&self, plan: &Plan) -> Vec<(String, CommitSha)> {
+    /// Begins to ask which commits the images of mutable tags are of; dropping what comes back ends it.
+    pub(super) fn ask_revisions(&self, plan: &Plan) -> JoinSet<BTreeMap<String, CommitSha>> {
+        let images = plan.services.iter().filter(|service| service.mutable_tag);
+        let images = images.map(|service| service.image.clone()).collect();
         let credentials = lock(&self.notes).credentials.clone();
-        let asked = plan.services.iter().filter(|service| service.mutable_tag).map(|service| {
-            let credentials = credentials.clone();
-            async move {
-                match registry::revision(&service.image, credentials.as_ref(), self.ports.extra_ca()).await {
-                    Ok(revision) => Some((service.name.to_string(), revision.filter(|revision| *revision != self.request.sha)?)),
-                    Err(error) => {
-                        tracing::debug!(service = %service.name, "the image's commit is not known: {error}");
-                        None
-                    }
-                }
-            }
-        });
-        futures::future::join_all(asked)
+        let extra_ca = self.ports.extra_ca().map(str::to_owned);
+        let mut asking = JoinSet::new();
+        asking.spawn(registry::revisions(images, credentials, extra_ca));
+        asking
+    }
+
+    /// Services whose image says that it is of another commit; an image that does not say or cannot be asked is none.
+    pub(super) async fn other_revisions(
+        &self,
+        plan: &Plan,
+        mut asking: JoinSet<BTreeMap<String, CommitSha>>,
+    ) -> Vec<(String, CommitSha)> {
+        let known = asking
+            .join_next()
             .await
-            .into_iter()
-            .flatten()
-            .collect()
+            .and_then(Result::ok)
+            .unwrap_or_default();
+        let mutable = plan.services.iter().filter(|service| service.mutable_tag);
+        let other = mutable.filter_map(|service| {
+            let revision = known.get(&service.image)?;
+            (*revision != self.request.sha).then(|| (service.name.to_string(), revision.clone()))
+        });
+        other.collect()
     }
 }

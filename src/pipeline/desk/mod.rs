@@ -7,11 +7,14 @@ mod place;
 use super::{Failure, Ports};
 use crate::{
     capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
-    cluster::{Cluster, Step},
+    cluster::{Cluster, ClusterError, Existing, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
 };
 use std::{sync::PoisonError, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How often a newer run looks whether the older one has stopped.
@@ -45,6 +48,43 @@ pub(super) struct Asking {
     pub(super) removal: Begun,
     /// True when a run that is at work goes first.
     pub(super) yields: bool,
+    /// True when what the Namespace holds is read while the turn is being taken.
+    pub(super) looks_ahead: bool,
+}
+
+/// A look into a preview's Namespace that is under way; dropping it ends its requests.
+#[derive(Debug, Default)]
+pub(super) struct Ahead(JoinSet<Result<Option<Existing>, ClusterError>>);
+
+impl Ahead {
+    /// Begins to look into a Namespace that a deploy has ended in before.
+    fn begin(cluster: &Cluster, holder: Option<&Holder>) -> Self {
+        let mut ahead = Self::default();
+        if let Some(holder) = holder.filter(|holder| holder.uid.is_some())
+            && let Some(members) = holder.members.clone()
+        {
+            let (cluster, namespace) = (cluster.clone(), holder.namespace.clone());
+            ahead
+                .0
+                .spawn(async move { cluster.existing_members(&namespace, &members).await });
+        }
+        ahead
+    }
+
+    /// What was seen; none when nothing is known there, or the look did not succeed: then everything is asked in its order.
+    pub(super) async fn seen(mut self) -> Option<Existing> {
+        match self.0.join_next().await? {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the look ahead showed nothing");
+                None
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the look ahead was given up");
+                None
+            }
+        }
+    }
 }
 
 /// What a turn means for a removal that was begun and not yet told of.
@@ -87,6 +127,8 @@ pub(super) struct Taken {
     pub(super) record: Record,
     /// Cap.
     pub(super) capacity: u32,
+    /// What the Namespace holds, as seen while nobody else had the turn.
+    pub(super) ahead: Ahead,
 }
 
 /// Where a preview may live.
@@ -179,10 +221,11 @@ impl<'a> Desk<'a> {
                     if self.governs {
                         ledger.capacity = self.capacity();
                     }
-                    let taken = Taken {
+                    let mut taken = Taken {
                         holder,
                         record,
                         capacity: ledger.capacity,
+                        ahead: Ahead::default(),
                     };
                     if asking.yields && other && taken.record.is_active(now) {
                         return Step::Keep((Turn::Superseded, taken));
@@ -196,6 +239,10 @@ impl<'a> Desk<'a> {
                         (&turn, ledger.previews.get_mut(&self.key))
                     {
                         asking.note(record, &turn);
+                    }
+                    // If this write wins, nobody had the turn between the ledger's last version and now.
+                    if asking.looks_ahead && matches!(turn, Turn::Ours(_)) {
+                        taken.ahead = Ahead::begin(self.cluster, taken.holder.as_ref());
                     }
                     Step::Write((turn, taken))
                 })

@@ -222,6 +222,14 @@ impl Flaw {
         }
     }
 
+    pub(super) fn duplicate(field: &str, value: &Value) -> Self {
+        Self {
+            reason: "FieldValueDuplicate",
+            field: field.to_owned(),
+            message: format!("Duplicate value: {value}"),
+        }
+    }
+
     pub(super) fn invalid(field: &str, value: &Value, why: &str) -> Self {
         let message = format!("Invalid value: {value}: {why}");
         Self {

@@ -54,6 +54,7 @@ pub(super) fn content(
         "Ingress" => flaws.extend(ingress(object)),
         "Service" => {
             flaws.extend(unnamed_ports(object));
+            flaws.extend(ports_of_one_name(object));
             flaws.extend(impossible_ports(object));
         }
         "CronJob" => flaws.extend(schedule(object)),
@@ -317,6 +318,20 @@ fn unnamed_ports(object: &Value) -> Vec<Flaw> {
     unnamed
         .map(|(index, _)| Flaw::required(&format!("spec.ports[{index}].name"), ""))
         .collect()
+}
+
+fn ports_of_one_name(object: &Value) -> Vec<Flaw> {
+    let ports = object["spec"]["ports"].as_array().into_iter().flatten();
+    let mut seen = Vec::new();
+    let mut flaws = Vec::new();
+    for (index, port) in ports.enumerate() {
+        let name = &port["name"];
+        if !name.is_null() && seen.contains(&name) {
+            flaws.push(Flaw::duplicate(&format!("spec.ports[{index}].name"), name));
+        }
+        seen.push(name);
+    }
+    flaws
 }
 
 fn impossible_ports(object: &Value) -> Vec<Flaw> {

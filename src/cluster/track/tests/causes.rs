@@ -93,3 +93,36 @@ fn crashes_of_two_objects_are_two_causes() {
     let families = [(web, web_pod, 0), (worker, worker_pod, 0)];
     assert_eq!(verdict(&families, 1).1.len(), 2);
 }
+
+#[test]
+fn nothing_waits_for_what_depends_on_the_failure() {
+    let (web, mut web_pod) = family("web", crashed(3, "Error", 1));
+    // Its second container is about to count by itself; the pod has failed already.
+    let late = stuck("CreateContainerConfigError", r#"secret "db" not found"#);
+    let containers = web_pod["status"]["containerStatuses"].as_array_mut();
+    containers.unwrap().push(late);
+    let route = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web", "uid": "uid-route"},
+        "spec": {"rules": [{"host": "a.test", "http": {"paths": [{"backend": {"service": {"name": "web"}}}]}}]},
+    });
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "uid": "uid-budget", "generation": 1},
+        "status": {"observedGeneration": 1, "currentHealthy": 0, "desiredHealthy": 1, "expectedPods": 1, "disruptionsAllowed": 0},
+    });
+    // It waits for the first by the look of it: up, not ready, and nothing wrong with it.
+    let waits = json!({"name": "c", "ready": false, "started": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-11-21T12:00:00Z"}}});
+    let (worker, worker_pod) = family("worker", waits);
+    let behind = [route, budget].map(|live| target(&live, Change::Created));
+    let applied: Vec<_> = [web, worker].into_iter().chain(behind).collect();
+    let mut tracker = Tracker::new(&applied, 1);
+    let start = Instant::now();
+    tracker.observe(Seen::All(&kinds::POD, vec![web_pod, worker_pod]));
+    let judgement = tracker.judge(start);
+    let named: Vec<_> = judgement
+        .ripe
+        .iter()
+        .map(|symptom| symptom.facts["object"].as_str())
+        .collect();
+    assert_eq!(named, ["StatefulSet/web"]);
+    assert!(!judgement.all_ready);
+}
