@@ -78,6 +78,13 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "when-full",
+        purpose: "What becomes of a preview that finds no free slot: `queue` lets it wait in line and deploys it once one is free, `refuse` does not.",
+        default: "queue",
+        example: "refuse",
+        required: false,
+    },
+    InputSpec {
         name: "auto-deploy",
         purpose: "Whether opening and pushing deploys by itself; with `false` only the comment `/deploy` does.",
         default: "true",

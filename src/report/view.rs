@@ -208,6 +208,8 @@ pub struct Slot {
 pub struct AtCap {
     /// Cap.
     pub capacity: u32,
+    /// Place in line, from 1; none when it was refused.
+    pub place: Option<usize>,
     /// What holds the slots.
     pub holders: Vec<HolderView>,
 }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub images: Vec<ImageInput>,
     /// Cap of previews at any moment; 0 means none.
     pub max_previews: u32,
+    /// What becomes of a preview that finds no free slot.
+    pub when_full: WhenFull,
     /// True when a pull request is deployed without being asked.
     pub auto_deploy: bool,
     /// How long a preview lives after its last deploy.
@@ -92,6 +94,7 @@ impl Settings {
         let config = read.or("config", ".github/preview.yml", scalars::repository_path);
         let images = images::list(&mut read);
         let max_previews = read.or("max-previews", "3", scalars::max_previews);
+        let when_full = read.or("when-full", "queue", scalars::when_full);
         let auto_deploy = read.or("auto-deploy", "true", scalars::boolean);
         let ttl = read.or("ttl", "7d", scalars::ttl);
         let timeout = read.or("timeout", "5m", scalars::timeout);
@@ -123,6 +126,7 @@ impl Settings {
                 config: config?,
                 images,
                 max_previews: max_previews?,
+                when_full: when_full?,
                 auto_deploy: auto_deploy?,
                 ttl: ttl?,
                 timeout: timeout?,
@@ -203,6 +207,15 @@ pub enum ConfigFrom {
     Head,
     /// Those of the base branch.
     Base,
+}
+
+/// What becomes of a preview that finds no free slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It waits in line and is deployed once a slot is free.
+    Queue,
+    /// It is refused.
+    Refuse,
 }
 
 /// What becomes of a live preview whose update failed.

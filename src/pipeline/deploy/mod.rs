@@ -11,13 +11,12 @@ pub(super) use wait::Waiting;
 
 use super::{
     Ending, Failure, Ports,
-    desk::{Asking, Begun, Desk, Taken},
+    desk::{Asking, Begun, Desk, House, Taken},
     restore::{self, Marks},
     sources::Sources,
     teller::Teller,
 };
 use crate::{
-    capacity::{Holder, Record},
     cluster::{
         Cluster, Existing, LastGood,
         outcome::{Applied, Change},
@@ -122,10 +121,7 @@ pub(super) enum Stopped {
     Overtaken,
     /// The commit was rolled back and waits until somebody asks for it.
     Held,
-    Full {
-        holders: Vec<(Holder, Record)>,
-        capacity: u32,
-    },
+    Full(House),
     RemovedOnPurpose,
     Cancelled,
 }

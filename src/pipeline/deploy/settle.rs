@@ -27,7 +27,8 @@ impl Work<'_> {
             Ok(_) | Err(Stopped::Held) => State::Ready,
             Err(Stopped::Failed(_)) => State::Failed,
             Err(Stopped::Superseded | Stopped::Overtaken) => State::Superseded,
-            Err(Stopped::Full { .. }) => State::Refused,
+            Err(Stopped::Full(house)) if house.place.is_some() => State::Queued,
+            Err(Stopped::Full(_)) => State::Refused,
             Err(Stopped::RemovedOnPurpose) => State::Removed,
             Err(Stopped::Cancelled) => State::Cancelled,
         };
@@ -85,7 +86,7 @@ impl Work<'_> {
             Ok(done) => teller.ready(done.unchanged).await,
             Err(Stopped::Failed(failure)) => teller.failed(failure).await,
             Err(Stopped::Superseded | Stopped::Overtaken) => teller.superseded().await,
-            Err(Stopped::Full { holders, capacity }) => teller.refused(&holders, capacity).await,
+            Err(Stopped::Full(house)) => teller.full(house).await,
             Err(Stopped::RemovedOnPurpose) => teller.stays_removed().await,
             Err(Stopped::Held) => Teller::held(),
             Err(Stopped::Cancelled) => teller.cancelled().await,

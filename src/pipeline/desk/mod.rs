@@ -101,13 +101,19 @@ pub(super) enum Place {
         /// True when this run created it.
         fresh: bool,
     },
-    /// Nowhere: these hold every slot; what is known of each stands beside it.
-    Full {
-        /// Holders and what is known of them.
-        holders: Vec<(Holder, Record)>,
-        /// Cap.
-        capacity: u32,
-    },
+    /// Nowhere for now.
+    Full(House),
+}
+
+/// A full house, as somebody without a slot sees it.
+#[derive(Debug)]
+pub(super) struct House {
+    /// Who holds the slots, and what is known of each.
+    pub(super) holders: Vec<(Holder, Record)>,
+    /// Cap.
+    pub(super) capacity: u32,
+    /// The place in line, from 1; none when the preview was refused.
+    pub(super) place: Option<usize>,
 }
 
 impl<'a> Desk<'a> {
@@ -274,6 +280,7 @@ impl<'a> Desk<'a> {
                 capacity::drop_holder(ledger, &self.key, uid);
             }
             capacity::drop_claim(ledger, &self.key);
+            capacity::leave(ledger, &self.key);
             Step::Write(())
         })
         .await

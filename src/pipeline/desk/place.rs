@@ -2,9 +2,9 @@
 //! It applies no workload, and a Namespace that is not this preview's it names and leaves alone.
 //! What the ledger says counts only together with the Namespace read by name.
 
-use super::{Desk, Place};
+use super::{Desk, House, Place};
 use crate::{
-    capacity::{self, Claim, Claimant, Holder, Ledger, Record},
+    capacity::{self, Claim, Claimant, Holder, Ledger, Record, WhenFull},
     cluster::{Created, Gone, NamespaceInfo, Step},
     names::{Namespace, PrNumber, ReasonCode},
     pipeline::{Blame, Failure, delete},
@@ -28,6 +28,7 @@ impl Desk<'_> {
         name: &Namespace,
         pr: PrNumber,
         owner: &str,
+        when_full: WhenFull,
         namespace: impl Fn(u32) -> Value,
     ) -> Result<Place, Failure> {
         let who = Claimant {
@@ -36,6 +37,7 @@ impl Desk<'_> {
             namespace: name.clone(),
             owner: owner.into(),
             run: self.run().clone(),
+            when_full,
         };
         let mut full = (Vec::new(), 0);
         for _ in 0..ROUNDS {
@@ -54,10 +56,20 @@ impl Desk<'_> {
                         fresh: false,
                     });
                 }
-                Claim::Full(holders) => {
+                full_or_queued @ (Claim::Full(_) | Claim::Queued(_)) => {
+                    let (holders, capacity) = &full;
+                    let holders: Vec<Holder> =
+                        holders.iter().map(|(holder, _)| holder.clone()).collect();
+                    let capacity = *capacity;
                     if !self.free_vanished(&holders).await? {
-                        let (holders, capacity) = full;
-                        return Ok(Place::Full { holders, capacity });
+                        return Ok(Place::Full(House {
+                            holders: full.0,
+                            capacity,
+                            place: match full_or_queued {
+                                Claim::Queued(place) => Some(place),
+                                _ => None,
+                            },
+                        }));
                     }
                 }
                 Claim::Unconfirmed { slot } => {
