@@ -33,7 +33,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "manifests",
         &["plan", "inputs", "templates", "yaml", "names"],
     ),
-    ("capacity", &["plan", "names"]),
+    ("capacity", &["manifests", "plan", "names"]),
     (
         "cluster",
         &[

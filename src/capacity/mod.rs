@@ -3,13 +3,17 @@
 //! The cap is exact because every change is a pure step from one version of this value to the next.
 
 mod claim;
+mod demand;
 mod queue;
+mod room;
 mod turn;
 
 pub use claim::{
     Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid, rebuild, withdraw,
 };
-pub use queue::{WhenFull, leave, next};
+pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
+pub use queue::{WhenFull, leave, next, wait};
+pub use room::{Fit, Node, Room, Shortage};
 pub use turn::{Turn, alive, begin, finish, hold};
 
 use crate::names::{CommitSha, Environment, Namespace, PrNumber, RepoId, State};

@@ -65,6 +65,11 @@ pub(super) fn join(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize
     ledger.queue.len()
 }
 
+/// Lets a preview wait in line although a slot may be free: the cluster has no room for it now. Says its place.
+pub fn wait(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize {
+    join(ledger, who, now)
+}
+
 /// Puts claims that were given up before all who wait, in their own order.
 pub(super) fn put_back(ledger: &mut Ledger, given_up: Vec<Holder>) {
     for holder in given_up.into_iter().rev() {

@@ -96,6 +96,14 @@ impl Call {
         Self::new(request, "list", kind.plural.into(), namespace, Repeat::Safe)
     }
 
+    /// Lists a page of a kind in all Namespaces, from where the page before ended.
+    pub(super) fn page(kind: &Kind, size: u32, from: Option<&str>) -> Result<Self, ClusterError> {
+        let mut parameters = kube::api::ListParams::default().limit(size);
+        parameters.continue_token = from.map(str::to_owned);
+        let request = Request::new(kind.path(None)).list(&parameters);
+        Self::new(request, "list", kind.plural.into(), None, Repeat::Safe)
+    }
+
     /// Lists names and versions only.
     pub(super) fn list_metadata(
         kind: &Kind,

@@ -40,6 +40,7 @@ kinds! {
     SERVICE = "" "v1" "Service" "services" true;
     SERVICE_ACCOUNT = "" "v1" "ServiceAccount" "serviceaccounts" true;
     CLAIM = "" "v1" "PersistentVolumeClaim" "persistentvolumeclaims" true;
+    NODE = "" "v1" "Node" "nodes" false;
     VOLUME = "" "v1" "PersistentVolume" "persistentvolumes" false;
     POD = "" "v1" "Pod" "pods" true;
     QUOTA = "" "v1" "ResourceQuota" "resourcequotas" true;

@@ -35,6 +35,7 @@ mod refused;
 mod repeats;
 mod request;
 mod retry;
+mod room;
 mod secrets;
 mod selectors;
 mod track;

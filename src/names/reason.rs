@@ -210,6 +210,8 @@ reason_codes! {
     NoAnswer = "no-answer",
     /// No slot is free, and the preview waits in line for one.
     Queued = "queued",
+    /// The cluster's nodes have no room for the preview, whatever ends.
+    NoRoom = "no-room",
 }
 
 impl std::fmt::Display for ReasonCode {

@@ -5,7 +5,7 @@
 use super::{Facts, Plan, PlanError, decide};
 use crate::{
     inputs::{
-        ConfigFrom, HealthMode, ImageInput, OnFailedUpdate, Settings, WhenFull,
+        ConfigFrom, HealthMode, ImageInput, Nodes, OnFailedUpdate, Settings, WhenFull,
         configuration::Configuration,
     },
     names::PrNumber,
@@ -27,6 +27,7 @@ pub(crate) fn settings() -> Settings {
         timeout: Duration::from_secs(300),
         on_failed_update: OnFailedUpdate::Restore,
         when_full: WhenFull::Queue,
+        nodes: Nodes::Fixed,
         namespace_pattern: "pr-{repo}-{number}".into(),
         host_pattern: None,
         environment: "preview".parse().unwrap(),

@@ -100,6 +100,7 @@ struct Cap {
     capacity: u32,
     /// Place in line, from 1; none when it is refused.
     place: Option<usize>,
+    lack: Option<String>,
     holders: Vec<Holder>,
     more: usize,
 }
@@ -354,6 +355,7 @@ fn at_cap(view: &StatusView, cap: &AtCap) -> Cap {
     Cap {
         capacity: cap.capacity,
         place: cap.place,
+        lack: cap.lack.clone(),
         holders: cap
             .holders
             .iter()

@@ -172,6 +172,7 @@ fn refused() -> StatusView {
     };
     view.at_cap = Some(AtCap {
         place: None,
+        lack: None,
         capacity: 3,
         holders: vec![
             holder(

@@ -26,6 +26,7 @@ mod redeploy;
 mod removal;
 mod restore;
 mod rollback;
+mod room;
 mod run_first;
 mod scenarios;
 mod settings;

@@ -4,9 +4,11 @@
 
 mod aftermath;
 mod apply;
+mod room;
 mod settle;
 mod wait;
 
+pub(super) use room::shortage_words;
 pub(super) use wait::Waiting;
 
 use super::{
@@ -225,6 +227,7 @@ impl Work<'_> {
         let hosts = super::hosts::free(self.cluster, &plan, &set, taken, teller);
         let (head, hosts) = tokio::join!(self.still_head(), hosts);
         head.and(hosts.map_err(Stopped::Failed))?;
+        self.fits(&plan, &set, taken, teller).await?;
 
         let applied = match self.live(&plan, &set, taken, deadline, teller).await {
             Err(Stopped::Failed(failure)) => {

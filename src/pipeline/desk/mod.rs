@@ -6,7 +6,9 @@ mod place;
 
 use super::{Failure, Ports};
 use crate::{
-    capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
+    capacity::{
+        self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Shortage, Turn,
+    },
     cluster::{Cluster, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
 };
@@ -114,6 +116,8 @@ pub(super) struct House {
     pub(super) capacity: u32,
     /// The place in line, from 1; none when the preview was refused.
     pub(super) place: Option<usize>,
+    /// What the cluster's nodes lack, when that is why it waits.
+    pub(super) shortage: Option<Shortage>,
 }
 
 impl<'a> Desk<'a> {

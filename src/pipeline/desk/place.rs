@@ -4,7 +4,7 @@
 
 use super::{Desk, House, Place};
 use crate::{
-    capacity::{self, Claim, Claimant, Holder, Ledger, Record, WhenFull},
+    capacity::{self, Claim, Claimant, Holder, Ledger, Record, Shortage, WhenFull},
     cluster::{Created, Gone, NamespaceInfo, Step},
     names::{Namespace, PrNumber, ReasonCode},
     pipeline::{Blame, Failure, delete},
@@ -69,6 +69,7 @@ impl Desk<'_> {
                                 Claim::Queued(place) => Some(place),
                                 _ => None,
                             },
+                            shortage: None,
                         }));
                     }
                 }
@@ -87,6 +88,35 @@ impl Desk<'_> {
             format!("the claim for namespace {name} was lost {ROUNDS} times in a row"),
             "run the deploy again; if it repeats, look who else writes the ledger",
         ))
+    }
+
+    /// Puts this preview in line until the cluster's nodes have room for it.
+    pub(in crate::pipeline) async fn wait_for_room(
+        &self,
+        name: &Namespace,
+        pr: PrNumber,
+        owner: &str,
+        shortage: Shortage,
+    ) -> Result<House, Failure> {
+        let who = Claimant {
+            key: self.key.clone(),
+            pr,
+            namespace: name.clone(),
+            owner: owner.into(),
+            run: self.run().clone(),
+            when_full: WhenFull::Queue,
+        };
+        self.transact(|ledger, now| {
+            let place = capacity::wait(ledger, &who, now);
+            let (holders, capacity) = known(ledger);
+            Step::Write(House {
+                holders,
+                capacity,
+                place: Some(place),
+                shortage: Some(shortage.clone()),
+            })
+        })
+        .await
     }
 
     /// Creates the Namespace, or takes the one of an earlier run of this preview; `None` means: claim again. The second is

@@ -8,6 +8,7 @@ use crate::{
     names::{CommitSha, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
+        deploy::shortage_words,
         desk::House,
         inspect::Status,
         remove::{Proof, RemoveReason},
@@ -77,7 +78,9 @@ impl Teller<'_> {
             holders,
             capacity,
             place,
+            shortage,
         } = house;
+        let lack = shortage.map(|shortage| shortage_words(&shortage));
         let mut holders: Vec<HolderView> = holders.iter().map(holder_view).collect();
         holders.sort_by_key(|holder| holder.slot);
         let names: Vec<String> = holders
@@ -95,9 +98,13 @@ impl Teller<'_> {
             }
             None => (State::Refused, ReasonCode::AtCapacity),
         };
+        if let Some(lack) = &lack {
+            why = format!("the cluster has no room for it now: {lack}");
+        }
         self.view.at_cap = Some(AtCap {
             capacity,
             place,
+            lack,
             holders,
         });
         self.end(state, reason, Exit::Done, None, why).await
