@@ -166,6 +166,31 @@ impl Call {
         Self::new(request, verb, named(kind, name), namespace, Repeat::Safe)
     }
 
+    /// Adds to an object what a merge patch says, whoever else writes it. Only for patches that may be made twice.
+    pub(super) fn merge(
+        kind: &Kind,
+        namespace: &Namespace,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::PatchParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..Default::default()
+        };
+        let request = Request::new(kind.path(Some(namespace))).patch(
+            name,
+            &parameters,
+            &kube::api::Patch::Merge(patch),
+        );
+        Self::new(
+            request,
+            "write",
+            named(kind, name),
+            Some(namespace),
+            Repeat::Safe,
+        )
+    }
+
     /// Looks at one object that may be written but not read: a dry run that wants nothing answers it as it is.
     pub(super) fn look(
         kind: &Kind,

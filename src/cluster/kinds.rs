@@ -81,6 +81,15 @@ kinds! {
     VOLUME_SNAPSHOT = "snapshot.storage.k8s.io" "v1" "VolumeSnapshot" "volumesnapshots" true;
 }
 
+/// What the cluster has measured of pods, where it measures; nothing that a preview is made of.
+pub(super) static POD_METRICS: Kind = Kind {
+    group: "metrics.k8s.io",
+    version: "v1beta1",
+    kind: "PodMetrics",
+    plural: "pods",
+    namespaced: true,
+};
+
 /// Kinds that a policy has opened and no table knows. They live as long as the process: a run opens a handful.
 static OPENED: Mutex<Vec<&'static Kind>> = Mutex::new(Vec::new());
 

@@ -29,6 +29,7 @@ mod namespaces;
 mod obstacles;
 mod overlap;
 mod prune;
+mod records;
 mod recreate;
 mod refused;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod secrets;
 mod selectors;
 mod track;
 mod transport;
+mod usage;
 mod wait;
 mod words;
 

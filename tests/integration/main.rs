@@ -21,6 +21,7 @@ mod faults;
 mod fence;
 mod hosts;
 mod many;
+mod metrics;
 mod overtaken;
 mod redeploy;
 mod removal;

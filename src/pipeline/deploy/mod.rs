@@ -83,6 +83,7 @@ pub async fn deploy(
         desk: &desk,
         facts,
         began: AtomicBool::new(false),
+        started: Instant::now(),
         notes: Mutex::default(),
     };
     let result = tokio::select! {
@@ -159,6 +160,7 @@ struct Work<'a> {
     facts: Facts,
     /// True once this run has had its turn.
     began: AtomicBool,
+    started: Instant,
     notes: Mutex<Notes>,
 }
 
@@ -176,6 +178,10 @@ struct Notes {
     restored: Option<CommitSha>,
     /// True when the commit before is known to be served still.
     old_serves: bool,
+    /// True when this commit had not been tried before.
+    first: bool,
+    /// Since when the preview has waited in line, if it has.
+    waiting: Option<jiff::Timestamp>,
     /// Marks of the last good sets, if they changed.
     marks: Option<Marks>,
 }
@@ -190,6 +196,7 @@ impl Work<'_> {
         let taken = self.desk.take_turn(asking).await?;
         let taken = taken.ok_or(Stopped::Overtaken)?;
         self.began.store(true, Ordering::Relaxed);
+        self.recall(&taken);
         let removed = taken.record.removed_on_purpose;
         let held = taken.record.held.as_ref() == Some(&self.request.sha);
         if (removed || held) && !self.request.asked {
@@ -204,6 +211,14 @@ impl Work<'_> {
             result = Box::pin(self.work(&taken, teller)) => result,
             () = self.desk.lose_turn() => Err(Stopped::Overtaken),
         }
+    }
+
+    /// Notes what the run's record will say of the time before it.
+    fn recall(&self, taken: &Taken) {
+        let tried = taken.record.attempted.as_ref();
+        let mut notes = lock(&self.notes);
+        notes.first = tried.is_none_or(|last| last.sha != self.request.sha);
+        notes.waiting = taken.waiting;
     }
 
     /// True when the preview has its Namespace and nobody is deleting it.

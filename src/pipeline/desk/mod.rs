@@ -89,6 +89,8 @@ pub(super) struct Taken {
     pub(super) record: Record,
     /// Cap.
     pub(super) capacity: u32,
+    /// Since when it has waited in line, if it has.
+    pub(super) waiting: Option<jiff::Timestamp>,
 }
 
 /// Where a preview may live.
@@ -193,6 +195,11 @@ impl<'a> Desk<'a> {
                         holder,
                         record,
                         capacity: ledger.capacity,
+                        waiting: ledger
+                            .queue
+                            .iter()
+                            .find(|waiting| waiting.key == self.key)
+                            .map(|waiting| waiting.since),
                     };
                     if asking.yields && other && taken.record.is_active(now) {
                         return Step::Keep((Turn::Superseded, taken));
