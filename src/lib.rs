@@ -16,6 +16,7 @@ pub mod trigger;
 pub mod plan;
 
 pub mod manifests;
+pub mod metrics;
 
 pub mod capacity;
 

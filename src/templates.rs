@@ -44,6 +44,14 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/deploying.md.j2"),
     ),
     (
+        "comment/_holders.md.j2",
+        include_str!("../templates/comment/_holders.md.j2"),
+    ),
+    (
+        "comment/queued.md.j2",
+        include_str!("../templates/comment/queued.md.j2"),
+    ),
+    (
         "comment/ready.md.j2",
         include_str!("../templates/comment/ready.md.j2"),
     ),

@@ -33,10 +33,12 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "manifests",
         &["plan", "inputs", "templates", "yaml", "names"],
     ),
-    ("capacity", &["plan", "names"]),
+    ("capacity", &["manifests", "plan", "names"]),
+    ("metrics", &["names"]),
     (
         "cluster",
         &[
+            "metrics",
             "capacity",
             "manifests",
             "plan",
@@ -61,6 +63,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
+            "metrics",
             "report",
             "health",
             "registry",
@@ -83,6 +86,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "metrics",
             "pipeline",
             "report",
             "simulate",

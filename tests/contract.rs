@@ -658,6 +658,7 @@ mod rights {
                 "secrets" => &["create", "patch", "delete"],
                 "events" | "replicasets" => &["get", "list", "watch"],
                 "persistentvolumes" => &["get"],
+                "nodes" => &["list"],
                 _ => &all,
             };
             let expected: BTreeSet<String> =

@@ -7,8 +7,14 @@
 //! patches that name the UID of what was seen in it, which change what is there and make nothing. A confirmed holder is dropped only by [`drop_holder`] and
 //! [`forget_uid`], whose callers have read the Namespace by name and found that UID gone; a UID never returns. Clocks decide
 //! only when an unconfirmed claim, which has no workloads, is given up.
+//!
+//! Why nobody is overtaken: who is not in the queue needs a free slot for everybody in it and one more, and who is in it one for
+//! everybody before them and one more.
 
-use super::{Holder, Ledger, RunId};
+use super::{
+    Holder, Ledger, RunId, WhenFull,
+    queue::{self, ahead_of},
+};
 use crate::names::{Namespace, PrNumber};
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,6 +34,8 @@ pub struct Claimant {
     pub owner: String,
     /// Run that asks; it must have the turn of this preview.
     pub run: RunId,
+    /// What becomes of it when there is no slot.
+    pub when_full: WhenFull,
 }
 
 /// What became of a claim.
@@ -45,8 +53,10 @@ pub enum Claim {
         /// Slot, from 1.
         slot: u32,
     },
-    /// Every slot is taken by these.
+    /// There is no slot, and it does not wait for one. These hold them, or those who wait come first.
     Full(Vec<Holder>),
+    /// There is no slot, and it waits at this place in line, from 1.
+    Queued(usize),
 }
 
 /// A Namespace that carries our labels, for [`rebuild`].
@@ -84,12 +94,16 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         holder.namespace = who.namespace.clone();
         return Claim::Unconfirmed { slot: holder.slot };
     }
-    ledger
-        .holders
-        .retain(|holder| holder.uid.is_some() || now.duration_since(holder.since) < CLAIM_LIFE);
-    if ledger.holders.len() >= ledger.capacity as usize {
-        return Claim::Full(ledger.holders.clone());
+    give_up_old_claims(ledger, now);
+    if ledger.free() <= ahead_of(ledger, who) {
+        return match who.when_full {
+            // A cap of none is no house that will have room once somebody leaves.
+            _ if ledger.capacity == 0 => Claim::Full(ledger.holders.clone()),
+            WhenFull::Refuse => Claim::Full(ledger.holders.clone()),
+            WhenFull::Queue | WhenFull::GoFirst => Claim::Queued(queue::join(ledger, who, now)),
+        };
     }
+    queue::leave(ledger, &who.key);
     let slot = lowest_free_slot(&ledger.holders);
     ledger.holders.push(Holder {
         key: who.key.clone(),
@@ -105,6 +119,17 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         rest: serde_json::Map::new(),
     });
     Claim::Unconfirmed { slot }
+}
+
+/// Puts claims that nobody confirmed in time back to the head of the queue: whoever made them has died.
+pub(super) fn give_up_old_claims(ledger: &mut Ledger, now: Timestamp) {
+    let old =
+        |holder: &Holder| holder.uid.is_none() && now.duration_since(holder.since) >= CLAIM_LIFE;
+    let (given_up, kept) = std::mem::take(&mut ledger.holders)
+        .into_iter()
+        .partition(old);
+    ledger.holders = kept;
+    queue::put_back(ledger, given_up);
 }
 
 fn lowest_free_slot(holders: &[Holder]) -> u32 {

@@ -5,7 +5,6 @@
 )]
 
 use super::*;
-use std::collections::{BTreeMap, BTreeSet};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -18,6 +17,7 @@ fn who(pr: u64, run: &str) -> Claimant {
         namespace: format!("pr-web-{pr}").parse().unwrap(),
         owner: "alice".into(),
         run: RunId(run.into()),
+        when_full: WhenFull::Refuse,
     }
 }
 
@@ -115,11 +115,18 @@ fn an_unconfirmed_claim_is_given_up_after_two_minutes_and_then_cannot_be_confirm
         claim(&mut ledger, &who(2, "r"), at(119)),
         Claim::Full(_)
     ));
+    // Its place in line is the first one, so the slot is kept for it.
     assert_eq!(
         claim(&mut ledger, &who(2, "r"), at(120)),
-        Claim::Unconfirmed { slot: 1 }
+        Claim::Full(vec![])
     );
     assert!(!confirm(&mut ledger, "1", &RunId("dead".into()), "uid-1"));
+    assert_eq!(ledger.position("1"), Some(1));
+    assert_eq!(
+        claim(&mut ledger, &who(1, "r"), at(121)),
+        Claim::Unconfirmed { slot: 1 }
+    );
+    assert_eq!(ledger.queue, []);
 }
 
 #[test]
@@ -187,82 +194,4 @@ fn a_rebuilt_ledger_holds_every_owned_namespace_even_above_the_cap() {
     assert!(
         matches!(claim(&mut ledger, &who(4, "r"), at(0)), Claim::Full(holders) if holders.len() == 3)
     );
-}
-
-/// One step of the model: which preview's run does what.
-#[derive(Debug, Clone)]
-enum Act {
-    Claim(u64),
-    Create(u64),
-    Confirm(u64),
-    Work(u64),
-    Crash(u64),
-    Delete(u64),
-    Pass(i64),
-}
-
-fn act() -> impl proptest::strategy::Strategy<Value = Act> {
-    use proptest::prelude::*;
-    prop_oneof![
-        (1..6u64).prop_map(Act::Claim),
-        (1..6u64).prop_map(Act::Create),
-        (1..6u64).prop_map(Act::Confirm),
-        (1..6u64).prop_map(Act::Work),
-        (1..6u64).prop_map(Act::Crash),
-        (1..6u64).prop_map(Act::Delete),
-        (1..200i64).prop_map(Act::Pass),
-    ]
-}
-
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
-    /// Whatever runs do, crash or delete by hand: never more Namespaces with workloads than slots.
-    #[test]
-    fn workloads_never_exceed_the_cap(acts in proptest::collection::vec(act(), 1..60)) {
-        let mut ledger = Ledger::empty(2);
-        let mut now = 0;
-        let mut created: BTreeMap<u64, String> = BTreeMap::new(); // what this preview's run created and has not confirmed
-        let mut may_work: BTreeMap<u64, String> = BTreeMap::new(); // UID that this preview's run saw confirmed
-        let mut exists: BTreeMap<u64, String> = BTreeMap::new(); // Namespaces by preview
-        let mut works: BTreeSet<String> = BTreeSet::new(); // UIDs with workloads
-        let mut next = 0;
-        for act in acts {
-            match act {
-                Act::Claim(pr) => {
-                    // as the pipeline does: holders whose Namespace is gone are found by name, then dropped
-                    for holder in ledger.holders.clone() {
-                        let gone = holder.uid.filter(|uid| exists.get(&holder.pr.get()) != Some(uid));
-                        if let Some(uid) = gone { drop_holder(&mut ledger, &holder.key, &uid); }
-                    }
-                    if let Claim::Confirmed { uid, .. } = claim(&mut ledger, &who(pr, &pr.to_string()), at(now)) {
-                        may_work.insert(pr, uid);
-                    }
-                }
-                Act::Create(pr) => {
-                    let claimed = ledger.holder(&pr.to_string()).is_some_and(|holder| holder.uid.is_none());
-                    if claimed {
-                        next += 1;
-                        let uid = exists.entry(pr).or_insert_with(|| format!("u{next}")).clone();
-                        created.insert(pr, uid);
-                    }
-                }
-                Act::Confirm(pr) => if let Some(uid) = created.remove(&pr) {
-                    if confirm(&mut ledger, &pr.to_string(), &RunId(pr.to_string()), &uid) {
-                        may_work.insert(pr, uid);
-                    } else if exists.get(&pr) == Some(&uid) && !works.contains(&uid) {
-                        exists.remove(&pr);
-                    }
-                },
-                // an apply carries the confirmed UID, so it is refused when that Namespace is gone
-                Act::Work(pr) => if let Some(uid) = may_work.get(&pr) && exists.get(&pr) == Some(uid) {
-                    works.insert(uid.clone());
-                },
-                Act::Crash(pr) => { created.remove(&pr); may_work.remove(&pr); }
-                Act::Delete(pr) => if let Some(uid) = exists.remove(&pr) { works.remove(&uid); },
-                Act::Pass(seconds) => now += seconds,
-            }
-            proptest::prop_assert!(ledger.holders.len() <= 2, "{ledger:?}");
-            proptest::prop_assert!(works.len() <= 2, "{works:?} with {ledger:?}");
-        }
-    }
 }

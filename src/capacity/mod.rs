@@ -3,11 +3,17 @@
 //! The cap is exact because every change is a pure step from one version of this value to the next.
 
 mod claim;
+mod demand;
+mod queue;
+mod room;
 mod turn;
 
 pub use claim::{
     Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid, rebuild, withdraw,
 };
+pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
+pub use queue::{WhenFull, leave, next, wait};
+pub use room::{Fit, Node, Room, Shortage};
 pub use turn::{Turn, alive, begin, finish, hold};
 
 use crate::names::{CommitSha, Environment, Namespace, PrNumber, RepoId, State};
@@ -31,6 +37,7 @@ impl Ledger {
         Self {
             capacity,
             holders: Vec::new(),
+            queue: Vec::new(),
             previews: BTreeMap::new(),
             rest: serde_json::Map::new(),
         }
@@ -60,6 +67,9 @@ pub struct Ledger {
     /// Previews that hold a slot, in the order of their claims.
     #[serde(default)]
     pub holders: Vec<Holder>,
+    /// Previews that wait for a slot, the next one first.
+    #[serde(default)]
+    pub queue: Vec<Waiting>,
     /// What is known of each preview, by [`crate::names::PreviewKey::in_ledger`].
     #[serde(default)]
     pub previews: BTreeMap<String, Record>,
@@ -110,6 +120,27 @@ pub struct Members {
     pub kinds: BTreeSet<String>,
 }
 
+/// A preview that waits for a slot.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// Which preview, as in [`Ledger::previews`].
+    pub key: String,
+    /// Pull request.
+    pub pr: PrNumber,
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// Login of the pull request's author.
+    #[serde(default)]
+    pub owner: String,
+    /// The place in line that its comment names, from 1; 0 while it names none.
+    #[serde(default)]
+    pub told: usize,
+    /// Fields of a newer version.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
 /// What is known of one preview, whether it holds a slot or not.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -144,9 +175,49 @@ pub struct Record {
     /// A removal that was begun and whose end nobody has told yet: the sweep finishes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removing: Option<Removing>,
+    /// When somebody last pushed or gave a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_activity: Option<Timestamp>,
+    /// Somebody wants it to live until then at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended: Option<Timestamp>,
+    /// True when it does not expire until somebody says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// That it sleeps, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asleep: Option<Asleep>,
+    /// The expiry that its author was warned of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warned: Option<Timestamp>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Record {
+    /// True when nothing of it was ever ready and its last deploy failed: it gives way first.
+    pub fn failed_at_first(&self) -> bool {
+        let failed = |last: &Attempt| last.outcome == State::Failed;
+        self.serving.is_none() && self.good.is_none() && self.attempted.as_ref().is_some_and(failed)
+    }
+}
+
+/// A preview whose workloads are scaled to none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asleep {
+    /// Since when.
+    pub since: Timestamp,
+    /// Login of whoever asked; empty when it was idle.
+    #[serde(default)]
+    pub by: String,
+    /// Namespace, which stays.
+    pub namespace: Namespace,
+    /// UID of the Namespace.
+    pub uid: String,
+    /// Slot that it had.
+    pub slot: u32,
 }
 
 /// A set that was found good: what it is, and how its stored form is known again.

@@ -221,10 +221,10 @@ mod tests {
 
     #[test]
     fn fields_of_a_newer_version_survive() {
-        let text = r#"{"capacity":3,"queue":[{"key":"9"}],"previews":{"1":{"sequence":4,"asleep":true}},"holders":[]}"#;
+        let text = r#"{"capacity":3,"notes":[{"key":"9"}],"previews":{"1":{"sequence":4,"mood":true}},"holders":[]}"#;
         let ledger: Ledger = serde_json::from_str(text).unwrap();
         let again: serde_json::Value = serde_json::to_value(&ledger).unwrap();
-        assert_eq!(again["queue"][0]["key"], "9");
-        assert_eq!(again["previews"]["1"]["asleep"], true);
+        assert_eq!(again["notes"][0]["key"], "9");
+        assert_eq!(again["previews"]["1"]["mood"], true);
     }
 }

@@ -32,23 +32,30 @@ pub(super) struct Format {
     pub(super) output: Output,
 }
 
-/// Which pull request of which repository.
+/// Which repository.
 #[derive(Debug, Args)]
-pub(super) struct Which<C: Offers> {
+pub(super) struct Whose<C: Offers> {
     /// Repository
     #[arg(long, value_name = "OWNER/NAME")]
     repository: RepoName,
     /// Number of the repository, as `gh api repos/OWNER/NAME --jq .id` prints it; asked of GitHub with a token
     #[arg(long, value_name = "ID")]
     repository_id: Option<u64>,
-    /// Pull request
-    #[arg(long, value_name = "NUMBER")]
-    pr: PrNumber,
     /// Address of GitHub's API, for the token
     #[arg(long, value_name = "URL", default_value = "https://api.github.com")]
     api_url: String,
     #[command(flatten)]
     inputs: Inputs<C>,
+}
+
+/// Which pull request of which repository.
+#[derive(Debug, Args)]
+pub(super) struct Which<C: Offers> {
+    #[command(flatten)]
+    whose: Whose<C>,
+    /// Pull request
+    #[arg(long, value_name = "NUMBER")]
+    pr: PrNumber,
 }
 
 /// Which commit, and where its files are.
@@ -65,7 +72,7 @@ pub(super) struct What {
     pub(super) directory: PathBuf,
 }
 
-impl<C: Offers> Which<C> {
+impl<C: Offers> Whose<C> {
     pub(super) async fn open(&self, verbose: u8) -> Result<(Opened, Repository), Failed> {
         let github = Some((self.api_url.clone(), self.repository.clone()));
         let opened = open::command_line(&self.inputs.raw, github, verbose)?;
@@ -94,6 +101,12 @@ impl<C: Offers> Which<C> {
             default_branch: None,
         };
         Ok((opened, repository))
+    }
+}
+
+impl<C: Offers> Which<C> {
+    pub(super) async fn open(&self, verbose: u8) -> Result<(Opened, Repository), Failed> {
+        self.whose.open(verbose).await
     }
 
     fn preview(&self, opened: &Opened, repository: &Repository) -> PreviewKey {
@@ -149,7 +162,7 @@ impl<C: Offers> Which<C> {
             own_run: true,
             asked: true,
             // The cap of a living ledger is the workflow's, unless it is given here.
-            governs: self.inputs.raw.text("max-previews").is_some(),
+            governs: self.whose.inputs.raw.text("max-previews").is_some(),
         })
     }
 }
@@ -303,12 +316,12 @@ pub(super) struct Render {
 
 impl Render {
     pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
-        let opened = open::command_line(&self.which.inputs.raw, None, verbose)?;
+        let opened = open::command_line(&self.which.whose.inputs.raw, None, verbose)?;
         // The number only stands in a label; a look at the manifests needs no true one.
-        let id = RepoId(self.which.repository_id.unwrap_or_default());
+        let id = RepoId(self.which.whose.repository_id.unwrap_or_default());
         let repository = Repository {
             id,
-            name: self.which.repository.clone(),
+            name: self.which.whose.repository.clone(),
             default_branch: None,
         };
         let request = self.which.request(&self.what, &opened, &repository).await?;
@@ -319,7 +332,7 @@ impl Render {
             Output::Text => {
                 let documents: Result<Vec<String>, _> =
                     objects.iter().map(crate::yaml::to_string).collect();
-                let id = match self.which.repository_id {
+                let id = match self.which.whose.repository_id {
                     Some(_) => "the slot is a stand-in",
                     None => "repository id and slot are stand-ins",
                 };

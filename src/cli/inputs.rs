@@ -45,6 +45,8 @@ offers! {
     ForList: &["kubeconfig", "context", "ca-bundle"];
     /// Inputs of `status`: the cluster, the ledger, and the token that finds the repository's number.
     ForStatus: &["token", "kubeconfig", "context", "environment", "control-namespace", "ca-bundle"];
+    /// Inputs of `metrics`: the cluster, the ledger, and the token that finds the repository's number.
+    ForMetrics: &["token", "kubeconfig", "context", "environment", "control-namespace", "ca-bundle"];
     /// Inputs of `render`: what the manifests are made of.
     ForRender: &["domain", "config", "images", "ttl", "timeout", "namespace-pattern", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
     /// Inputs of `diff`: what the manifests are made of, and the cluster that they are compared with.

@@ -7,6 +7,7 @@ mod assess;
 mod command_line;
 mod diff;
 mod inputs;
+mod metrics;
 mod open;
 mod play;
 mod print;
@@ -59,6 +60,8 @@ enum Command {
     Render(command_line::Render),
     /// Show what a deploy would change in the live preview, without changing anything
     Diff(diff::Diff),
+    /// Print figures of runs and previews as OpenMetrics or JSON
+    Metrics(metrics::Metrics),
     /// Play a pull request's life against a simulated GitHub and cluster
     Simulate(simulate::Simulate),
     /// Say of live objects in a file whether they are ready
@@ -120,6 +123,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Command::Status(status) => status.run(verbose).await,
         Command::Render(render) => render.run(verbose).await,
         Command::Diff(diff) => diff.run(verbose).await,
+        Command::Metrics(metrics) => metrics.run(verbose).await,
         Command::Simulate(simulate) => simulate.run(verbose).await,
         Command::Assess(assess) => assess.run(),
         Command::Setup(setup) => setup.run(),

@@ -55,12 +55,6 @@ impl std::fmt::Display for Failed {
                             write!(f, "\n    {line}")?;
                         }
                     }
-                    for evidence in &cause.evidence {
-                        write!(f, "\n  {}:", evidence.title)?;
-                        for line in evidence.text.lines() {
-                            write!(f, "\n    {line}")?;
-                        }
-                    }
                 }
                 write!(f, "\n  code: {}", failure.reason())
             }

@@ -96,6 +96,14 @@ impl Call {
         Self::new(request, "list", kind.plural.into(), namespace, Repeat::Safe)
     }
 
+    /// Lists a page of a kind in all Namespaces, from where the page before ended.
+    pub(super) fn page(kind: &Kind, size: u32, from: Option<&str>) -> Result<Self, ClusterError> {
+        let mut parameters = kube::api::ListParams::default().limit(size);
+        parameters.continue_token = from.map(str::to_owned);
+        let request = Request::new(kind.path(None)).list(&parameters);
+        Self::new(request, "list", kind.plural.into(), None, Repeat::Safe)
+    }
+
     /// Lists names and versions only.
     pub(super) fn list_metadata(
         kind: &Kind,
@@ -156,6 +164,31 @@ impl Call {
         );
         let verb = if how.dry_run { "try" } else { "apply" };
         Self::new(request, verb, named(kind, name), namespace, Repeat::Safe)
+    }
+
+    /// Adds to an object what a merge patch says, whoever else writes it. Only for patches that may be made twice.
+    pub(super) fn merge(
+        kind: &Kind,
+        namespace: &Namespace,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Self, ClusterError> {
+        let parameters = kube::api::PatchParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..Default::default()
+        };
+        let request = Request::new(kind.path(Some(namespace))).patch(
+            name,
+            &parameters,
+            &kube::api::Patch::Merge(patch),
+        );
+        Self::new(
+            request,
+            "write",
+            named(kind, name),
+            Some(namespace),
+            Repeat::Safe,
+        )
     }
 
     /// Looks at one object that may be written but not read: a dry run that wants nothing answers it as it is.

@@ -40,6 +40,7 @@ kinds! {
     SERVICE = "" "v1" "Service" "services" true;
     SERVICE_ACCOUNT = "" "v1" "ServiceAccount" "serviceaccounts" true;
     CLAIM = "" "v1" "PersistentVolumeClaim" "persistentvolumeclaims" true;
+    NODE = "" "v1" "Node" "nodes" false;
     VOLUME = "" "v1" "PersistentVolume" "persistentvolumes" false;
     POD = "" "v1" "Pod" "pods" true;
     QUOTA = "" "v1" "ResourceQuota" "resourcequotas" true;
@@ -79,6 +80,15 @@ kinds! {
     POD_MONITOR = "monitoring.coreos.com" "v1" "PodMonitor" "podmonitors" true;
     VOLUME_SNAPSHOT = "snapshot.storage.k8s.io" "v1" "VolumeSnapshot" "volumesnapshots" true;
 }
+
+/// What the cluster has measured of pods, where it measures; nothing that a preview is made of.
+pub(super) static POD_METRICS: Kind = Kind {
+    group: "metrics.k8s.io",
+    version: "v1beta1",
+    kind: "PodMetrics",
+    plural: "pods",
+    namespaced: true,
+};
 
 /// Kinds that a policy has opened and no table knows. They live as long as the process: a run opens a handful.
 static OPENED: Mutex<Vec<&'static Kind>> = Mutex::new(Vec::new());

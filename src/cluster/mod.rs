@@ -29,16 +29,19 @@ mod namespaces;
 mod obstacles;
 mod overlap;
 mod prune;
+mod records;
 mod recreate;
 mod refused;
 #[cfg(test)]
 mod repeats;
 mod request;
 mod retry;
+mod room;
 mod secrets;
 mod selectors;
 mod track;
 mod transport;
+mod usage;
 mod wait;
 mod words;
 

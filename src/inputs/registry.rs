@@ -78,6 +78,20 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "when-full",
+        purpose: "What becomes of a preview that finds no free slot: `queue` lets it wait in line and deploys it once one is free, `refuse` does not.",
+        default: "queue",
+        example: "refuse",
+        required: false,
+    },
+    InputSpec {
+        name: "nodes",
+        purpose: "Whether the cluster's nodes are all there will be: with `fixed` a preview that they have no room for waits or is refused before anything is applied, with `elastic` it is not looked at.",
+        default: "fixed",
+        example: "elastic",
+        required: false,
+    },
+    InputSpec {
         name: "auto-deploy",
         purpose: "Whether opening and pushing deploys by itself; with `false` only the comment `/deploy` does.",
         default: "true",

@@ -6,6 +6,7 @@ mod access;
 mod dns;
 mod marker;
 mod object;
+pub mod quantity;
 mod reason;
 mod secret;
 mod vcs;

@@ -22,6 +22,8 @@ pub enum State {
     Stuck,
     /// Nothing is left in the cluster.
     Removed,
+    /// The cap is reached; it waits in line.
+    Queued,
     /// The cap is reached; nothing was deployed.
     Refused,
     /// A newer run took over.
@@ -42,6 +44,7 @@ impl State {
             Self::Removing => "removing",
             Self::Stuck => "stuck",
             Self::Removed => "removed",
+            Self::Queued => "queued",
             Self::Refused => "refused",
             Self::Superseded => "superseded",
             Self::Cancelled => "cancelled",
@@ -205,6 +208,10 @@ reason_codes! {
     CertificateRefused = "certificate-refused",
     /// An address takes no connection or does not answer.
     NoAnswer = "no-answer",
+    /// No slot is free, and the preview waits in line for one.
+    Queued = "queued",
+    /// The cluster's nodes have no room for the preview, whatever ends.
+    NoRoom = "no-room",
 }
 
 impl std::fmt::Display for ReasonCode {

@@ -6,11 +6,13 @@ use super::{
     Ending, Failure, Ports,
     delete::{self, Deletion},
     desk::{self, Asking, Begun, Desk, Taken},
+    metrics,
     teller::Teller,
 };
 use crate::{
     capacity::{Because, Removing},
     cluster::{Cluster, Contents, Gone, NamespaceInfo, Obstacles, outcome::VolumeEnd},
+    metrics::Action,
     names::{Namespace, PreviewKey, ReasonCode, RepoName, State},
     plan,
 };
@@ -96,6 +98,7 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         Ok(cluster) => cluster,
         Err(failure) => return teller.failed(failure).await,
     };
+    let started = Instant::now();
     let desk = Desk::new(ports, cluster, request.preview.clone(), false);
     let work = Work {
         ports,
@@ -147,7 +150,19 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         Ok(Removal::NoTurn(failure)) | Err(failure) => teller.failed(failure).await,
     };
     // The turn ends after the comment, so that no newer run is spoken over.
-    match work.finish(state, ending.failure.is_none()).await {
+    let run = metrics::Run {
+        pr: request.preview.pr,
+        action: Action::Remove,
+        sha: None,
+        first: true,
+        took: started.elapsed(),
+        waited: Duration::ZERO,
+    };
+    let (finished, ()) = tokio::join!(
+        work.finish(state, ending.failure.is_none()),
+        metrics::leave(ports, request.preview.repository, run, state, &ending)
+    );
+    match finished {
         Ok(true) => ending,
         Ok(false) => Ending::superseded(),
         Err(failure) => {

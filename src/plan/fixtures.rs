@@ -5,7 +5,8 @@
 use super::{Facts, Plan, PlanError, decide};
 use crate::{
     inputs::{
-        ConfigFrom, HealthMode, ImageInput, OnFailedUpdate, Settings, configuration::Configuration,
+        ConfigFrom, HealthMode, ImageInput, Nodes, OnFailedUpdate, Settings, WhenFull,
+        configuration::Configuration,
     },
     names::PrNumber,
 };
@@ -25,6 +26,8 @@ pub(crate) fn settings() -> Settings {
         ttl: Duration::from_secs(7 * 24 * 3600),
         timeout: Duration::from_secs(300),
         on_failed_update: OnFailedUpdate::Restore,
+        when_full: WhenFull::Queue,
+        nodes: Nodes::Fixed,
         namespace_pattern: "pr-{repo}-{number}".into(),
         host_pattern: None,
         environment: "preview".parse().unwrap(),

@@ -98,6 +98,9 @@ struct Slot {
 #[derive(Serialize)]
 struct Cap {
     capacity: u32,
+    /// Place in line, from 1; none when it is refused.
+    place: Option<usize>,
+    lack: Option<String>,
     holders: Vec<Holder>,
     more: usize,
 }
@@ -155,7 +158,7 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
     let warnings: Vec<String> = warnings.chain(view.warnings.iter().cloned()).collect();
     let alive = !matches!(
         view.state,
-        State::Removed | State::NotDeployed | State::Refused
+        State::Removed | State::NotDeployed | State::Queued | State::Refused
     ) && view.aftermath != Some(Aftermath::Removed);
     Page {
         marker: None,
@@ -351,6 +354,8 @@ fn kubectl_name(status: &WorkloadStatus) -> Markdown {
 fn at_cap(view: &StatusView, cap: &AtCap) -> Cap {
     Cap {
         capacity: cap.capacity,
+        place: cap.place,
+        lack: cap.lack.clone(),
         holders: cap
             .holders
             .iter()

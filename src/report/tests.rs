@@ -171,6 +171,8 @@ fn refused() -> StatusView {
         last_activity: last.map(at),
     };
     view.at_cap = Some(AtCap {
+        place: None,
+        lack: None,
         capacity: 3,
         holders: vec![
             holder(

@@ -208,6 +208,10 @@ pub struct Slot {
 pub struct AtCap {
     /// Cap.
     pub capacity: u32,
+    /// Place in line, from 1; none when it was refused.
+    pub place: Option<usize>,
+    /// What the cluster's nodes lack, when that is why it waits.
+    pub lack: Option<String>,
     /// What holds the slots.
     pub holders: Vec<HolderView>,
 }

@@ -69,6 +69,7 @@ pub(super) fn template(state: State) -> &'static str {
         State::Removing => "comment/removing.md.j2",
         State::Stuck => "comment/stuck.md.j2",
         State::Removed => "comment/removed.md.j2",
+        State::Queued => "comment/queued.md.j2",
         State::Refused => "comment/refused.md.j2",
         State::Superseded => "comment/superseded.md.j2",
         State::Cancelled => "comment/cancelled.md.j2",

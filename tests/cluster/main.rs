@@ -21,6 +21,7 @@ mod both;
 mod contents;
 mod failures;
 mod kill;
+mod metrics;
 mod objects;
 mod race;
 mod remove;

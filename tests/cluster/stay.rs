@@ -117,6 +117,16 @@ impl Stay {
         }
         for name in self.ledgers() {
             real.kubectl(&["delete", "configmap", "-n", CONTROL, &name]);
+            let runs = format!("{name}-runs");
+            let gone = [
+                "delete",
+                "configmap",
+                "-n",
+                CONTROL,
+                &runs,
+                "--ignore-not-found",
+            ];
+            real.kubectl(&gone);
         }
     }
 }

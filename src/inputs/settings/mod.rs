@@ -33,6 +33,10 @@ pub struct Settings {
     pub images: Vec<ImageInput>,
     /// Cap of previews at any moment; 0 means none.
     pub max_previews: u32,
+    /// What becomes of a preview that finds no free slot.
+    pub when_full: WhenFull,
+    /// Whether the cluster's nodes are all there will be.
+    pub nodes: Nodes,
     /// True when a pull request is deployed without being asked.
     pub auto_deploy: bool,
     /// How long a preview lives after its last deploy.
@@ -92,6 +96,8 @@ impl Settings {
         let config = read.or("config", ".github/preview.yml", scalars::repository_path);
         let images = images::list(&mut read);
         let max_previews = read.or("max-previews", "3", scalars::max_previews);
+        let when_full = read.or("when-full", "queue", scalars::when_full);
+        let nodes = read.or("nodes", "fixed", scalars::nodes);
         let auto_deploy = read.or("auto-deploy", "true", scalars::boolean);
         let ttl = read.or("ttl", "7d", scalars::ttl);
         let timeout = read.or("timeout", "5m", scalars::timeout);
@@ -123,6 +129,8 @@ impl Settings {
                 config: config?,
                 images,
                 max_previews: max_previews?,
+                when_full: when_full?,
+                nodes: nodes?,
                 auto_deploy: auto_deploy?,
                 ttl: ttl?,
                 timeout: timeout?,
@@ -203,6 +211,24 @@ pub enum ConfigFrom {
     Head,
     /// Those of the base branch.
     Base,
+}
+
+/// Whether the cluster's nodes are all there will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// They are: what they have no room for now waits, or is refused.
+    Fixed,
+    /// More come when they are needed.
+    Elastic,
+}
+
+/// What becomes of a preview that finds no free slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It waits in line and is deployed once a slot is free.
+    Queue,
+    /// It is refused.
+    Refuse,
 }
 
 /// What becomes of a live preview whose update failed.

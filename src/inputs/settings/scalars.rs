@@ -3,7 +3,7 @@
 //! The runner's own rules count where it has any: booleans are YAML's six words and nothing else.
 
 use super::{
-    ConfigFrom, HealthMode, OnFailedUpdate, SecretRef, TextOrPath,
+    ConfigFrom, HealthMode, Nodes, OnFailedUpdate, SecretRef, TextOrPath, WhenFull,
     reader::{Problem, shown},
 };
 use crate::names::{Environment, Host, Namespace, Secret};
@@ -175,6 +175,24 @@ pub(super) fn on_failed_update(text: &str) -> Result<OnFailedUpdate, Problem> {
         "keep" => Ok(OnFailedUpdate::Keep),
         "remove" => Ok(OnFailedUpdate::Remove),
         _ => Err(one_of(text, "`restore`, `keep` or `remove`")),
+    }
+}
+
+/// Whether the cluster's nodes are all there will be.
+pub(super) fn nodes(text: &str) -> Result<Nodes, Problem> {
+    match text {
+        "fixed" => Ok(Nodes::Fixed),
+        "elastic" => Ok(Nodes::Elastic),
+        _ => Err(one_of(text, "`fixed` or `elastic`")),
+    }
+}
+
+/// What becomes of a preview that finds no free slot.
+pub(super) fn when_full(text: &str) -> Result<WhenFull, Problem> {
+    match text {
+        "queue" => Ok(WhenFull::Queue),
+        "refuse" => Ok(WhenFull::Refuse),
+        _ => Err(one_of(text, "`queue` or `refuse`")),
     }
 }
 

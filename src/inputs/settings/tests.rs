@@ -51,6 +51,8 @@ fn nothing_given_means_the_defaults() {
                 ttl: 7 * day,
                 timeout: Duration::from_secs(300),
                 on_failed_update: OnFailedUpdate::Restore,
+                when_full: WhenFull::Queue,
+                nodes: Nodes::Fixed,
                 namespace_pattern: "pr-{repo}-{number}".into(),
                 host_pattern: None,
                 environment: "preview".parse().unwrap(),
@@ -343,7 +345,7 @@ proptest! {
     fn no_input_makes_it_panic(
         name in prop::sample::select(vec![
             "token", "kubeconfig", "context", "domain", "config", "images", "max-previews",
-            "auto-deploy", "ttl", "timeout", "on-failed-update", "namespace-pattern", "host-pattern", "environment",
+            "when-full", "nodes", "auto-deploy", "ttl", "timeout", "on-failed-update", "namespace-pattern", "host-pattern", "environment",
             "control-namespace", "config-from", "comment-author", "templates", "values",
             "pull-secret", "health", "health-address", "ca-bundle",
         ]),

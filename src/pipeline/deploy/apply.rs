@@ -4,10 +4,12 @@
 
 use super::{Spot, Stopped, Waiting, Work, lock};
 use crate::{
+    capacity::WhenFull,
     cluster::{
         ApplyError, Existing, Reapplied, SecretRef,
         outcome::{Applied, Caution, Pruned},
     },
+    inputs,
     manifests::{self, ManifestSet},
     names::{ReasonCode, State},
     pipeline::{
@@ -55,13 +57,17 @@ impl Work<'_> {
                     let object = |slot| manifests::namespace(plan, slot, State::Deploying, None);
                     match self
                         .desk
-                        .place(&plan.namespace, plan.pr, &self.request.author, object)
+                        .place(
+                            &plan.namespace,
+                            plan.pr,
+                            &self.request.author,
+                            self.when_full(),
+                            object,
+                        )
                         .await?
                     {
                         Place::Ours { slot, uid, fresh } => (slot, uid, fresh),
-                        Place::Full { holders, capacity } => {
-                            return Err(Stopped::Full { holders, capacity });
-                        }
+                        Place::Full(house) => return Err(Stopped::Full(house)),
                     }
                 }
             };
@@ -191,6 +197,13 @@ impl Work<'_> {
             applied.sort_by_key(|one| set.place(&one.id));
         }
         Ok(Some((existing, applied)))
+    }
+
+    fn when_full(&self) -> WhenFull {
+        match self.ports.settings.when_full {
+            inputs::WhenFull::Queue => WhenFull::Queue,
+            inputs::WhenFull::Refuse => WhenFull::Refuse,
+        }
     }
 
     /// Notes what was there before the first object is touched.

@@ -4,20 +4,22 @@
 
 mod aftermath;
 mod apply;
+mod room;
 mod settle;
 mod wait;
 
+pub(super) use room::shortage_words;
 pub(super) use wait::Waiting;
 
 use super::{
     Ending, Failure, Ports,
-    desk::{Ahead, Asking, Begun, Desk, Taken},
+    desk::{Ahead, Asking, Begun, Desk, House, Taken},
     restore::{self, Marks},
     sources::Sources,
     teller::Teller,
 };
 use crate::{
-    capacity::{Holder, Members, Record},
+    capacity::Members,
     cluster::{
         Cluster, Existing, LastGood,
         outcome::{Applied, Change},
@@ -82,6 +84,7 @@ pub async fn deploy(
         desk: &desk,
         facts,
         began: AtomicBool::new(false),
+        started: Instant::now(),
         notes: Mutex::default(),
     };
     let result = tokio::select! {
@@ -122,10 +125,7 @@ pub(super) enum Stopped {
     Overtaken,
     /// The commit was rolled back and waits until somebody asks for it.
     Held,
-    Full {
-        holders: Vec<(Holder, Record)>,
-        capacity: u32,
-    },
+    Full(House),
     RemovedOnPurpose,
     Cancelled,
 }
@@ -161,6 +161,7 @@ struct Work<'a> {
     facts: Facts,
     /// True once this run has had its turn.
     began: AtomicBool,
+    started: Instant,
     notes: Mutex<Notes>,
 }
 
@@ -182,6 +183,10 @@ struct Notes {
     restored: Option<CommitSha>,
     /// True when the commit before is known to be served still.
     old_serves: bool,
+    /// True when this commit had not been tried before.
+    first: bool,
+    /// Since when the preview has waited in line, if it has.
+    waiting: Option<jiff::Timestamp>,
     /// Marks of the last good sets, if they changed.
     marks: Option<Marks>,
 }
@@ -198,6 +203,7 @@ impl Work<'_> {
         let mut taken = taken.ok_or(Stopped::Overtaken)?;
         lock(&self.notes).ahead = std::mem::take(&mut taken.ahead);
         self.began.store(true, Ordering::Relaxed);
+        self.recall(&taken);
         let removed = taken.record.removed_on_purpose;
         let held = taken.record.held.as_ref() == Some(&self.request.sha);
         if (removed || held) && !self.request.asked {
@@ -212,6 +218,14 @@ impl Work<'_> {
             result = Box::pin(self.work(&taken, teller)) => result,
             () = self.desk.lose_turn() => Err(Stopped::Overtaken),
         }
+    }
+
+    /// Notes what the run's record will say of the time before it.
+    fn recall(&self, taken: &Taken) {
+        let tried = taken.record.attempted.as_ref();
+        let mut notes = lock(&self.notes);
+        notes.first = tried.is_none_or(|last| last.sha != self.request.sha);
+        notes.waiting = taken.waiting;
     }
 
     /// True when the preview has its Namespace and nobody is deleting it.
@@ -235,6 +249,7 @@ impl Work<'_> {
         let hosts = super::hosts::free(self.cluster, &plan, &set, taken, teller);
         let (head, hosts) = tokio::join!(self.still_head(), hosts);
         head.and(hosts.map_err(Stopped::Failed))?;
+        self.fits(&plan, &set, taken, teller).await?;
 
         let applied = match self.live(&plan, &set, taken, deadline, teller).await {
             Err(Stopped::Failed(failure)) => {

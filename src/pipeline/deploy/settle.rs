@@ -6,8 +6,9 @@ use super::{Done, Stopped, Work, lock};
 use crate::{
     capacity::{self, Holder, Record},
     manifests,
+    metrics::Action,
     names::State,
-    pipeline::{Ending, Failure, desk, restore, teller::Teller},
+    pipeline::{Ending, Failure, desk, metrics, restore, teller::Teller},
     report::Aftermath,
 };
 use std::{sync::atomic::Ordering, time::Duration};
@@ -27,7 +28,8 @@ impl Work<'_> {
             Ok(_) | Err(Stopped::Held) => State::Ready,
             Err(Stopped::Failed(_)) => State::Failed,
             Err(Stopped::Superseded | Stopped::Overtaken) => State::Superseded,
-            Err(Stopped::Full { .. }) => State::Refused,
+            Err(Stopped::Full(house)) if house.place.is_some() => State::Queued,
+            Err(Stopped::Full(_)) => State::Refused,
             Err(Stopped::RemovedOnPurpose) => State::Removed,
             Err(Stopped::Cancelled) => State::Cancelled,
         };
@@ -55,7 +57,17 @@ impl Work<'_> {
             }
             false => self.speak(result, teller).await,
         };
-        match self.end_turn(state, url.as_deref()).await {
+        let (ended, ()) = tokio::join!(
+            self.end_turn(state, url.as_deref()),
+            metrics::leave(
+                self.ports,
+                self.request.repository.id,
+                self.record(),
+                state,
+                &ending
+            )
+        );
+        match ended {
             Ok(false) if state == State::Cancelled => Ending::cancelled(),
             Ok(false) => Ending::superseded(),
             Ok(true) => ending,
@@ -63,6 +75,24 @@ impl Work<'_> {
                 tracing::warn!(reason = %failure.reason(), "could not end the turn: {}", failure.line());
                 ending
             }
+        }
+    }
+
+    /// What the run's record says of it.
+    fn record(&self) -> metrics::Run {
+        let notes = lock(&self.notes);
+        let waited = notes
+            .waiting
+            .map(|since| jiff::Timestamp::now().duration_since(since));
+        metrics::Run {
+            pr: self.request.pr,
+            action: Action::Deploy,
+            sha: Some(self.request.sha.clone()),
+            first: notes.first,
+            took: self.started.elapsed(),
+            waited: waited
+                .and_then(|waited| waited.try_into().ok())
+                .unwrap_or_default(),
         }
     }
 
@@ -85,7 +115,7 @@ impl Work<'_> {
             Ok(done) => teller.ready(done.unchanged).await,
             Err(Stopped::Failed(failure)) => teller.failed(failure).await,
             Err(Stopped::Superseded | Stopped::Overtaken) => teller.superseded().await,
-            Err(Stopped::Full { holders, capacity }) => teller.refused(&holders, capacity).await,
+            Err(Stopped::Full(house)) => teller.full(house).await,
             Err(Stopped::RemovedOnPurpose) => teller.stays_removed().await,
             Err(Stopped::Held) => Teller::held(),
             Err(Stopped::Cancelled) => teller.cancelled().await,

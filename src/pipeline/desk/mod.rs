@@ -6,7 +6,9 @@ mod place;
 
 use super::{Failure, Ports};
 use crate::{
-    capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
+    capacity::{
+        self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Shortage, Turn,
+    },
     cluster::{Cluster, ClusterError, Existing, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
 };
@@ -129,6 +131,8 @@ pub(super) struct Taken {
     pub(super) capacity: u32,
     /// What the Namespace holds, as seen while nobody else had the turn.
     pub(super) ahead: Ahead,
+    /// Since when it has waited in line, if it has.
+    pub(super) waiting: Option<jiff::Timestamp>,
 }
 
 /// Where a preview may live.
@@ -143,13 +147,21 @@ pub(super) enum Place {
         /// True when this run created it.
         fresh: bool,
     },
-    /// Nowhere: these hold every slot; what is known of each stands beside it.
-    Full {
-        /// Holders and what is known of them.
-        holders: Vec<(Holder, Record)>,
-        /// Cap.
-        capacity: u32,
-    },
+    /// Nowhere for now.
+    Full(House),
+}
+
+/// A full house, as somebody without a slot sees it.
+#[derive(Debug)]
+pub(super) struct House {
+    /// Who holds the slots, and what is known of each.
+    pub(super) holders: Vec<(Holder, Record)>,
+    /// Cap.
+    pub(super) capacity: u32,
+    /// The place in line, from 1; none when the preview was refused.
+    pub(super) place: Option<usize>,
+    /// What the cluster's nodes lack, when that is why it waits.
+    pub(super) shortage: Option<Shortage>,
 }
 
 impl<'a> Desk<'a> {
@@ -226,6 +238,11 @@ impl<'a> Desk<'a> {
                         record,
                         capacity: ledger.capacity,
                         ahead: Ahead::default(),
+                        waiting: ledger
+                            .queue
+                            .iter()
+                            .find(|waiting| waiting.key == self.key)
+                            .map(|waiting| waiting.since),
                     };
                     if asking.yields && other && taken.record.is_active(now) {
                         return Step::Keep((Turn::Superseded, taken));
@@ -321,6 +338,7 @@ impl<'a> Desk<'a> {
                 capacity::drop_holder(ledger, &self.key, uid);
             }
             capacity::drop_claim(ledger, &self.key);
+            capacity::leave(ledger, &self.key);
             Step::Write(())
         })
         .await

@@ -2,9 +2,9 @@
 //! It applies no workload, and a Namespace that is not this preview's it names and leaves alone.
 //! What the ledger says counts only together with the Namespace read by name.
 
-use super::{Desk, Place};
+use super::{Desk, House, Place};
 use crate::{
-    capacity::{self, Claim, Claimant, Holder, Ledger, Record},
+    capacity::{self, Claim, Claimant, Holder, Ledger, Record, Shortage, WhenFull},
     cluster::{Created, Gone, NamespaceInfo, Step},
     names::{Namespace, PrNumber, ReasonCode},
     pipeline::{Blame, Failure, delete},
@@ -28,6 +28,7 @@ impl Desk<'_> {
         name: &Namespace,
         pr: PrNumber,
         owner: &str,
+        when_full: WhenFull,
         namespace: impl Fn(u32) -> Value,
     ) -> Result<Place, Failure> {
         let who = Claimant {
@@ -36,6 +37,7 @@ impl Desk<'_> {
             namespace: name.clone(),
             owner: owner.into(),
             run: self.run().clone(),
+            when_full,
         };
         let mut full = (Vec::new(), 0);
         for _ in 0..ROUNDS {
@@ -54,10 +56,21 @@ impl Desk<'_> {
                         fresh: false,
                     });
                 }
-                Claim::Full(holders) => {
+                full_or_queued @ (Claim::Full(_) | Claim::Queued(_)) => {
+                    let (holders, capacity) = &full;
+                    let holders: Vec<Holder> =
+                        holders.iter().map(|(holder, _)| holder.clone()).collect();
+                    let capacity = *capacity;
                     if !self.free_vanished(&holders).await? {
-                        let (holders, capacity) = full;
-                        return Ok(Place::Full { holders, capacity });
+                        return Ok(Place::Full(House {
+                            holders: full.0,
+                            capacity,
+                            place: match full_or_queued {
+                                Claim::Queued(place) => Some(place),
+                                _ => None,
+                            },
+                            shortage: None,
+                        }));
                     }
                 }
                 Claim::Unconfirmed { slot } => {
@@ -75,6 +88,35 @@ impl Desk<'_> {
             format!("the claim for namespace {name} was lost {ROUNDS} times in a row"),
             "run the deploy again; if it repeats, look who else writes the ledger",
         ))
+    }
+
+    /// Puts this preview in line until the cluster's nodes have room for it.
+    pub(in crate::pipeline) async fn wait_for_room(
+        &self,
+        name: &Namespace,
+        pr: PrNumber,
+        owner: &str,
+        shortage: Shortage,
+    ) -> Result<House, Failure> {
+        let who = Claimant {
+            key: self.key.clone(),
+            pr,
+            namespace: name.clone(),
+            owner: owner.into(),
+            run: self.run().clone(),
+            when_full: WhenFull::Queue,
+        };
+        self.transact(|ledger, now| {
+            let place = capacity::wait(ledger, &who, now);
+            let (holders, capacity) = known(ledger);
+            Step::Write(House {
+                holders,
+                capacity,
+                place: Some(place),
+                shortage: Some(shortage.clone()),
+            })
+        })
+        .await
     }
 
     /// Creates the Namespace, or takes the one of an earlier run of this preview; `None` means: claim again. The second is

@@ -8,6 +8,8 @@ use crate::{
     names::{CommitSha, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
+        deploy::shortage_words,
+        desk::House,
         inspect::Status,
         remove::{Proof, RemoveReason},
     },
@@ -70,45 +72,42 @@ impl Teller<'_> {
         .await
     }
 
-    pub(in crate::pipeline) async fn refused(
-        &mut self,
-        holders: &[(Holder, Record)],
-        capacity: u32,
-    ) -> Ending {
-        let mut holders: Vec<HolderView> = holders
-            .iter()
-            .map(|(holder, record)| HolderView {
-                slot: holder.slot,
-                pr: holder.pr,
-                url: holder.url.clone(),
-                owner: holder.owner.clone(),
-                state: Some(match &record.attempted {
-                    _ if record.active.is_some() => State::Deploying,
-                    Some(last) => last.outcome,
-                    None => State::Pending,
-                }),
-                since: holder.since,
-                last_activity: record.attempted.as_ref().map(|last| last.at),
-            })
-            .collect();
+    /// No slot is free: the preview waits in line, or is refused.
+    pub(in crate::pipeline) async fn full(&mut self, house: House) -> Ending {
+        let House {
+            holders,
+            capacity,
+            place,
+            shortage,
+        } = house;
+        let lack = shortage.map(|shortage| shortage_words(&shortage));
+        let mut holders: Vec<HolderView> = holders.iter().map(holder_view).collect();
         holders.sort_by_key(|holder| holder.slot);
         let names: Vec<String> = holders
             .iter()
             .map(|holder| format!("#{}", holder.pr))
             .collect();
-        let why = match names.as_slice() {
+        let mut why = match names.as_slice() {
             [] => format!("the cap is {capacity}"),
-            names => format!("all {capacity} slots are taken, by {}", names.join(", ")),
+            names => format!("the {capacity} slots are taken, by {}", names.join(", ")),
         };
-        self.view.at_cap = Some(AtCap { capacity, holders });
-        self.end(
-            State::Refused,
-            ReasonCode::AtCapacity,
-            Exit::Done,
-            None,
-            why,
-        )
-        .await
+        let (state, reason) = match place {
+            Some(place) => {
+                why = format!("number {place} in line: {why}");
+                (State::Queued, ReasonCode::Queued)
+            }
+            None => (State::Refused, ReasonCode::AtCapacity),
+        };
+        if let Some(lack) = &lack {
+            why = format!("the cluster has no room for it now: {lack}");
+        }
+        self.view.at_cap = Some(AtCap {
+            capacity,
+            place,
+            lack,
+            holders,
+        });
+        self.end(state, reason, Exit::Done, None, why).await
     }
 
     /// Tells people why their command was not followed.
@@ -364,6 +363,22 @@ impl Teller<'_> {
             ending.reason = reason;
         }
         ending
+    }
+}
+
+fn holder_view((holder, record): &(Holder, Record)) -> HolderView {
+    HolderView {
+        slot: holder.slot,
+        pr: holder.pr,
+        url: holder.url.clone(),
+        owner: holder.owner.clone(),
+        state: Some(match &record.attempted {
+            _ if record.active.is_some() => State::Deploying,
+            Some(last) => last.outcome,
+            None => State::Pending,
+        }),
+        since: holder.since,
+        last_activity: record.attempted.as_ref().map(|last| last.at),
     }
 }
 

@@ -39,7 +39,7 @@ const NETWORKING: &str = "networking.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// All served kinds.
-pub(super) static KINDS: [Kind; 25] = [
+pub(super) static KINDS: [Kind; 26] = [
     Kind {
         namespaced: false,
         ..kind("", "v1", "namespaces", "Namespace", false)
@@ -47,6 +47,10 @@ pub(super) static KINDS: [Kind; 25] = [
     Kind {
         namespaced: false,
         ..kind("", "v1", "persistentvolumes", "PersistentVolume", false)
+    },
+    Kind {
+        namespaced: false,
+        ..kind("", "v1", "nodes", "Node", false)
     },
     kind("", "v1", "pods", "Pod", true),
     kind("", "v1", "services", "Service", false),

@@ -35,7 +35,6 @@ mod namespaces;
 mod network;
 mod options;
 mod pods;
-mod quantity;
 mod quota;
 mod replicas;
 mod reviews;

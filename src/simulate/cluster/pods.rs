@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::containers::{Phase, Run};
-use super::quantity;
 use super::state::{State, set_condition, text};
 use super::store::Key;
+use crate::names::quantity;
 
 /// The one node there is.
 pub(super) const NODE: &str = "sim-node";

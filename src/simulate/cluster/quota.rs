@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::errors::{self, Refusal};
 use super::kinds::Kind;
-use super::quantity;
 use super::store::Store;
+use crate::names::quantity;
 
 /// Fills in what LimitRanges give to containers, and refuses what exceeds their maximum.
 pub(super) fn limits(store: &Store, namespace: &str, pod: &mut Value) -> Result<(), Refusal> {

@@ -109,6 +109,10 @@ fn respond(inner: &Arc<Inner>, state: &mut State, request: &Request) -> Result<R
     if let Some(review) = path.strip_prefix("/apis/authorization.k8s.io/v1/") {
         return Ok(reviews::answer(state, review, request));
     }
+    // Like any cluster without a metrics server: whoever asks must do without.
+    if path.starts_with("/apis/metrics.k8s.io/") {
+        return Ok(Reply::text(404, "404 page not found\n"));
+    }
     let Some(target) = Target::parse(path) else {
         return Ok(Reply::text(404, "404 page not found\n").unexpected());
     };

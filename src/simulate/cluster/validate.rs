@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::defaults::pod_spec_of;
 use super::errors::{self, Flaw, Refusal};
 use super::kinds::Kind;
-use super::quantity;
+use crate::names::quantity;
 
 const NAME_RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
      and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \

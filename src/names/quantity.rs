@@ -4,22 +4,25 @@
 
 use serde_json::Value;
 
-const SUFFIXES: [(&str, i128); 11] = [
+const SUFFIXES: [(&str, i128); 14] = [
     ("Ki", 1024 * 1000),
     ("Mi", 1024 * 1024 * 1000),
     ("Gi", 1024 * 1024 * 1024 * 1000),
     ("Ti", 1024 * 1024 * 1024 * 1024 * 1000),
+    ("Pi", (1 << 50) * 1000),
+    ("Ei", (1 << 60) * 1000),
     ("m", 1),
     ("k", 1_000_000),
     ("M", 1_000_000_000),
     ("G", 1_000_000_000_000),
     ("T", 1_000_000_000_000_000),
     ("P", 1_000_000_000_000_000_000),
+    ("E", 1_000_000_000_000_000_000_000),
     ("", 1000),
 ];
 
 /// Reads a quantity in thousandths; none if it is no quantity.
-pub(super) fn parse(value: &Value) -> Option<i128> {
+pub fn parse(value: &Value) -> Option<i128> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
@@ -39,7 +42,7 @@ pub(super) fn parse(value: &Value) -> Option<i128> {
 }
 
 /// Writes thousandths as Kubernetes would: the largest binary suffix for bytes, `m` for parts of one.
-pub(super) fn format(thousandths: i128) -> String {
+pub fn format(thousandths: i128) -> String {
     if thousandths % 1000 != 0 {
         return format!("{thousandths}m");
     }

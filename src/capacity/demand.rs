@@ -1,0 +1,284 @@
+//! Turns the rendered set of a preview into what its pods ask for, so that a shortage is known before anything is applied.
+//! It asks no cluster; quota and limit range are those of the set itself.
+//! A rolling update runs new pods beside the old ones, so its surge belongs to what a preview needs.
+
+use crate::{manifests::ManifestSet, names::quantity};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// CPU, memory and pods; CPU and memory in thousandths of a core and of a byte, so that sums are exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amounts {
+    /// Thousandths of a core.
+    pub cpu: i128,
+    /// Thousandths of a byte.
+    pub memory: i128,
+    /// Pods.
+    pub pods: i128,
+}
+
+impl Amounts {
+    /// What a list such as `requests` or `allocatable` names; what it does not name is none.
+    pub fn of(list: &Value) -> Self {
+        let amount = |name: &str| quantity::parse(&list[name]).unwrap_or_default();
+        Self {
+            cpu: amount("cpu"),
+            memory: amount("memory"),
+            pods: amount("pods") / 1000,
+        }
+    }
+
+    /// What a pod asks for, itself counted.
+    pub fn of_pod(spec: &Value) -> Self {
+        let nothing = Defaults {
+            requests: Value::Null,
+            limits: Value::Null,
+        };
+        nothing.pod(spec).0
+    }
+
+    /// So many times this.
+    pub fn times(self, count: i128) -> Self {
+        Self {
+            cpu: self.cpu * count,
+            memory: self.memory * count,
+            pods: self.pods * count,
+        }
+    }
+
+    /// True when there is as much of everything.
+    pub fn covers(self, asked: Self) -> bool {
+        self.cpu >= asked.cpu && self.memory >= asked.memory && self.pods >= asked.pods
+    }
+
+    fn most(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.max(other.cpu),
+            memory: self.memory.max(other.memory),
+            pods: self.pods.max(other.pods),
+        }
+    }
+}
+
+impl std::ops::Add for Amounts {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            memory: self.memory + other.memory,
+            pods: self.pods + other.pods,
+        }
+    }
+}
+
+impl std::ops::Sub for Amounts {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        self + other.times(-1)
+    }
+}
+
+impl std::iter::Sum for Amounts {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::default(), |sum, one| sum + one)
+    }
+}
+
+/// Pods of one kind: what each asks for, how many there are, and where they may run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pods {
+    /// Workload, such as `Deployment web`.
+    pub of: String,
+    /// What one asks for, itself counted.
+    pub requests: Amounts,
+    /// What one may take.
+    pub limits: Amounts,
+    /// How many there are, those of a rolling update's surge included.
+    pub count: i128,
+    /// Labels that its node must have.
+    pub selector: BTreeMap<String, String>,
+    /// Taints that it tolerates, as in the pod.
+    pub tolerations: Vec<Value>,
+}
+
+/// What is asked and what there is of one thing that is short.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Short {
+    /// `CPU`, `memory`, `pods` or the name in the quota.
+    pub of: String,
+    /// Asked, as Kubernetes writes it.
+    pub asked: String,
+    /// What is left for it.
+    pub free: String,
+    /// What there is in all.
+    pub total: String,
+}
+
+/// What the pods of a set ask for.
+pub fn demand(set: &ManifestSet) -> Vec<Pods> {
+    let defaults = Defaults::of(set);
+    let objects = set.objects.iter();
+    objects
+        .filter_map(|one| {
+            let spec = &one.object["spec"];
+            let (pod, count) = match one.id.kind.as_str() {
+                "Pod" => (spec, 1),
+                "Deployment" => (&spec["template"]["spec"], deployment(spec)),
+                "StatefulSet" => (&spec["template"]["spec"], number(&spec["replicas"], 1)),
+                "Job" => (&spec["template"]["spec"], number(&spec["parallelism"], 1)),
+                _ => return None,
+            };
+            let (requests, limits) = defaults.pod(pod);
+            Some(Pods {
+                of: format!("{} {}", one.id.kind, one.id.name),
+                requests,
+                limits,
+                count,
+                selector: texts(&pod["nodeSelector"]),
+                tolerations: pod["tolerations"].as_array().cloned().unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// What of the set's own quota its pods would exceed; empty when they fit.
+pub fn beyond_quota(set: &ManifestSet, pods: &[Pods]) -> Vec<Short> {
+    let requests: Amounts = pods.iter().map(|one| one.requests.times(one.count)).sum();
+    let limits: Amounts = pods.iter().map(|one| one.limits.times(one.count)).sum();
+    let quotas = set
+        .objects
+        .iter()
+        .filter(|one| one.id.kind == "ResourceQuota");
+    let hard = quotas.filter_map(|one| one.object["spec"]["hard"].as_object());
+    hard.flatten()
+        .filter_map(|(name, hard)| {
+            let asked = match name.as_str() {
+                "requests.cpu" | "cpu" => requests.cpu,
+                "requests.memory" | "memory" => requests.memory,
+                "limits.cpu" => limits.cpu,
+                "limits.memory" => limits.memory,
+                "pods" | "count/pods" => requests.pods * 1000,
+                _ => return None,
+            };
+            let hard = quantity::parse(hard)?;
+            (asked > hard).then(|| Short {
+                of: name.clone(),
+                asked: quantity::format(asked),
+                free: quantity::format(hard),
+                total: quantity::format(hard),
+            })
+        })
+        .collect()
+}
+
+/// The replicas of a Deployment and what its rolling update adds to them.
+fn deployment(spec: &Value) -> i128 {
+    let replicas = number(&spec["replicas"], 1);
+    if spec["strategy"]["type"] == "Recreate" {
+        return replicas;
+    }
+    let surge = &spec["strategy"]["rollingUpdate"]["maxSurge"];
+    let percent = surge
+        .as_str()
+        .and_then(|text| text.strip_suffix('%')?.parse().ok());
+    let surge = match (surge.as_i64(), percent) {
+        (Some(count), _) => count.into(),
+        // A quarter is what Kubernetes takes when nothing is said; it rounds up.
+        (None, percent) => share(replicas, percent.unwrap_or(25)),
+    };
+    replicas + if replicas > 0 { surge } else { 0 }
+}
+
+fn share(of: i128, percent: i128) -> i128 {
+    (of * percent + 99) / 100
+}
+
+fn number(value: &Value, default: i128) -> i128 {
+    value.as_i64().map_or(default, i128::from)
+}
+
+fn texts(map: &Value) -> BTreeMap<String, String> {
+    let entries = map.as_object().into_iter().flatten();
+    entries
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+/// What the set's limit ranges give to containers that name nothing.
+struct Defaults {
+    requests: Value,
+    limits: Value,
+}
+
+impl Defaults {
+    fn of(set: &ManifestSet) -> Self {
+        let ranges = set.objects.iter().filter(|one| one.id.kind == "LimitRange");
+        let mut limits = ranges
+            .flat_map(|one| {
+                one.object["spec"]["limits"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+            })
+            .filter(|limit| limit["type"] == "Container");
+        let first = limits.next().cloned().unwrap_or_default();
+        Self {
+            requests: first["defaultRequest"].clone(),
+            limits: first["default"].clone(),
+        }
+    }
+
+    /// Requests and limits of a pod: the containers together, or the greediest init container if that asks for more.
+    fn pod(&self, pod: &Value) -> (Amounts, Amounts) {
+        let list = |name: &str| pod[name].as_array().cloned().unwrap_or_default();
+        let inits = list("initContainers");
+        let sidecar = |one: &&Value| one["restartPolicy"] == "Always";
+        let sum = |pick: &dyn Fn(&Value) -> Amounts| {
+            let sidecars: Amounts = inits.iter().filter(sidecar).map(pick).sum();
+            let running = list("containers").iter().map(pick).sum::<Amounts>() + sidecars;
+            let starting = inits.iter().filter(|one| !sidecar(one)).map(pick);
+            let one = starting.fold(running, |most, init| most.most(init + sidecars));
+            Amounts { pods: 1, ..one }
+        };
+        (sum(&|one| self.requests(one)), sum(&|one| self.limits(one)))
+    }
+
+    fn requests(&self, container: &Value) -> Amounts {
+        let of = |name: &str| {
+            let resources = &container["resources"];
+            let named = [
+                &resources["requests"][name],
+                &resources["limits"][name],
+                &self.requests[name],
+            ];
+            named
+                .into_iter()
+                .find_map(quantity::parse)
+                .unwrap_or_default()
+        };
+        Amounts {
+            cpu: of("cpu"),
+            memory: of("memory"),
+            pods: 0,
+        }
+    }
+
+    fn limits(&self, container: &Value) -> Amounts {
+        let of = |name: &str| {
+            let named = [&container["resources"]["limits"][name], &self.limits[name]];
+            named
+                .into_iter()
+                .find_map(quantity::parse)
+                .unwrap_or_default()
+        };
+        Amounts {
+            cpu: of("cpu"),
+            memory: of("memory"),
+            pods: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "demand_tests.rs"]
+mod tests;

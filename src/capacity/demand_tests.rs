@@ -1,0 +1,99 @@
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use super::*;
+use crate::{
+    manifests::{Manifest, Origin},
+    names::ObjectId,
+};
+use rstest::rstest;
+use serde_json::json;
+
+fn set(objects: &[Value]) -> ManifestSet {
+    let one = |object: &Value| Manifest {
+        id: ObjectId {
+            group: String::new(),
+            version: "v1".into(),
+            kind: object["kind"].as_str().unwrap().into(),
+            name: "web".into(),
+        },
+        object: object.clone(),
+        origin: Origin {
+            file: "a.yaml".into(),
+            line: 1,
+        },
+        stage: 5,
+    };
+    ManifestSet {
+        objects: objects.iter().map(one).collect(),
+        warnings: Vec::new(),
+    }
+}
+
+fn container(cpu: &str, memory: &str) -> Value {
+    json!({"name": "c", "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": "2", "memory": "2Gi"}}})
+}
+
+fn deployment_of(replicas: Value, strategy: Value) -> Value {
+    json!({"kind": "Deployment", "spec": {"replicas": replicas, "strategy": strategy, "template": {"spec": {"containers": [container("100m", "64Mi")]}}}})
+}
+
+#[rstest]
+#[case::default_strategy(json!(4), json!(null), 5)]
+#[case::a_quarter_rounds_up(json!(1), json!(null), 2)]
+#[case::no_replicas_named(json!(null), json!(null), 2)]
+#[case::percent(json!(4), json!({"rollingUpdate": {"maxSurge": "50%"}}), 6)]
+#[case::count(json!(4), json!({"rollingUpdate": {"maxSurge": 3}}), 7)]
+#[case::none(json!(4), json!({"rollingUpdate": {"maxSurge": 0}}), 4)]
+#[case::recreate(json!(4), json!({"type": "Recreate"}), 4)]
+#[case::asleep(json!(0), json!(null), 0)]
+fn the_surge_of_a_rolling_update_counts(
+    #[case] replicas: Value,
+    #[case] strategy: Value,
+    #[case] pods: i128,
+) {
+    let demand = demand(&set(&[deployment_of(replicas, strategy)]));
+    assert_eq!(demand[0].count, pods);
+    assert_eq!(demand[0].requests.cpu, 100);
+    assert_eq!(demand[0].requests.memory, 64 * 1024 * 1024 * 1000);
+}
+
+#[test]
+fn a_pod_asks_for_its_containers_together_or_for_its_greatest_init_container() {
+    let sidecar = json!({"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "50m", "memory": "10Mi"}}});
+    let init = json!({"name": "i", "resources": {"requests": {"cpu": "1", "memory": "1Mi"}}});
+    let pod = json!({"kind": "Pod", "spec": {
+        "initContainers": [sidecar, init],
+        "containers": [container("100m", "64Mi"), container("200m", "64Mi")],
+    }});
+    let demand = demand(&set(&[pod]));
+    let mega = 1024 * 1024 * 1000;
+    let expected = Amounts {
+        cpu: 1050,
+        memory: 138 * mega,
+        pods: 1,
+    };
+    assert_eq!(demand[0].requests, expected);
+}
+
+#[test]
+fn containers_that_name_nothing_get_what_the_limit_range_gives() {
+    let range = json!({"kind": "LimitRange", "spec": {"limits": [
+        {"type": "Pod", "default": {"cpu": "9"}},
+        {"type": "Container", "defaultRequest": {"cpu": "50m", "memory": "64Mi"}, "default": {"cpu": "500m", "memory": "512Mi"}},
+    ]}});
+    let pod = json!({"kind": "Pod", "spec": {"containers": [{"name": "c"}]}});
+    let demand = demand(&set(&[range, pod]));
+    assert_eq!((demand[0].requests.cpu, demand[0].limits.cpu), (50, 500));
+}
+
+#[test]
+fn a_quota_that_is_exceeded_says_by_what() {
+    let quota = json!({"kind": "ResourceQuota", "spec": {"hard": {"requests.cpu": "300m", "limits.memory": "4Gi", "pods": "2", "services.nodeports": "0"}}});
+    let set = set(&[quota, deployment_of(json!(2), json!(null))]);
+    let beyond = beyond_quota(&set, &demand(&set));
+    let words: Vec<_> = beyond
+        .iter()
+        .map(|short| format!("{} {} of {}", short.asked, short.of, short.total))
+        .collect();
+    assert_eq!(words, ["6Gi limits.memory of 4Gi", "3 pods of 2"]);
+}

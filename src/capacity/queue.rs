@@ -1,0 +1,111 @@
+//! Who waits for a slot, in which order: first come, first served.
+//! It changes the ledger as a value; whether a pull request is still open is the caller's to find out.
+//! An entry ends only when its preview gets a slot or nobody wants it any more, so that a run that dies loses nobody's place.
+
+use super::{Claimant, Holder, Ledger, Waiting, claim::give_up_old_claims};
+use jiff::Timestamp;
+
+/// What becomes of a preview that finds no slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// It waits, behind all who wait already.
+    #[default]
+    Queue,
+    /// It waits before all others: a maintainer has made room for it.
+    GoFirst,
+    /// It is refused.
+    Refuse,
+}
+
+impl Ledger {
+    /// How many slots nobody holds; none when the cap was lowered below what is held.
+    pub fn free(&self) -> usize {
+        (self.capacity as usize).saturating_sub(self.holders.len())
+    }
+
+    /// The place of a preview in the queue, from 1.
+    pub fn position(&self, key: &str) -> Option<usize> {
+        let index = self.queue.iter().position(|waiting| waiting.key == key)?;
+        Some(index + 1)
+    }
+}
+
+/// How many of those who wait come before a claimant.
+pub(super) fn ahead_of(ledger: &Ledger, who: &Claimant) -> usize {
+    if who.when_full == WhenFull::GoFirst {
+        return 0;
+    }
+    ledger
+        .position(&who.key)
+        .map_or(ledger.queue.len(), |position| position - 1)
+}
+
+/// Puts a claimant in line, unless it stands there already, and says at which place.
+pub(super) fn join(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize {
+    let there = ledger.position(&who.key);
+    if let (Some(position), true) = (there, who.when_full != WhenFull::GoFirst) {
+        return position;
+    }
+    let waiting = match there {
+        Some(position) => ledger.queue.remove(position - 1),
+        None => Waiting {
+            key: who.key.clone(),
+            pr: who.pr,
+            since: now,
+            owner: who.owner.clone(),
+            told: 0,
+            rest: serde_json::Map::new(),
+        },
+    };
+    if who.when_full == WhenFull::GoFirst {
+        ledger.queue.insert(0, waiting);
+        return 1;
+    }
+    ledger.queue.push(waiting);
+    ledger.queue.len()
+}
+
+/// Lets a preview wait in line although a slot may be free: the cluster has no room for it now. Says its place.
+pub fn wait(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize {
+    join(ledger, who, now)
+}
+
+/// Puts claims that were given up before all who wait, in their own order.
+pub(super) fn put_back(ledger: &mut Ledger, given_up: Vec<Holder>) {
+    for holder in given_up.into_iter().rev() {
+        leave(ledger, &holder.key);
+        let waiting = Waiting {
+            key: holder.key,
+            pr: holder.pr,
+            since: holder.since,
+            owner: holder.owner,
+            told: 0,
+            rest: serde_json::Map::new(),
+        };
+        ledger.queue.insert(0, waiting);
+    }
+}
+
+/// Takes a preview out of the queue; true when it was in it.
+pub fn leave(ledger: &mut Ledger, key: &str) -> bool {
+    let before = ledger.queue.len();
+    ledger.queue.retain(|waiting| waiting.key != key);
+    ledger.queue.len() < before
+}
+
+/// Who may have a slot now: the first in line for whom one is free and who is not among `tried`.
+///
+/// Whoever is passed over keeps its place, and the slot that is free for it.
+pub fn next(ledger: &mut Ledger, tried: &[String], now: Timestamp) -> Option<Waiting> {
+    give_up_old_claims(ledger, now);
+    ledger
+        .queue
+        .iter()
+        .take(ledger.free())
+        .find(|waiting| !tried.contains(&waiting.key))
+        .cloned()
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

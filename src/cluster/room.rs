@@ -1,0 +1,131 @@
+//! Reads how much room the cluster's nodes have, where the credential may: nodes, pods, and which pods are previews'.
+//! It decides nothing; whether a preview fits is `capacity`'s to say.
+//! A credential without these rights is no fault: the scheduler finds out later, and its word is then diagnosed.
+
+use super::{
+    Cluster,
+    answer::Class,
+    call::{Call, Selector},
+    error::ClusterError,
+    kinds,
+};
+use crate::capacity::{Amounts, Node, Room};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Pods of one page: few enough that a large cluster does not fill the memory.
+const PAGE: u32 = 250;
+
+/// Pods of a cluster that is looked at; above that nobody waits for the answer.
+const PAGES: usize = 20;
+
+impl Cluster {
+    /// The room on the nodes; none when the credential may not read nodes or the pods of all Namespaces, or where there are
+    /// more than five thousand pods.
+    pub async fn room(&self) -> Result<Option<Room>, ClusterError> {
+        let nodes = self.send(Call::list(&kinds::NODE, None, &Selector::default())?);
+        let read = tokio::try_join!(
+            nodes,
+            self.list_namespaces("app=preview"),
+            self.running_pods()
+        );
+        let (nodes, previews, pods) = match read {
+            Ok((nodes, previews, Some(pods))) => (nodes, previews, pods),
+            Ok((_, _, None)) => return Ok(None),
+            Err(error) if matches!(error.class(), Some(Class::Forbidden(_))) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let previews: BTreeSet<&str> = previews.iter().map(|info| info.name.as_str()).collect();
+        let mut by_name: BTreeMap<&str, Node> = items(&nodes.body)
+            .filter(|node| node["spec"]["unschedulable"] != true)
+            .map(|node| (text(&node["metadata"]["name"]), read_node(node)))
+            .collect();
+        for pod in &pods {
+            let Some(node) = by_name.get_mut(pod.node.as_str()) else {
+                continue;
+            };
+            let sum = match previews.contains(pod.namespace.as_str()) {
+                true => &mut node.previews,
+                false => &mut node.others,
+            };
+            *sum = *sum + pod.requests;
+        }
+        // A cluster that shows no node hides them, and one whose nodes say nothing of what they have cannot be counted.
+        by_name.retain(|_, node| node.allocatable.pods > 0);
+        if by_name.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Room {
+            nodes: by_name.into_values().collect(),
+        }))
+    }
+
+    /// What the pods that have a node ask for; none where there are too many.
+    async fn running_pods(&self) -> Result<Option<Vec<Running>>, ClusterError> {
+        let mut pods = Vec::new();
+        let mut next: Option<String> = None;
+        for _ in 0..PAGES {
+            let page = self
+                .send(Call::page(&kinds::POD, PAGE, next.as_deref())?)
+                .await?
+                .body;
+            pods.extend(items(&page).filter_map(running));
+            match page["metadata"]["continue"]
+                .as_str()
+                .filter(|token| !token.is_empty())
+            {
+                Some(token) => next = Some(token.to_owned()),
+                None => return Ok(Some(pods)),
+            }
+        }
+        tracing::debug!(
+            pods = pods.len(),
+            "too many pods to count what the nodes have left"
+        );
+        Ok(None)
+    }
+}
+
+/// A pod on its node.
+struct Running {
+    namespace: String,
+    node: String,
+    requests: Amounts,
+}
+
+fn running(pod: &Value) -> Option<Running> {
+    if matches!(
+        pod["status"]["phase"].as_str(),
+        Some("Succeeded" | "Failed")
+    ) {
+        return None;
+    }
+    Some(Running {
+        namespace: text(&pod["metadata"]["namespace"]).to_owned(),
+        node: pod["spec"]["nodeName"].as_str()?.to_owned(),
+        requests: Amounts::of_pod(&pod["spec"]),
+    })
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
+fn read_node(node: &Value) -> Node {
+    let labels = node["metadata"]["labels"].as_object().into_iter().flatten();
+    Node {
+        labels: labels
+            .map(|(key, value)| (key.clone(), text(value).to_owned()))
+            .collect(),
+        taints: node["spec"]["taints"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default(),
+        allocatable: Amounts::of(&node["status"]["allocatable"]),
+        ..Node::default()
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

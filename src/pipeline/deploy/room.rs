@@ -1,0 +1,124 @@
+//! Holds what a preview asks for against its quota and the cluster's nodes, before it takes a slot.
+//! It applies nothing and changes nothing but the line that a preview waits in.
+//! A preview that has its place is never turned away: the cluster itself says what an update has no room for.
+
+use super::{Stopped, Work};
+use crate::{
+    capacity::{self, Amounts, Fit, Short, Shortage},
+    inputs,
+    manifests::ManifestSet,
+    names::{ReasonCode, quantity},
+    pipeline::{Failure, desk::Taken, teller::Teller},
+    plan::Plan,
+};
+
+/// From so many hundredths of the cluster's room on a run says so.
+const NOTICE: i128 = 80;
+
+impl Work<'_> {
+    /// Ends a first deploy that there is no room for: it waits in line where room may come, and fails where none will.
+    pub(super) async fn fits(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        taken: &Taken,
+        teller: &mut Teller<'_>,
+    ) -> Result<(), Stopped> {
+        let pods = capacity::demand(set);
+        let beyond = capacity::beyond_quota(set, &pods);
+        let placed = taken.holder.as_ref().is_some_and(|one| one.uid.is_some());
+        if !beyond.is_empty() {
+            let failure = over_quota(&beyond, &self.ports.settings.config);
+            if !placed {
+                return Err(Stopped::Failed(failure));
+            }
+            teller.warn(failure.line());
+        }
+        if placed || self.ports.settings.nodes == inputs::Nodes::Elastic {
+            return Ok(());
+        }
+        let room = match self.cluster.room().await {
+            Ok(Some(room)) => room,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::warn!("how much room the nodes have was not looked at: {error}");
+                return Ok(());
+            }
+        };
+        match room.fit(&pods) {
+            Fit::Now => {
+                let filled = room.filled(&pods);
+                if filled >= NOTICE {
+                    teller.warn(format!(
+                        "the cluster's nodes are {filled} % full with this preview"
+                    ));
+                }
+                Ok(())
+            }
+            Fit::Later(shortage) => {
+                let house = self
+                    .desk
+                    .wait_for_room(&plan.namespace, plan.pr, &self.request.author, shortage)
+                    .await?;
+                Err(Stopped::Full(house))
+            }
+            Fit::Never(shortage) => Err(Stopped::Failed(never(&shortage))),
+        }
+    }
+}
+
+fn over_quota(beyond: &[Short], config: &str) -> Failure {
+    let each: Vec<String> = beyond
+        .iter()
+        .map(|short| format!("{} {} of {}", short.asked, short.of, short.total))
+        .collect();
+    Failure::yours(
+        ReasonCode::QuotaExceeded,
+        format!(
+            "the preview asks for more than its quota has, the surge of a rolling update included: {}",
+            each.join(", ")
+        ),
+        format!("ask for less in `resources` or `replicas`, or raise `quota` in {config}"),
+    )
+}
+
+fn never(shortage: &Shortage) -> Failure {
+    Failure::yours(
+        ReasonCode::NoRoom,
+        format!(
+            "the cluster's nodes have no room for this preview, not even without any other: {}",
+            shortage_words(shortage)
+        ),
+        "ask for less in `resources` or `replicas`, or add a node; where the cluster adds nodes by itself, set the input `nodes` to `elastic`",
+    )
+}
+
+/// What is asked, what is free, what there is in all; or which pod is too large for each node by itself.
+pub(in crate::pipeline) fn shortage_words(shortage: &Shortage) -> String {
+    if shortage.short.is_empty() {
+        let (of, amounts) = &shortage.pod;
+        return format!(
+            "a pod of {of} asks for {}, which no single node has free",
+            words(*amounts)
+        );
+    }
+    let each: Vec<String> = shortage
+        .short
+        .iter()
+        .map(|short| {
+            format!(
+                "asked {} {}, free {} of {}",
+                short.asked, short.of, short.free, short.total
+            )
+        })
+        .collect();
+    each.join("; ")
+}
+
+fn words(amounts: Amounts) -> String {
+    format!(
+        "{} CPU and {} memory",
+        quantity::format(amounts.cpu),
+        quantity::format(amounts.memory)
+    )
+}

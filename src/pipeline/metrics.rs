@@ -1,0 +1,92 @@
+//! Leaves a record of each run in the cluster, and makes figures of the records and of what is live now.
+//! It decides nothing and fails no deploy: a record that cannot be written is a line in the log.
+//! Figures need no server: whoever asks reads the same bounded record, from the command line or in the sweep.
+
+use super::{Ending, Failure, Ports, desk};
+use crate::{
+    capacity::Ledger,
+    cluster::{Moment, Step},
+    metrics::{Action, Figures, Now, RunRecord, Usage},
+    names::{CommitSha, PrNumber, RepoId, State},
+};
+use std::time::Duration;
+
+/// What a record says beyond how the run ended.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub(super) pr: PrNumber,
+    pub(super) action: Action,
+    pub(super) sha: Option<CommitSha>,
+    pub(super) first: bool,
+    pub(super) took: Duration,
+    pub(super) waited: Duration,
+}
+
+/// Leaves a record of a run; a cancelled one has no time for it.
+pub(super) async fn leave(
+    ports: &Ports,
+    repository: RepoId,
+    run: Run,
+    state: State,
+    ending: &Ending,
+) {
+    if ports.stop.is_cancelled() {
+        return;
+    }
+    let Ok(cluster) = ports.cluster() else { return };
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let stages = ending.stages.iter();
+    let record = RunRecord {
+        at: jiff::Timestamp::now(),
+        pr: run.pr,
+        action: run.action,
+        sha: run.sha,
+        outcome: state,
+        reason: ending.reason,
+        first: run.first,
+        took: millis(run.took),
+        waited: run.waited.as_secs(),
+        stages: stages
+            .map(|timing| (timing.stage.clone(), millis(timing.took)))
+            .collect(),
+    };
+    let mark = run.pr.to_string();
+    let ledger = ports.ledger(repository);
+    if let Err(error) = cluster.leave_record(&ledger, &mark, &record).await {
+        tracing::info!("no record of this run was kept for the metrics: {error}");
+    }
+}
+
+/// The figures of the recorded runs, and what is live now.
+pub async fn metrics(ports: &Ports, repository: RepoId) -> Result<(Figures, Now), Failure> {
+    let cluster = ports.cluster()?;
+    let name = ports.ledger(repository);
+    let selector = desk::selector(&name);
+    let seen = |ledger: &mut Ledger, _: Moment| Step::Keep(ledger.clone());
+    let (records, ledger, namespaces, usage) = tokio::join!(
+        cluster.records(&name),
+        cluster.transact(&name, seen),
+        cluster.list_namespaces(&selector),
+        cluster.usage()
+    );
+    let ledger = ledger?.unwrap_or_else(|| Ledger::empty(ports.settings.max_previews));
+    let usage = usage?;
+    let rows = namespaces?.into_iter().filter_map(|info| {
+        let used = usage.get(info.name.as_str()).copied().unwrap_or_default();
+        Some(Usage {
+            pr: info.labels.get("pr")?.parse().ok()?,
+            namespace: info.name,
+            cpu: used.cpu,
+            memory: used.memory,
+            measured: used.measured,
+            quota: used.quota,
+        })
+    });
+    let now = Now {
+        capacity: ledger.capacity,
+        active: ledger.holders.len(),
+        queued: ledger.queue.len(),
+        usage: rows.collect(),
+    };
+    Ok((Figures::of(&records?), now))
+}

@@ -1,0 +1,135 @@
+//! What runs leave behind, and the figures that are made of it.
+
+use crate::support::{SHOP, Shop, binary};
+use preview_action::simulate::{Fault, cluster::Fate};
+use serde_json::{Value, json};
+
+fn records(shop: &Shop) -> Vec<Value> {
+    let name = format!("{}-runs", shop.ledger_name());
+    let found = shop
+        .world
+        .cluster
+        .object("ConfigMap", "preview-system", &name);
+    let data = found
+        .map(|object| object["data"].clone())
+        .unwrap_or_default();
+    let texts = data.as_object().cloned().unwrap_or_default();
+    texts
+        .values()
+        .map(|text| serde_json::from_str(text.as_str().unwrap()).unwrap())
+        .collect()
+}
+
+async fn printed(shop: &Shop, more: &[&str]) -> String {
+    let id = shop.world.github.create_repository(SHOP).to_string();
+    let output = tokio::process::Command::new(binary())
+        .env_clear()
+        .env("KUBECONFIG", shop.world.cluster.kubeconfig())
+        .args(["metrics", "--repository", SHOP, "--repository-id", &id])
+        .args(more)
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_run_leaves_a_record_in_one_request() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.world.cluster.script_fate("web", Fate::Missing);
+    shop.hears(&shop.pushes(1)).await;
+    shop.hears(&shop.says(1, "bob", "/deploy")).await;
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    let told: Vec<_> = records(&shop)
+        .iter()
+        .map(|one| {
+            let word = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+            (word("action"), word("outcome"), one["first"] == true)
+        })
+        .collect();
+    let row = |action: &str, outcome: &str, first| (action.to_owned(), outcome.to_owned(), first);
+    assert_eq!(
+        told,
+        [
+            row("deploy", "ready", true),
+            row("deploy", "failed", true),
+            row("deploy", "failed", false),
+            row("remove", "removed", true),
+        ]
+    );
+    let first = &records(&shop)[0];
+    assert!(first["stages"]["apply"].is_u64(), "{first}");
+    let writes = shop.world.cluster.requests();
+    let writes = writes.iter().filter(|one| one.path.contains("-runs"));
+    // The first one finds no place for its record and begins one, by a request to the collection.
+    assert_eq!(writes.count(), 4);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_written_fails_nothing() {
+    let shop = Shop::open().await;
+    let path = format!(
+        "/api/v1/namespaces/preview-system/configmaps/{}-runs",
+        shop.ledger_name()
+    );
+    let refusal = json!({"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no"});
+    let fault = Fault::answer("PATCH", &path, 403, refusal).always();
+    shop.world.cluster.inject(fault);
+    let seen = shop.deployed(1).await;
+    assert_eq!(seen.annotations(), Vec::<String>::new());
+    assert_eq!(records(&shop), Vec::<Value>::new());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_is_bounded() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let name = format!("{}-runs", shop.ledger_name());
+    let mut object = shop
+        .world
+        .cluster
+        .object("ConfigMap", "preview-system", &name)
+        .unwrap();
+    for number in 0..600 {
+        object["data"][format!("{number:015}.1")] = "{}".into();
+    }
+    shop.world.cluster.put(&object).unwrap();
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    let object = shop
+        .world
+        .cluster
+        .object("ConfigMap", "preview-system", &name)
+        .unwrap();
+    let keys: Vec<&String> = object["data"].as_object().unwrap().keys().collect();
+    assert_eq!(keys.len(), 400);
+    let runs = keys.iter().filter(|key| !key.starts_with("0000000000"));
+    assert_eq!(runs.count(), 2, "what was added last stays");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_prints_the_figures_for_scrapers_and_for_programs() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.deployed(2).await;
+    let page = printed(&shop, &[]).await;
+    for line in [
+        "preview_active{repository=\"acme/shop\",environment=\"preview\"} 2",
+        "preview_first_attempts{repository=\"acme/shop\",environment=\"preview\",outcome=\"ready\"} 2",
+        "# EOF",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} in\n{page}");
+    }
+    assert!(
+        page.contains("namespace=\"pr-shop-2\",pr=\"2\",source=\"requests\"} 0.05"),
+        "{page}"
+    );
+    let json: Value = serde_json::from_str(&printed(&shop, &["--output", "json"]).await).unwrap();
+    assert_eq!(json["figures"]["runs"]["deploy"]["ready"], 2);
+    assert_eq!(json["now"]["capacity"], 3);
+    shop.ends();
+}

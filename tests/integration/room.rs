@@ -1,0 +1,94 @@
+//! A preview that there is no room for: told before anything is applied, and let in once there is.
+
+use crate::support::Shop;
+use preview_action::simulate::WorldOptions;
+use serde_json::{Value, json};
+
+/// One service that asks for this much CPU, with two replicas; a rolling update adds one more.
+fn asking(cpu: &str, quota: &str) -> String {
+    format!(
+        "version: 1
+services:
+  web:
+    image: registry.example/web:{{short-sha}}
+    port: 8080
+    public: true
+    replicas: 2
+    health: {{path: /}}
+    resources: {{requests: {{cpu: {cpu}, memory: 64Mi}}, limits: {{cpu: '8', memory: 128Mi}}}}
+quota: {{requests: {{cpu: '{quota}', memory: 4Gi}}, limits: {{cpu: '40', memory: 8Gi}}}}
+"
+    )
+}
+
+async fn shop(cpu: &str, quota: &str, node_cpu: &str) -> Shop {
+    let shop = Shop::with(WorldOptions::default(), &asking(cpu, quota)).await;
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "sim-node", "labels": {}},
+        "status": {"allocatable": {"cpu": node_cpu, "memory": "64Gi", "pods": "110"}}});
+    shop.world.cluster.put(&node).unwrap();
+    shop
+}
+
+fn deployments(shop: &Shop, namespace: &str) -> Vec<Value> {
+    shop.world.cluster.objects("Deployment", namespace)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_node_will_ever_have_room_for_is_refused_before_anything_is_applied() {
+    let shop = shop("3", "20", "4").await;
+    let seen = shop.hears(&shop.opens(1)).await;
+    seen.ends(1, "no-room");
+    seen.says("asked 9 CPU, free 4 of 4");
+    seen.says("set the input `nodes` to `elastic`");
+    assert_eq!(shop.namespaces(), Vec::<String>::new());
+    assert_eq!(shop.holders(), Vec::<u64>::new());
+    // Where nodes come by themselves nobody looks.
+    let again = shop.says(1, "bob", "/deploy");
+    let elastic = shop.run(&again).input("nodes", "elastic").go().await;
+    elastic.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_finds_room_once_a_preview_ends_waits_in_line_and_then_comes() {
+    let shop = shop("1", "20", "4").await;
+    shop.deployed(1).await;
+    let second = shop.hears(&shop.opens(2)).await;
+    second.ends(0, "queued");
+    assert_eq!(second.output("state"), "queued");
+    second.says("asked 3 CPU, free 2 of 4");
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_is_never_turned_away_for_want_of_room() {
+    let shop = shop("1", "20", "5").await;
+    shop.deployed(1).await;
+    let full = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "sim-node", "labels": {}},
+        "status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "1"}}});
+    shop.world.cluster.put(&full).unwrap();
+    let seen = shop.hears(&shop.pushes(1)).await;
+    seen.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_the_preview_s_own_quota_is_refused_with_what_was_asked() {
+    let shop = shop("1", "2", "64").await;
+    let seen = shop.hears(&shop.opens(1)).await;
+    seen.ends(1, "quota-exceeded");
+    seen.says("3 requests.cpu of 2");
+    seen.says(".github/preview.yml");
+    assert_eq!(deployments(&shop, "pr-shop-1"), Vec::<Value>::new());
+    assert_eq!(shop.holders(), Vec::<u64>::new());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_nearly_full_are_told_of() {
+    let shop = shop("1", "20", "3500m").await;
+    let seen = shop.deployed(1).await;
+    seen.says("the cluster's nodes are 85 % full with this preview");
+    shop.ends();
+}
