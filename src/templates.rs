@@ -44,6 +44,10 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/deploying.md.j2"),
     ),
     (
+        "comment/dashboard.md.j2",
+        include_str!("../templates/comment/dashboard.md.j2"),
+    ),
+    (
         "comment/_holders.md.j2",
         include_str!("../templates/comment/_holders.md.j2"),
     ),

@@ -50,6 +50,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "metrics",
             "cluster::outcome",
             "capacity",
             "manifests",

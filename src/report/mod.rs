@@ -4,6 +4,7 @@
 
 mod budget;
 mod comment;
+mod dashboard;
 mod diff;
 mod engine;
 mod escape;
@@ -15,6 +16,7 @@ mod view;
 mod words;
 
 pub use comment::{HelpView, Setting, comment, help};
+pub use dashboard::{DashboardView, PreviewRow, QueueRow, dashboard, dashboard_marker};
 pub use diff::diff;
 pub use link::Link;
 pub use outputs::{Outcome, outputs};
