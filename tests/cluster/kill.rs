@@ -226,7 +226,7 @@ async fn a_sweep_that_was_killed_is_finished_by_the_next_one() {
 }
 
 /// The action as the schedule of a repository runs it.
-fn sweeping(stay: &Stay, world: &World, folder: &Path) -> Command {
+pub(crate) fn sweeping(stay: &Stay, world: &World, folder: &Path) -> Command {
     let (event, output) = (folder.join("event.json"), folder.join("output"));
     let payload = world.github.schedule_event("*/5 * * * *");
     std::fs::write(&event, payload.to_string()).unwrap();
