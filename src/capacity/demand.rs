@@ -114,31 +114,41 @@ pub struct Short {
     pub total: String,
 }
 
-/// What the pods of a set ask for.
+/// What the pods of a set ask for, with the largest surge of one rolling update: several wait for each other.
 pub fn demand(set: &ManifestSet) -> Vec<Pods> {
     let defaults = Defaults::of(set);
     let objects = set.objects.iter();
-    objects
+    let (mut pods, surges): (Vec<Pods>, Vec<i128>) = objects
         .filter_map(|one| {
             let spec = &one.object["spec"];
-            let (pod, count) = match one.id.kind.as_str() {
-                "Pod" => (spec, 1),
-                "Deployment" => (&spec["template"]["spec"], deployment(spec)),
-                "StatefulSet" => (&spec["template"]["spec"], number(&spec["replicas"], 1)),
-                "Job" => (&spec["template"]["spec"], number(&spec["parallelism"], 1)),
+            let template = &spec["template"]["spec"];
+            let (pod, count, surge) = match one.id.kind.as_str() {
+                "Pod" => (spec, 1, 0),
+                "Deployment" => (template, number(&spec["replicas"], 1), surge(spec)),
+                "StatefulSet" => (template, number(&spec["replicas"], 1), 0),
+                "Job" => (template, number(&spec["parallelism"], 1), 0),
                 _ => return None,
             };
             let (requests, limits) = defaults.pod(pod);
-            Some(Pods {
+            let pods = Pods {
                 of: format!("{} {}", one.id.kind, one.id.name),
                 requests,
                 limits,
                 count,
                 selector: texts(&pod["nodeSelector"]),
                 tolerations: pod["tolerations"].as_array().cloned().unwrap_or_default(),
-            })
+            };
+            Some((pods, surge))
         })
-        .collect()
+        .unzip();
+    let weight = |(index, surge): &(usize, i128)| {
+        let requests = pods[*index].requests.times(*surge);
+        (requests.memory, requests.cpu, *surge)
+    };
+    if let Some((index, surge)) = surges.into_iter().enumerate().max_by_key(weight) {
+        pods[index].count += surge;
+    }
+    pods
 }
 
 /// What of the set's own quota its pods would exceed; empty when they fit.
@@ -171,22 +181,21 @@ pub fn beyond_quota(set: &ManifestSet, pods: &[Pods]) -> Vec<Short> {
         .collect()
 }
 
-/// The replicas of a Deployment and what its rolling update adds to them.
-fn deployment(spec: &Value) -> i128 {
+/// How many pods a Deployment's rolling update adds to its replicas.
+fn surge(spec: &Value) -> i128 {
     let replicas = number(&spec["replicas"], 1);
-    if spec["strategy"]["type"] == "Recreate" {
-        return replicas;
+    if spec["strategy"]["type"] == "Recreate" || replicas == 0 {
+        return 0;
     }
     let surge = &spec["strategy"]["rollingUpdate"]["maxSurge"];
     let percent = surge
         .as_str()
         .and_then(|text| text.strip_suffix('%')?.parse().ok());
-    let surge = match (surge.as_i64(), percent) {
+    match (surge.as_i64(), percent) {
         (Some(count), _) => count.into(),
         // A quarter is what Kubernetes takes when nothing is said; it rounds up.
         (None, percent) => share(replicas, percent.unwrap_or(25)),
-    };
-    replicas + if replicas > 0 { surge } else { 0 }
+    }
 }
 
 fn share(of: i128, percent: i128) -> i128 {

@@ -58,6 +58,19 @@ fn the_surge_of_a_rolling_update_counts(
 }
 
 #[test]
+fn rolling_updates_wait_for_each_other_so_the_largest_surge_counts() {
+    let mut six: Vec<Value> = (0..5)
+        .map(|_| deployment_of(json!(1), json!(null)))
+        .collect();
+    six.push(deployment_of(
+        json!(4),
+        json!({"rollingUpdate": {"maxSurge": 3}}),
+    ));
+    let counts: Vec<i128> = demand(&set(&six)).iter().map(|one| one.count).collect();
+    assert_eq!(counts, [1, 1, 1, 1, 1, 7]);
+}
+
+#[test]
 fn a_pod_asks_for_its_containers_together_or_for_its_greatest_init_container() {
     let sidecar = json!({"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "50m", "memory": "10Mi"}}});
     let init = json!({"name": "i", "resources": {"requests": {"cpu": "1", "memory": "1Mi"}}});
