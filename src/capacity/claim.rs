@@ -102,6 +102,7 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
             WhenFull::Queue | WhenFull::GoFirst => Claim::Queued(queue::join(ledger, who, now)),
         };
     }
+    let waited = queue::waits_since(ledger, &who.key);
     queue::leave(ledger, &who.key);
     let slot = lowest_free_slot(&ledger.holders);
     ledger.holders.push(Holder {
@@ -114,13 +115,14 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         since: now,
         owner: who.owner.clone(),
         url: String::new(),
+        waited,
         rest: serde_json::Map::new(),
     });
     Claim::Unconfirmed { slot }
 }
 
 /// Puts claims that nobody confirmed in time back to the head of the queue: whoever made them has died.
-pub(super) fn give_up_old_claims(ledger: &mut Ledger, now: Timestamp) {
+pub fn give_up_old_claims(ledger: &mut Ledger, now: Timestamp) {
     let old =
         |holder: &Holder| holder.uid.is_none() && now.duration_since(holder.since) >= CLAIM_LIFE;
     let (given_up, kept) = std::mem::take(&mut ledger.holders)
@@ -192,11 +194,15 @@ pub fn drop_claim(ledger: &mut Ledger, key: &str) {
         .retain(|holder| holder.key != key || holder.uid.is_some());
 }
 
-/// Gives up this run's own claim that has no Namespace.
+/// Gives up this run's own claim that has no Namespace; who had waited in line stands first in it again.
 pub fn withdraw(ledger: &mut Ledger, key: &str, run: &RunId) {
-    ledger
-        .holders
-        .retain(|holder| holder.key != key || holder.run != *run || holder.uid.is_some());
+    let ours = |holder: &Holder| holder.key == key && holder.run == *run && holder.uid.is_none();
+    let (given_up, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut ledger.holders)
+        .into_iter()
+        .partition(ours);
+    ledger.holders = kept;
+    let waited = given_up.into_iter().filter(|one| one.waited.is_some());
+    queue::put_back(ledger, waited.collect());
 }
 
 /// Makes a ledger from the Namespaces that exist, when it was lost: each is a holder, even above the cap.
@@ -218,6 +224,7 @@ pub fn rebuild(capacity: u32, owned: Vec<Owned>, now: Timestamp) -> Ledger {
             since: now,
             owner: String::new(),
             url: preview.url,
+            waited: None,
             rest: serde_json::Map::new(),
         });
     }

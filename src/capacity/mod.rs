@@ -7,9 +7,10 @@ mod queue;
 mod turn;
 
 pub use claim::{
-    Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid, rebuild, withdraw,
+    Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid,
+    give_up_old_claims, rebuild, withdraw,
 };
-pub use queue::{WhenFull, leave, next};
+pub use queue::{WhenFull, leave, next, put_first, said_places, say_places, untold};
 pub use turn::{Turn, alive, begin, finish, hold};
 
 use crate::names::{CommitSha, Environment, Namespace, PrNumber, RepoId, State};
@@ -98,6 +99,9 @@ pub struct Holder {
     /// Main address, once known.
     #[serde(default)]
     pub url: String,
+    /// Since when it had waited in line; none when it found a slot at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited: Option<Timestamp>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
@@ -119,6 +123,9 @@ pub struct Waiting {
     /// The place in line that its comment names, from 1; 0 while it names none.
     #[serde(default)]
     pub told: usize,
+    /// When a workflow was last started to deploy it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Timestamp>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,

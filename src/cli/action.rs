@@ -276,6 +276,7 @@ impl Run {
             server: context.server_url.clone(),
             run: Some(context.run_url()),
             setup: Some(templates::SETUP_PAGE.into()),
+            workflow: context.workflow.clone(),
         };
         let run = RunId(format!("{}/{}", context.run_id, context.run_attempt));
         Ports::open(
@@ -352,9 +353,14 @@ impl Run {
             self.runner
                 .annotate(&Annotation::new(Level::Warning, warning.clone()).titled("Preview"))?;
         }
+        for warning in ending.warnings() {
+            self.runner
+                .annotate(&Annotation::new(Level::Warning, warning).titled("Preview"))?;
+        }
         let noticed = matches!(
             ending.reason,
             ReasonCode::AtCapacity
+                | ReasonCode::Queued
                 | ReasonCode::ForkRefused
                 | ReasonCode::PermissionDenied
                 | ReasonCode::NoCredentials

@@ -88,13 +88,24 @@ impl Cluster {
             let mut ledger = read.ledger.clone();
             let outcome = match step(&mut ledger, read.moment()) {
                 Step::Keep(_) if !fresh => continue,
-                Step::Keep(outcome) => return Ok(Some(outcome)),
+                Step::Keep(outcome) => {
+                    self.remember(name, read);
+                    return Ok(Some(outcome));
+                }
                 Step::Write(outcome) => outcome,
             };
             match self.replace(name, read.object, &ledger).await {
                 Ok(answer) => {
                     tracing::debug!(ledger = name.object(), tries, "ledger written");
-                    self.remember(name, answer, ledger);
+                    self.remember(
+                        name,
+                        Read {
+                            object: answer.body,
+                            ledger,
+                            moment: moment(answer.date),
+                            at: Instant::now(),
+                        },
+                    );
                     return Ok(Some(outcome));
                 }
                 Err(error) if lost(&error) => self.forget(),
@@ -135,6 +146,13 @@ impl Cluster {
         Ok(self.read(name).await?.map(|read| read.ledger))
     }
 
+    /// The ledger as this handle has read or written it last, and the server's time now; nobody is asked.
+    pub fn ledger_seen(&self, name: &LedgerName) -> Option<(Ledger, Timestamp)> {
+        let read = self.remembered(name)?;
+        let now = read.moment().now;
+        Some((read.ledger, now))
+    }
+
     fn remembered(&self, name: &LedgerName) -> Option<Read> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.as_ref()
@@ -142,13 +160,7 @@ impl Cluster {
             .map(|(_, read)| read.clone())
     }
 
-    fn remember(&self, name: &LedgerName, answer: Answer, ledger: Ledger) {
-        let read = Read {
-            object: answer.body,
-            ledger,
-            moment: moment(answer.date),
-            at: Instant::now(),
-        };
+    fn remember(&self, name: &LedgerName, read: Read) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((name.clone(), read));
     }
 

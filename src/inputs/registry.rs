@@ -85,6 +85,13 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "promote",
+        purpose: "Who deploys a preview that waited in line once a slot is free: `run`, the run that freed it, or `dispatch`, a run of this workflow that is started for it.",
+        default: "run",
+        example: "dispatch",
+        required: false,
+    },
+    InputSpec {
         name: "auto-deploy",
         purpose: "Whether opening and pushing deploys by itself; with `false` only the comment `/deploy` does.",
         default: "true",

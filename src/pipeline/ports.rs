@@ -25,6 +25,8 @@ pub struct Links {
     pub run: Option<String>,
     /// Where setting up is explained.
     pub setup: Option<String>,
+    /// File name of the workflow that this run is of, such as `preview.yml`.
+    pub workflow: Option<String>,
 }
 
 /// What connections are opened with.

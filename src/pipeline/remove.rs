@@ -203,6 +203,7 @@ impl Work<'_> {
                 by: teller.asker().to_owned(),
             }),
             yields: self.request.reason == RemoveReason::Expired,
+            from_queue: false,
         };
         let taken = match self.desk.take_turn(asking).await {
             Ok(Some(taken)) => taken,

@@ -3,15 +3,16 @@
 //! Everything is refused unless an answer allows it: an unreadable permission is no permission.
 
 use super::{
-    DeployRequest, Ending, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy, inspect,
-    remove, rollback,
-    sources::checked_out,
-    sweep,
+    DeployRequest, Ending, Entrance, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy,
+    inspect,
+    promote::promote,
+    remove,
+    request::{Basis, Word},
+    rollback, sweep,
     teller::{Audience, Teller},
 };
 use crate::{
-    event::{Event, PullRequest},
-    inputs::ConfigFrom,
+    event::{Event, PullRequest, Repository},
     names::{CommitSha, PreviewKey, ReasonCode, State},
     trigger::{Asked, Denied, Request, Trigger, permission},
 };
@@ -84,17 +85,39 @@ pub async fn respond(
         }
     };
     // Use cases say their own last word within four seconds; whatever else is under way is given up after five.
-    let patience = async {
+    let patience = || async {
         ports.stop.cancelled().await;
         tokio::time::sleep(LAST_WORDS).await;
     };
     let ending = tokio::select! {
         ending = AssertUnwindSafe(answer).catch_unwind() => ending,
-        () = patience => return Ending::cancelled(),
+        () = patience() => return Ending::cancelled(),
     };
-    match ending {
+    let mut ending = match ending {
         Ok(ending) => ending.unwrap_or_else(Ending::failed),
         Err(_) => bug(ports, trigger, audience).await,
+    };
+    if let Some(repository) = trigger.repository().filter(|_| !ports.stop.is_cancelled()) {
+        let promoted = promote(basis(ports, repository, caller), governed(trigger));
+        ending.promoted = tokio::select! {
+            promoted = AssertUnwindSafe(promoted).catch_unwind() => promoted.unwrap_or_default(),
+            () = patience() => Vec::new(),
+        };
+    }
+    ending
+}
+
+/// True in runs of the default branch's workflow.
+fn governed(trigger: &Trigger) -> bool {
+    let own = |request: &Request| matches!(request.asked, Asked::Event { target: false, .. });
+    !trigger.request().is_some_and(own)
+}
+
+fn basis<'a>(ports: &'a Ports, repository: &'a Repository, caller: &Caller<'a>) -> Basis<'a> {
+    Basis {
+        ports,
+        repository,
+        workspace: caller.workspace,
     }
 }
 
@@ -194,57 +217,11 @@ impl<'a> Story<'a> {
     }
 
     fn request_for(&self, sha: CommitSha, pull: &PullRequest) -> (DeployRequest, Sources) {
-        let from_event = matches!(self.request.asked, Asked::Event { .. });
-        let reference = match self.ports.settings.config_from {
-            ConfigFrom::Head => &sha,
-            ConfigFrom::Base => &pull.base_sha,
+        let word = match self.request.asked {
+            Asked::Event { target, .. } => Word::Event { target },
+            Asked::Comment { .. } | Asked::Dispatch { .. } => Word::Asked(Entrance::Ordinary),
         };
-        let sources = self.manifests_for(
-            Sources::at(reference, self.caller.workspace),
-            &sha,
-            pull,
-            from_event,
-        );
-        let request = DeployRequest {
-            repository: self.request.repository.clone(),
-            pr: self.request.pr,
-            sha,
-            branch: pull.head_branch.clone(),
-            author: pull.author.login.clone(),
-            own_run: from_event,
-            asked: !from_event,
-            governs: !from_event,
-        };
-        (request, sources)
-    }
-
-    /// Lets the workspace's manifests in where they must be this commit's: never a fork's, and in runs that others have
-    /// started only when the workspace is at that very commit.
-    fn manifests_for(
-        &self,
-        sources: Sources,
-        sha: &CommitSha,
-        pull: &PullRequest,
-        own_run: bool,
-    ) -> Sources {
-        let target = matches!(self.request.asked, Asked::Event { target: true, .. });
-        match self.caller.workspace {
-            _ if pull.from_fork() || target => sources.without_manifests(
-                "what steps write for a fork is the fork's own".into(),
-                "deploy services or templates for pull requests from forks",
-            ),
-            Some(root) if own_run || checked_out(root).as_ref() == Some(sha) => {
-                sources.with_manifests_below(root)
-            }
-            Some(_) => sources.without_manifests(
-                format!(
-                    "the workspace is not at commit {}, so its manifests may be another's",
-                    sha.short()
-                ),
-                "check out the pull request's head in the step before the one that writes them",
-            ),
-            None => sources,
-        }
+        basis(self.ports, &self.request.repository, self.caller).request(word, sha, pull)
     }
 
     /// Tells people on the pull request why their command was not followed; an event's refusal stays in the summary.

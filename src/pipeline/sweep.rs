@@ -204,16 +204,7 @@ impl<'a> Sweep<'a> {
 
     /// The preview behind a key of the ledger.
     fn preview_of(&self, key: &str) -> Option<PreviewKey> {
-        let (pr, variant) = match key.split_once('-') {
-            Some((pr, variant)) => (pr, Some(variant.parse().ok()?)),
-            None => (key, None),
-        };
-        Some(PreviewKey {
-            repository: self.repository.id,
-            environment: self.ports.settings.environment.clone(),
-            pr: pr.parse().ok()?,
-            variant,
-        })
+        PreviewKey::from_ledger(self.repository.id, &self.ports.settings.environment, key)
     }
 
     /// Why a preview is due, if it is: its pull request is closed, or a removal was begun that nobody has revoked.

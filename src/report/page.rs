@@ -110,9 +110,16 @@ struct Holder {
     pr: Markdown,
     preview: Markdown,
     owner: String,
+    leaving: Option<Leaving>,
     age: String,
     activity: Option<String>,
     comment_box: Markdown,
+}
+
+#[derive(Serialize)]
+struct Leaving {
+    since: String,
+    held_by: String,
 }
 
 #[derive(Serialize)]
@@ -381,6 +388,10 @@ fn holder(view: &StatusView, holder: &HolderView) -> Holder {
         preview: Link::new(&holder.url)
             .map_or_else(|| Markdown::ours(state.into()), |link| link.titled(state)),
         owner: holder.owner.clone(),
+        leaving: holder.leaving.as_ref().map(|leaving| Leaving {
+            since: words::time(leaving.since),
+            held_by: leaving.held_by.clone(),
+        }),
         age: words::since(holder.since, view.now),
         activity: holder.last_activity.map(|at| words::since(at, view.now)),
         comment_box: comment_box.map_or_else(nothing, |link| Markdown::ours(link.as_str().into())),

@@ -159,6 +159,7 @@ impl StatusView {
         }
         for holder in self.at_cap.iter_mut().flat_map(|cap| &mut cap.holders) {
             texts.extend([&mut holder.owner, &mut holder.url]);
+            texts.extend(holder.leaving.as_mut().map(|leaving| &mut leaving.held_by));
         }
         if let Some(gone) = &mut self.removal {
             if let RemovedBecause::Asked { by } = &mut gone.because {
@@ -231,6 +232,17 @@ pub struct HolderView {
     pub since: Timestamp,
     /// Last deploy, when known.
     pub last_activity: Option<Timestamp>,
+    /// That its Namespace is being deleted, if it is: the slot is free only once that is gone.
+    pub leaving: Option<Leaving>,
+}
+
+/// A Namespace that is being deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// Since when.
+    pub since: Timestamp,
+    /// What holds it, such as a finalizer; empty when nothing is known.
+    pub held_by: String,
 }
 
 /// Cause and remedy, when no object failed.

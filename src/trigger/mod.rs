@@ -197,6 +197,27 @@ impl Trigger {
         })
     }
 
+    /// The request about one pull request, if it is one.
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Deploy(request)
+            | Self::Announce(request)
+            | Self::Remove(request)
+            | Self::Rollback(request)
+            | Self::Status(request)
+            | Self::Help(request) => Some(request),
+            Self::Sweep(_) | Self::Ignore(_) => None,
+        }
+    }
+
+    /// The repository that it is about.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Sweep(repository) => Some(repository),
+            other => other.request().map(|request| &request.repository),
+        }
+    }
+
     /// The output `decision`.
     pub fn decision(&self) -> &'static str {
         match self {

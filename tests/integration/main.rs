@@ -22,6 +22,7 @@ mod fence;
 mod hosts;
 mod many;
 mod overtaken;
+mod queue;
 mod redeploy;
 mod removal;
 mod restore;

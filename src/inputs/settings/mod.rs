@@ -35,6 +35,8 @@ pub struct Settings {
     pub max_previews: u32,
     /// What becomes of a preview that finds no free slot.
     pub when_full: WhenFull,
+    /// Who deploys a preview that waited in line.
+    pub promote: Promote,
     /// True when a pull request is deployed without being asked.
     pub auto_deploy: bool,
     /// How long a preview lives after its last deploy.
@@ -95,6 +97,7 @@ impl Settings {
         let images = images::list(&mut read);
         let max_previews = read.or("max-previews", "3", scalars::max_previews);
         let when_full = read.or("when-full", "queue", scalars::when_full);
+        let promote = read.or("promote", "run", scalars::promote);
         let auto_deploy = read.or("auto-deploy", "true", scalars::boolean);
         let ttl = read.or("ttl", "7d", scalars::ttl);
         let timeout = read.or("timeout", "5m", scalars::timeout);
@@ -127,6 +130,7 @@ impl Settings {
                 images,
                 max_previews: max_previews?,
                 when_full: when_full?,
+                promote: promote?,
                 auto_deploy: auto_deploy?,
                 ttl: ttl?,
                 timeout: timeout?,
@@ -216,6 +220,15 @@ pub enum WhenFull {
     Queue,
     /// It is refused.
     Refuse,
+}
+
+/// Who deploys a preview that waited in line once a slot is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promote {
+    /// The run that sees the slot.
+    Run,
+    /// Another run of the workflow, which is started for it.
+    Dispatch,
 }
 
 /// What becomes of a live preview whose update failed.

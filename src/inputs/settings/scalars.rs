@@ -3,7 +3,7 @@
 //! The runner's own rules count where it has any: booleans are YAML's six words and nothing else.
 
 use super::{
-    ConfigFrom, HealthMode, OnFailedUpdate, SecretRef, TextOrPath, WhenFull,
+    ConfigFrom, HealthMode, OnFailedUpdate, Promote, SecretRef, TextOrPath, WhenFull,
     reader::{Problem, shown},
 };
 use crate::names::{Environment, Host, Namespace, Secret};
@@ -184,6 +184,15 @@ pub(super) fn when_full(text: &str) -> Result<WhenFull, Problem> {
         "queue" => Ok(WhenFull::Queue),
         "refuse" => Ok(WhenFull::Refuse),
         _ => Err(one_of(text, "`queue` or `refuse`")),
+    }
+}
+
+/// Who deploys a preview that waited in line.
+pub(super) fn promote(text: &str) -> Result<Promote, Problem> {
+    match text {
+        "run" => Ok(Promote::Run),
+        "dispatch" => Ok(Promote::Dispatch),
+        _ => Err(one_of(text, "`run` or `dispatch`")),
     }
 }
 

@@ -52,6 +52,7 @@ fn nothing_given_means_the_defaults() {
                 timeout: Duration::from_secs(300),
                 on_failed_update: OnFailedUpdate::Restore,
                 when_full: WhenFull::Queue,
+                promote: Promote::Run,
                 namespace_pattern: "pr-{repo}-{number}".into(),
                 host_pattern: None,
                 environment: "preview".parse().unwrap(),
@@ -344,7 +345,7 @@ proptest! {
     fn no_input_makes_it_panic(
         name in prop::sample::select(vec![
             "token", "kubeconfig", "context", "domain", "config", "images", "max-previews",
-            "when-full", "auto-deploy", "ttl", "timeout", "on-failed-update", "namespace-pattern", "host-pattern", "environment",
+            "when-full", "promote", "auto-deploy", "ttl", "timeout", "on-failed-update", "namespace-pattern", "host-pattern", "environment",
             "control-namespace", "config-from", "comment-author", "templates", "values",
             "pull-secret", "health", "health-address", "ca-bundle",
         ]),

@@ -2,7 +2,7 @@
 //! It waits for no workload and says nothing of how the deploy ends.
 //! A Namespace that vanishes meanwhile sends it back to the claim, because nothing may be applied without a slot.
 
-use super::{Spot, Stopped, Waiting, Work, lock};
+use super::{Entrance, Spot, Stopped, Waiting, Work, lock};
 use crate::{
     capacity::WhenFull,
     cluster::{
@@ -126,9 +126,10 @@ impl Work<'_> {
     }
 
     fn when_full(&self) -> WhenFull {
-        match self.ports.settings.when_full {
-            inputs::WhenFull::Queue => WhenFull::Queue,
-            inputs::WhenFull::Refuse => WhenFull::Refuse,
+        match (self.request.entrance, self.ports.settings.when_full) {
+            (Entrance::First, _) => WhenFull::GoFirst,
+            (Entrance::FromQueue, _) | (_, inputs::WhenFull::Queue) => WhenFull::Queue,
+            (_, inputs::WhenFull::Refuse) => WhenFull::Refuse,
         }
     }
 

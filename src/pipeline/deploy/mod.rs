@@ -58,6 +58,20 @@ pub struct DeployRequest {
     pub asked: bool,
     /// True in runs that the default branch's workflow governs: only they change the cap.
     pub governs: bool,
+    /// How it comes to a slot.
+    pub entrance: Entrance,
+}
+
+/// How a preview comes to a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Entrance {
+    /// It takes a free one, or does what the input `when-full` says.
+    #[default]
+    Ordinary,
+    /// It stood in line, and one is free for it; another run that deploys it goes first.
+    FromQueue,
+    /// A maintainer makes room for it: it comes before all who wait.
+    First,
 }
 
 /// Deploys, and tells the comment how it went.
@@ -183,7 +197,8 @@ impl Work<'_> {
         let asking = Asking {
             removed_on_purpose: self.request.asked.then_some(false),
             removal: Begun::Revoked,
-            yields: false,
+            yields: self.request.entrance == Entrance::FromQueue,
+            from_queue: self.request.entrance == Entrance::FromQueue,
         };
         let taken = self.desk.take_turn(asking).await?;
         let taken = taken.ok_or(Stopped::Overtaken)?;

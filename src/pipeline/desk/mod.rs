@@ -7,8 +7,9 @@ mod place;
 use super::{Failure, Ports};
 use crate::{
     capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
-    cluster::{Cluster, Step},
+    cluster::{Cluster, NamespaceInfo, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
+    report::Leaving,
 };
 use std::{sync::PoisonError, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -45,6 +46,8 @@ pub(super) struct Asking {
     pub(super) removal: Begun,
     /// True when a run that is at work goes first.
     pub(super) yields: bool,
+    /// True when there is only something to do while the preview waits in line.
+    pub(super) from_queue: bool,
 }
 
 /// What a turn means for a removal that was begun and not yet told of.
@@ -106,14 +109,80 @@ pub(super) enum Place {
 }
 
 /// A full house, as somebody without a slot sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct House {
-    /// Who holds the slots, and what is known of each.
-    pub(super) holders: Vec<(Holder, Record)>,
+    /// Who holds the slots.
+    pub(super) holders: Vec<Lodger>,
     /// Cap.
     pub(super) capacity: u32,
     /// The place in line, from 1; none when the preview was refused.
     pub(super) place: Option<usize>,
+    /// Who is first in line.
+    pub(super) first: Option<PrNumber>,
+}
+
+/// Who holds a slot, as others see it.
+#[derive(Debug, Clone)]
+pub(super) struct Lodger {
+    pub(super) holder: Holder,
+    pub(super) record: Record,
+    /// That the Namespace is being deleted, where somebody has looked.
+    pub(super) leaving: Option<Leaving>,
+}
+
+impl House {
+    /// The house as the ledger has it; no Namespace was read.
+    pub(super) fn seen(ledger: &Ledger, place: Option<usize>) -> Self {
+        let lodger = |holder: &Holder| Lodger {
+            holder: holder.clone(),
+            record: ledger
+                .previews
+                .get(&holder.key)
+                .cloned()
+                .unwrap_or_default(),
+            leaving: None,
+        };
+        Self {
+            holders: ledger.holders.iter().map(lodger).collect(),
+            capacity: ledger.capacity,
+            place,
+            first: ledger.queue.first().map(|waiting| waiting.pr),
+        }
+    }
+
+    /// Notes which Namespaces are being deleted, and what holds them.
+    fn notice(&mut self, found: &[NamespaceInfo]) {
+        for lodger in &mut self.holders {
+            let info = found
+                .iter()
+                .find(|info| Some(&info.uid) == lodger.holder.uid.as_ref());
+            lodger.leaving = info.and_then(|info| {
+                Some(Leaving {
+                    since: info.deleting?,
+                    held_by: held_by(info),
+                })
+            });
+        }
+    }
+}
+
+/// What holds a Namespace that is being deleted, in a few words; empty when nothing is known.
+fn held_by(info: &NamespaceInfo) -> String {
+    if !info.finalizers.is_empty() {
+        return format!("finalizer {}", info.finalizers.join(", "));
+    }
+    let named = |text: &String| {
+        let (_, names) = text.split_once("finalizers remaining: ")?;
+        let names = names.split(", ").filter_map(|one| one.split(" in ").next());
+        Some(format!(
+            "finalizer {}",
+            names.collect::<Vec<_>>().join(", ")
+        ))
+    };
+    let finalizer = info.blocked_by.iter().find_map(named);
+    finalizer
+        .or_else(|| info.blocked_by.first().cloned())
+        .unwrap_or_default()
 }
 
 impl<'a> Desk<'a> {
@@ -190,7 +259,8 @@ impl<'a> Desk<'a> {
                         record,
                         capacity: ledger.capacity,
                     };
-                    if asking.yields && other && taken.record.is_active(now) {
+                    let gone = asking.from_queue && !waits(ledger, &self.key, now);
+                    if gone || (asking.yields && other && taken.record.is_active(now)) {
                         return Step::Keep((Turn::Superseded, taken));
                     }
                     // A push does not overrule what somebody asked for; only a later command does, and it says so here.
@@ -308,6 +378,12 @@ impl<'a> Desk<'a> {
         })
         .await
     }
+}
+
+/// True when a preview stands in line; a claim that nobody confirmed in time counts as that.
+fn waits(ledger: &mut Ledger, key: &str, now: jiff::Timestamp) -> bool {
+    capacity::give_up_old_claims(ledger, now);
+    ledger.position(key).is_some()
 }
 
 /// Awaits the end of a turn; a cancelled run gives up soon, because its comment counts more than its turn.

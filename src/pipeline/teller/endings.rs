@@ -4,11 +4,10 @@
 
 use super::{Teller, public_url};
 use crate::{
-    capacity::{Holder, Record},
     names::{CommitSha, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
-        desk::House,
+        desk::{House, Lodger},
         inspect::Status,
         remove::{Proof, RemoveReason},
     },
@@ -73,13 +72,11 @@ impl Teller<'_> {
 
     /// No slot is free: the preview waits in line, or is refused.
     pub(in crate::pipeline) async fn full(&mut self, house: House) -> Ending {
-        let House {
-            holders,
+        let AtCap {
             capacity,
             place,
-        } = house;
-        let mut holders: Vec<HolderView> = holders.iter().map(holder_view).collect();
-        holders.sort_by_key(|holder| holder.slot);
+            holders,
+        } = at_cap(&house);
         let names: Vec<String> = holders
             .iter()
             .map(|holder| format!("#{}", holder.pr))
@@ -101,6 +98,13 @@ impl Teller<'_> {
             holders,
         });
         self.end(state, reason, Exit::Done, None, why).await
+    }
+
+    /// It still waits, at another place than its comment says.
+    pub(in crate::pipeline) async fn waits(&mut self, house: House) -> Result<(), Failure> {
+        self.view.reason = Some(ReasonCode::Queued);
+        self.view.at_cap = Some(at_cap(&house));
+        self.tell(State::Queued).await
     }
 
     /// Tells people why their command was not followed.
@@ -330,6 +334,7 @@ impl Teller<'_> {
             .filter(|live| live != head && self.view.sha.as_ref() != Some(head))
             .map(|_| head.clone());
         self.view.services.clone_from(&status.workloads);
+        self.view.at_cap = status.house.as_ref().map(at_cap);
         if let Some(preview) = &status.preview {
             self.view.namespace = Some(preview.namespace.clone());
             self.view.expires = preview.expires.as_ref().and_then(|text| text.parse().ok());
@@ -359,19 +364,36 @@ impl Teller<'_> {
     }
 }
 
-fn holder_view((holder, record): &(Holder, Record)) -> HolderView {
+fn at_cap(house: &House) -> AtCap {
+    let mut holders: Vec<HolderView> = house.holders.iter().map(holder_view).collect();
+    holders.sort_by_key(|holder| holder.slot);
+    AtCap {
+        capacity: house.capacity,
+        place: house.place,
+        holders,
+    }
+}
+
+fn holder_view(lodger: &Lodger) -> HolderView {
+    let Lodger {
+        holder,
+        record,
+        leaving,
+    } = lodger;
     HolderView {
         slot: holder.slot,
         pr: holder.pr,
         url: holder.url.clone(),
         owner: holder.owner.clone(),
         state: Some(match &record.attempted {
+            _ if leaving.is_some() || record.removing.is_some() => State::Removing,
             _ if record.active.is_some() => State::Deploying,
             Some(last) => last.outcome,
             None => State::Pending,
         }),
         since: holder.since,
         last_activity: record.attempted.as_ref().map(|last| last.at),
+        leaving: leaving.clone(),
     }
 }
 

@@ -398,6 +398,8 @@ impl<'a> Teller<'a> {
             applied: std::mem::take(&mut self.applied),
             stages: std::mem::take(&mut self.stages),
             swept: Vec::new(),
+            promoted: Vec::new(),
+            notices: Vec::new(),
         }
     }
 }
