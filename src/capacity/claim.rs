@@ -132,7 +132,8 @@ pub fn give_up_old_claims(ledger: &mut Ledger, now: Timestamp) {
     queue::put_back(ledger, given_up);
 }
 
-fn lowest_free_slot(holders: &[Holder]) -> u32 {
+/// The slot that the next one gets who claims one.
+pub fn lowest_free_slot(holders: &[Holder]) -> u32 {
     let mut slot = 1;
     while holders.iter().any(|holder| holder.slot == slot) {
         slot += 1;

@@ -8,7 +8,7 @@ mod turn;
 
 pub use claim::{
     Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid,
-    give_up_old_claims, rebuild, withdraw,
+    give_up_old_claims, lowest_free_slot, rebuild, withdraw,
 };
 pub use queue::{WhenFull, leave, next, put_first, said_places, say_places, untold};
 pub use turn::{Turn, alive, begin, finish, hold};
@@ -35,6 +35,7 @@ impl Ledger {
             capacity,
             holders: Vec::new(),
             queue: Vec::new(),
+            floor: 0,
             previews: BTreeMap::new(),
             rest: serde_json::Map::new(),
         }
@@ -44,6 +45,10 @@ impl Ledger {
     pub fn holder(&self, key: &str) -> Option<&Holder> {
         self.holders.iter().find(|holder| holder.key == key)
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl LedgerName {
@@ -67,6 +72,9 @@ pub struct Ledger {
     /// Previews that wait for a slot, the next one first.
     #[serde(default)]
     pub queue: Vec<Waiting>,
+    /// Sequences of new records begin above this: a ledger that was made anew must not fall behind what its old runs knew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub floor: u64,
     /// What is known of each preview, by [`crate::names::PreviewKey::in_ledger`].
     #[serde(default)]
     pub previews: BTreeMap<String, Record>,
@@ -245,6 +253,16 @@ pub enum Because {
     Asked,
     /// Its time was over.
     Expired,
+    /// A maintainer wanted its slot for another pull request.
+    Taken {
+        /// That one.
+        to: PrNumber,
+    },
+    /// Its first deploy had failed and somebody else needed the slot.
+    GaveWay {
+        /// Who.
+        to: PrNumber,
+    },
 }
 
 /// A run at work on a preview.

@@ -2,8 +2,10 @@
 //! crashes, removals, sleep, expiry and sweeps, each with a bookkeeping of its own beside the ledger's.
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use super::super::{Claim, RunId, claim, confirm, drop_claim, drop_holder, forget_uid, withdraw};
 use super::*;
+use crate::capacity::{
+    Claim, RunId, claim, confirm, drop_claim, drop_holder, forget_uid, withdraw,
+};
 use crate::names::PrNumber;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -227,13 +227,12 @@ impl Run {
     fn say_what(&self, trigger: &Trigger) -> Result<(), RunnerError> {
         let context = self.runner.context();
         let about = match trigger {
-            Trigger::Deploy(request)
-            | Trigger::Announce(request)
-            | Trigger::Remove(request)
-            | Trigger::Rollback(request)
-            | Trigger::Status(request)
-            | Trigger::Help(request) => format!(" pull request #{}", request.pr),
-            Trigger::Sweep(_) | Trigger::Ignore(_) => String::new(),
+            Trigger::Take { request, from } => {
+                format!(" pull request #{} in the slot of #{from}", request.pr)
+            }
+            other => other.request().map_or_else(String::new, |request| {
+                format!(" pull request #{}", request.pr)
+            }),
         };
         self.runner.say(&format!(
             "preview-action {}: event {}, so {}{about}",

@@ -127,6 +127,13 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "url-mode",
+        purpose: "What hosts are made of: `pr`, the number of the pull request, or `slot`, the number of its slot, so that call-backs of a sign-in service can be registered beforehand.",
+        default: "pr",
+        example: "slot",
+        required: false,
+    },
+    InputSpec {
         name: "host-pattern",
         purpose: "Host of every public service, made of `{owner}`, `{repo}`, `{number}`, `{service}` and `{domain}`; empty means `pr-{number}.{domain}` for the first and `pr-{number}-{service}.{domain}` for the others.",
         default: "",
@@ -228,7 +235,7 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "state",
-        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `refused`, `superseded` or `cancelled`.",
+        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `queued`, `refused`, `superseded` or `cancelled`.",
     },
     OutputSpec {
         name: "decision",

@@ -24,6 +24,7 @@ mod rollback;
 mod sandbox;
 mod sources;
 mod sweep;
+mod take;
 mod teller;
 
 pub use crate::capacity::RunId;

@@ -9,11 +9,12 @@ use super::{
     remove,
     request::{Basis, Word},
     rollback, sweep,
+    take::Taking,
     teller::{Audience, Teller},
 };
 use crate::{
     event::{Event, PullRequest, Repository},
-    names::{CommitSha, PreviewKey, ReasonCode, State},
+    names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
     trigger::{Asked, Denied, Request, Trigger, permission},
 };
 use futures::FutureExt as _;
@@ -77,6 +78,7 @@ pub async fn respond(
             Trigger::Ignore(_) => Ok(ignored(trigger)),
             Trigger::Sweep(repository) => sweep(ports, repository).await,
             Trigger::Deploy(request) => story(request).deploy().await,
+            Trigger::Take { request, from } => story(request).take(*from).await,
             Trigger::Announce(request) => story(request).announce().await,
             Trigger::Remove(request) => story(request).remove().await,
             Trigger::Rollback(request) => story(request).rollback().await,
@@ -104,6 +106,7 @@ pub async fn respond(
             () = patience() => Vec::new(),
         };
     }
+    ending.notices.extend(ports.take_notices());
     ending
 }
 
@@ -130,7 +133,10 @@ async fn bug(ports: &Ports, trigger: &Trigger, audience: Audience<'_>) -> Ending
         "report it with the log, then run again",
     );
     match trigger {
-        Trigger::Deploy(request) | Trigger::Remove(request) | Trigger::Rollback(request) => {
+        Trigger::Deploy(request)
+        | Trigger::Take { request, .. }
+        | Trigger::Remove(request)
+        | Trigger::Rollback(request) => {
             Teller::open(
                 ports,
                 &preview(ports, request),
@@ -163,6 +169,13 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     /// The pull request, if who asked may ask.
     async fn pull(&self) -> Result<Result<PullRequest, Denied>, Failure> {
+        self.pull_for(permission::may_command).await
+    }
+
+    async fn pull_for(
+        &self,
+        allows: fn(&str, AccessLevel, &str) -> Result<(), Denied>,
+    ) -> Result<Result<PullRequest, Denied>, Failure> {
         let github = self.ports.github()?;
         for login in self
             .request
@@ -170,7 +183,7 @@ impl<'a> Story<'a> {
             .must_ask(self.caller.attempt, self.caller.actor)
         {
             let access = github.access(login).await?;
-            if let Err(denied) = permission::may_command(login, access.level, &access.role) {
+            if let Err(denied) = allows(login, access.level, &access.role) {
                 return Ok(Err(denied));
             }
         }
@@ -197,6 +210,44 @@ impl<'a> Story<'a> {
             Asked::Comment { author, .. } => teller.asked_by(&author.login),
         }
         teller
+    }
+
+    /// Deploys in the slot of another preview, which is moved aside first.
+    async fn take(&self, from: PrNumber) -> Result<Ending, Failure> {
+        let pull = match self.pull_for(permission::may_take).await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(denied) = permission::may_deploy(&pull) {
+            return self.denied(&pull, denied).await;
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        let taking = Taking {
+            ports: self.ports,
+            repository: &self.request.repository,
+            preview: self.preview(),
+            owner: &pull.author.login,
+            from,
+        };
+        let notice = match taking.make_room(teller.asker()).await? {
+            Ok(notice) => notice,
+            Err(denied) => {
+                let line = denied.to_string();
+                teller.warn(line.clone());
+                let mut ending =
+                    inspect::show(self.ports, &self.preview(), &pull, &mut teller).await?;
+                ending.reason = denied.reason;
+                // The comment warns too, unless it was left as it is.
+                ending.notices.extend(ending.view.is_none().then_some(line));
+                return Ok(ending);
+            }
+        };
+        let basis = basis(self.ports, &self.request.repository, self.caller);
+        let word = Word::Asked(Entrance::First);
+        let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
+        let mut ending = Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await;
+        ending.notices.extend(notice);
+        Ok(ending)
     }
 
     async fn deploy(&self) -> Result<Ending, Failure> {

@@ -5,7 +5,7 @@
 use super::{Facts, Plan, PlanError, decide};
 use crate::{
     inputs::{
-        ConfigFrom, HealthMode, ImageInput, OnFailedUpdate, Settings, WhenFull,
+        ConfigFrom, HealthMode, ImageInput, OnFailedUpdate, Promote, Settings, UrlMode, WhenFull,
         configuration::Configuration,
     },
     names::PrNumber,
@@ -27,8 +27,10 @@ pub(crate) fn settings() -> Settings {
         timeout: Duration::from_secs(300),
         on_failed_update: OnFailedUpdate::Restore,
         when_full: WhenFull::Queue,
+        promote: Promote::Run,
         namespace_pattern: "pr-{repo}-{number}".into(),
         host_pattern: None,
+        url_mode: UrlMode::Pr,
         environment: "preview".parse().unwrap(),
         control_namespace: "preview-system".parse().unwrap(),
         config_from: ConfigFrom::Head,
@@ -76,6 +78,7 @@ pub(crate) fn facts() -> Facts {
         variant: None,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         own_run: true,
+        slot: None,
     }
 }
 

@@ -365,6 +365,22 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             view.removal.as_mut().unwrap().because = RemovedBecause::Asked { by: "lea".into() };
             view
         }),
+        ("removed-taken", {
+            let mut view = removed();
+            view.removal.as_mut().unwrap().because = RemovedBecause::Taken {
+                by: "mia".into(),
+                to: PrNumber::new(9).unwrap(),
+                owner: "lea".into(),
+            };
+            view
+        }),
+        ("removed-gave-way", {
+            let mut view = removed();
+            view.removal.as_mut().unwrap().because = RemovedBecause::GaveWay {
+                to: PrNumber::new(9).unwrap(),
+            };
+            view
+        }),
         (
             "stuck",
             with(State::Stuck, |view| {

@@ -162,8 +162,10 @@ impl StatusView {
             texts.extend(holder.leaving.as_mut().map(|leaving| &mut leaving.held_by));
         }
         if let Some(gone) = &mut self.removal {
-            if let RemovedBecause::Asked { by } = &mut gone.because {
-                texts.push(by);
+            match &mut gone.because {
+                RemovedBecause::Asked { by } => texts.push(by),
+                RemovedBecause::Taken { by, owner, .. } => texts.extend([by, owner]),
+                _ => {}
             }
             for end in &mut gone.volumes {
                 texts.push(&mut end.claim);
@@ -321,4 +323,18 @@ pub enum RemovedBecause {
     },
     /// It expired.
     Expired,
+    /// A maintainer wanted its slot for another pull request.
+    Taken {
+        /// Login of the maintainer.
+        by: String,
+        /// The other pull request.
+        to: PrNumber,
+        /// Login of the preview's owner, who is told; empty when unknown.
+        owner: String,
+    },
+    /// Its first deploy had failed and another pull request needed the slot.
+    GaveWay {
+        /// The other pull request.
+        to: PrNumber,
+    },
 }

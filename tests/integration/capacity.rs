@@ -135,32 +135,47 @@ async fn a_ledger_that_vanishes_in_the_middle_of_a_run_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_cannot_be_read_is_never_guessed() {
+async fn a_ledger_that_cannot_be_read_is_kept_aside_and_made_anew() {
     for text in [
         "{\"capacity\": 3, \"holders\": [",
         "[]",
         "{\"capacity\": \"many\"}",
     ] {
         let shop = Shop::open().await;
-        shop.deployed(1).await;
+        for pr in [1, 2] {
+            shop.deployed(pr).await;
+        }
         let name = shop.ledger_name();
-        let mut ledger = shop
-            .world
-            .cluster
-            .object("ConfigMap", "preview-system", &name)
-            .unwrap();
-        ledger["data"]["state.json"] = text.into();
-        shop.world.cluster.put(&ledger).unwrap();
-        let since = shop.now();
+        shop.corrupt(text);
         let seen = shop.hears(&shop.pushes(1)).await;
-        seen.ends(3, "ledger-corrupt");
-        seen.says(&name);
-        seen.says("kubectl -n preview-system get configmap");
-        let writes = shop.cluster_requests(since);
+        seen.ends(0, "deployed");
+        let told = |line: &&String| line.starts_with("::warning") && line.contains(&name);
+        let warnings = seen.annotations();
+        let warning = warnings.iter().find(told).unwrap();
+        assert!(warning.contains("could not be read"), "{warning}");
+        assert!(seen.summary.contains("made anew"), "{}", seen.summary);
+        let copies = || {
+            let all = shop.world.cluster.objects("ConfigMap", "preview-system");
+            let of = |object: &Value| object["data"]["broken.txt"].as_str().map(str::to_owned);
+            all.iter().filter_map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(copies(), [text]);
+        let mut holders = shop.holders();
+        holders.sort_unstable();
+        assert_eq!(holders, [1, 2], "nobody's slot is given away");
+        let ledger = shop.ledger().unwrap();
         assert!(
-            writes.iter().all(|record| record.method == "GET"),
-            "{writes:#?}"
+            ledger["previews"]["1"]["sequence"].as_u64() > Some(1_000_000_000),
+            "{ledger}"
         );
+        // The same ruin again makes no second copy, and the schedule mends as well.
+        shop.corrupt(text);
+        let sweep = shop.hears(&shop.schedule()).await;
+        sweep.ends(0, "swept");
+        assert!(sweep.annotations().iter().any(|line| told(&line)));
+        assert_eq!(copies().len(), 1);
+        shop.hears(&shop.opens(3)).await.ends(0, "deployed");
+        shop.hears(&shop.opens(4)).await.ends(0, "queued");
         shop.ends();
     }
 }

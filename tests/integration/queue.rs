@@ -308,3 +308,178 @@ async fn the_status_of_one_that_waits_is_its_place() {
     seen.says("number 1 in line");
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maintainer_takes_a_slot_and_its_owner_is_told_by_whom_and_for_whom() {
+    let shop = Shop::open().await;
+    shop.world.github.add_user("mia");
+    shop.world
+        .github
+        .set_permission(SHOP, "mia", "write", "maintain");
+    full(&shop, 4..=5).await;
+    shop.opens(6);
+    let denied = shop.hears(&shop.says(6, "bob", "/deploy --take #2")).await;
+    denied.ends(0, "permission-denied");
+    let told = |line: &String| line.contains("`write`") && line.contains("`maintain` or `admin`");
+    assert!(
+        denied.annotations().iter().any(told),
+        "{:?}",
+        denied.annotations()
+    );
+    for (body, text) in [
+        ("/deploy --take #6", "#6 is this pull request"),
+        (
+            "/deploy --take 5",
+            "#5 holds no slot; name one that does: #1, #2, #3",
+        ),
+    ] {
+        let refused = shop.hears(&shop.says(6, "mia", body)).await;
+        refused.ends(0, "nothing-to-take");
+        assert!(
+            refused.annotations().iter().any(|line| line.contains(text)),
+            "{:?}",
+            refused.annotations()
+        );
+    }
+    shop.amend(|ledger| ledger["previews"]["1"]["pinned"] = true.into());
+    let pinned = shop.hears(&shop.says(6, "mia", "/deploy --take #1")).await;
+    pinned.ends(0, "nothing-to-take");
+    assert!(
+        pinned
+            .annotations()
+            .iter()
+            .any(|line| line.contains("comment `/unpin` on #1 first"))
+    );
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4, 5]));
+
+    let taken = shop.hears(&shop.says(6, "mia", "/deploy --take #2")).await;
+    taken.ends(0, "deployed");
+    taken.says("slot 2 of 3");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 3, 6], vec![4, 5]));
+    comment_says(&shop, 2, "Preview removed");
+    comment_says(&shop, 2, "`mia` moved it aside for [\\#6]");
+    comment_says(&shop, 2, "@alice");
+    comment_says(&shop, 4, "number 1 in line");
+    // Who was moved aside comes back behind those who wait.
+    shop.hears(&shop.says(2, "alice", "/deploy"))
+        .await
+        .ends(0, "queued");
+    assert_eq!(shop.line(), [4, 5, 2]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_moved_aside_where_a_slot_is_free_or_held_already() {
+    let shop = Shop::open().await;
+    shop.world
+        .github
+        .set_permission(SHOP, "bob", "admin", "admin");
+    shop.deployed(1).await;
+    shop.opens(2);
+    for _ in 0..2 {
+        let seen = shop.hears(&shop.says(2, "bob", "/deploy --take 1")).await;
+        assert_eq!(seen.exit, 0, "{seen:#?}");
+        assert!(
+            seen.annotations()
+                .iter()
+                .any(|line| line.contains("#1 was left alone")),
+            "{:?}",
+            seen.annotations()
+        );
+        assert_eq!(shop.holders(), [1, 2]);
+    }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_whose_first_deploy_failed_gives_way_unless_it_is_pinned() {
+    let broken = ONE_SERVICE.replace("web:{short-sha}", "web:crash-{short-sha}");
+    let shop = Shop::open().await;
+    for pr in [1, 2] {
+        shop.deployed(pr).await;
+    }
+    let opened = shop.opens(3);
+    drop(opened);
+    let failed = shop
+        .hears(&shop.pushes_files(3, &[(CONFIGURATION, &broken)]))
+        .await;
+    failed.ends(1, "crash-loop");
+    assert_eq!(shop.holders(), [1, 2, 3], "it stays for a look at it");
+    shop.amend(|ledger| ledger["previews"]["3"]["pinned"] = true.into());
+    shop.hears(&shop.opens(4)).await.ends(0, "queued");
+    shop.amend(|ledger| ledger["previews"]["3"]["pinned"] = false.into());
+    // The slot goes to the first in line, and the newcomer waits behind nobody then.
+    shop.hears(&shop.opens(5)).await.ends(0, "queued");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 4], vec![5]));
+    comment_says(&shop, 3, "its slot went to [\\#4]");
+    comment_says(&shop, 4, "Preview ready");
+    comment_says(&shop, 5, "number 1 in line");
+    // A failed update of one that was ready gives way to nobody.
+    let push = shop.pushes_files(1, &[(CONFIGURATION, &broken)]);
+    shop.hears(&push).await.ends(1, "crash-loop");
+    shop.hears(&shop.opens(6)).await.ends(0, "queued");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 4], vec![5, 6]));
+    // Mended, the third comes back behind those who wait.
+    shop.hears(&shop.pushes_files(3, &[(CONFIGURATION, ONE_SERVICE)]))
+        .await
+        .ends(0, "queued");
+    assert_eq!(shop.line(), [5, 6, 3]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_slots_stay_with_the_preview_and_go_to_whoever_has_the_slot_next() {
+    let two = format!(
+        "{ONE_SERVICE}  api: {{image: 'registry.example/api:{{sha}}', port: 8080, public: true}}\n"
+    );
+    let shop = Shop::selling(&two).await;
+    let by_slot = |event| {
+        let shop = &shop;
+        async move { shop.run(&event).input("url-mode", "slot").go().await }
+    };
+    for pr in [11, 12, 13] {
+        let seen = by_slot(shop.opens(pr)).await;
+        seen.ends(0, "deployed");
+        seen.says(&format!("http://pr{}.preview.example.test", pr - 10));
+        seen.says(&format!("http://pr{}-api.preview.example.test", pr - 10));
+    }
+    // The second keeps its slot over a redeploy; the first one's goes to who waits.
+    by_slot(shop.opens(14)).await.ends(0, "queued");
+    by_slot(shop.pushes(12))
+        .await
+        .says("http://pr2.preview.example.test");
+    by_slot(shop.closes(11)).await.ends(0, "removed");
+    comment_says(&shop, 14, "http://pr1.preview.example.test");
+    assert_eq!(shop.holders(), [12, 13, 14]);
+    by_slot(shop.pushes(12))
+        .await
+        .says("http://pr2.preview.example.test");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_somebody_else_took_meanwhile_renders_the_hosts_anew() {
+    let shop = Shop::open().await;
+    let events: Vec<_> = (1..=3).map(|pr| shop.opens(pr)).collect();
+    let runs = events
+        .iter()
+        .map(|event| shop.run(event).input("url-mode", "slot").go());
+    let seen = futures::future::join_all(runs).await;
+    let mut hosts: Vec<String> = seen
+        .iter()
+        .map(|seen| seen.output("url").to_owned())
+        .collect();
+    hosts.sort();
+    let expected = [1, 2, 3].map(|slot| format!("http://pr{slot}.preview.example.test"));
+    assert_eq!(hosts, expected, "{seen:#?}");
+    for seen in &seen {
+        let slot = seen
+            .output("url")
+            .trim_start_matches("http://pr")
+            .chars()
+            .next()
+            .unwrap();
+        seen.says(&format!("slot {slot} of 3"));
+    }
+    shop.ends();
+}

@@ -268,6 +268,24 @@ impl Shop {
         format!("preview-{id}-preview")
     }
 
+    /// Puts this text in the place of the ledger.
+    pub(crate) fn corrupt(&self, text: &str) {
+        let name = self.ledger_name();
+        let cluster = &self.world.cluster;
+        let mut ledger = cluster
+            .object("ConfigMap", "preview-system", &name)
+            .unwrap();
+        ledger["data"]["state.json"] = text.into();
+        cluster.put(&ledger).unwrap();
+    }
+
+    /// Changes what the ledger says, as another run would.
+    pub(crate) fn amend(&self, change: impl FnOnce(&mut Value)) {
+        let mut ledger = self.ledger().unwrap();
+        change(&mut ledger);
+        self.corrupt(&ledger.to_string());
+    }
+
     /// Pull requests that hold a slot, in the ledger's order.
     pub(crate) fn holders(&self) -> Vec<u64> {
         let ledger = self.ledger().unwrap_or_default();

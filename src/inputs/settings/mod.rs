@@ -49,6 +49,8 @@ pub struct Settings {
     pub namespace_pattern: String,
     /// Pattern of the hosts' names; none for the default.
     pub host_pattern: Option<String>,
+    /// What hosts are made of.
+    pub url_mode: UrlMode,
     /// Environment that previews are counted in.
     pub environment: Environment,
     /// Namespace of the ledger.
@@ -78,7 +80,10 @@ impl Settings {
     pub fn parse(raw: &RawInputs) -> Result<Self, InputErrors> {
         let mut read = Reader::new(raw);
         let domain = read.optional("domain", scalars::domain);
-        let host_pattern = read.optional("host-pattern", patterns::host);
+        let url_mode = read.or("url-mode", "pr", scalars::url_mode);
+        let host_pattern = read.optional("host-pattern", |text| {
+            patterns::host(text, url_mode.unwrap_or(UrlMode::Pr))
+        });
         if raw.text("domain").is_none()
             && host_pattern
                 .as_deref()
@@ -136,6 +141,7 @@ impl Settings {
                 timeout: timeout?,
                 on_failed_update: on_failed_update?,
                 namespace_pattern: namespace_pattern?,
+                url_mode: url_mode?,
                 host_pattern,
                 environment: environment?,
                 control_namespace: control_namespace?,
@@ -220,6 +226,15 @@ pub enum WhenFull {
     Queue,
     /// It is refused.
     Refuse,
+}
+
+/// What hosts are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UrlMode {
+    /// The number of the pull request.
+    Pr,
+    /// The number of the slot.
+    Slot,
 }
 
 /// Who deploys a preview that waited in line once a slot is free.

@@ -3,7 +3,7 @@
 //! The runner's own rules count where it has any: booleans are YAML's six words and nothing else.
 
 use super::{
-    ConfigFrom, HealthMode, OnFailedUpdate, Promote, SecretRef, TextOrPath, WhenFull,
+    ConfigFrom, HealthMode, OnFailedUpdate, Promote, SecretRef, TextOrPath, UrlMode, WhenFull,
     reader::{Problem, shown},
 };
 use crate::names::{Environment, Host, Namespace, Secret};
@@ -193,6 +193,15 @@ pub(super) fn promote(text: &str) -> Result<Promote, Problem> {
         "run" => Ok(Promote::Run),
         "dispatch" => Ok(Promote::Dispatch),
         _ => Err(one_of(text, "`run` or `dispatch`")),
+    }
+}
+
+/// What hosts are made of.
+pub(super) fn url_mode(text: &str) -> Result<UrlMode, Problem> {
+    match text {
+        "pr" => Ok(UrlMode::Pr),
+        "slot" => Ok(UrlMode::Slot),
+        _ => Err(one_of(text, "`pr` or `slot`")),
     }
 }
 

@@ -58,7 +58,9 @@ impl Work<'_> {
         let state = match &result {
             Ok(_) | Err(Stopped::Held) => State::Ready,
             Err(Stopped::Failed(_)) => State::Failed,
-            Err(Stopped::Superseded | Stopped::Overtaken) => State::Superseded,
+            Err(Stopped::Superseded | Stopped::Overtaken | Stopped::OtherSlot(_)) => {
+                State::Superseded
+            }
             Err(Stopped::Full(house)) if house.place.is_some() => State::Queued,
             Err(Stopped::Full(_)) => State::Refused,
             Err(Stopped::RemovedOnPurpose) => State::Removed,
@@ -125,7 +127,9 @@ impl Work<'_> {
         match result {
             Ok(done) => teller.ready(done.unchanged).await,
             Err(Stopped::Failed(failure)) => teller.failed(failure).await,
-            Err(Stopped::Superseded | Stopped::Overtaken) => teller.superseded().await,
+            Err(Stopped::Superseded | Stopped::Overtaken | Stopped::OtherSlot(_)) => {
+                teller.superseded().await
+            }
             Err(Stopped::Full(house)) => teller.full(house).await,
             Err(Stopped::RemovedOnPurpose) => teller.stays_removed().await,
             Err(Stopped::Held) => Teller::held(),

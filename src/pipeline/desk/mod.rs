@@ -3,11 +3,14 @@
 //! All waiting and re-reading around the pure steps of `capacity` stands here, so that the steps stay provable.
 
 mod place;
+mod rebuild;
+
+pub(super) use rebuild::mend;
 
 use super::{Failure, Ports};
 use crate::{
-    capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
-    cluster::{Cluster, NamespaceInfo, Step},
+    capacity::{self, Attempt, Holder, Ledger, LedgerName, Record, Removing, RunId, Turn},
+    cluster::{Cluster, ClusterError, NamespaceInfo, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
     report::Leaving,
 };
@@ -90,6 +93,8 @@ pub(super) struct Taken {
     pub(super) record: Record,
     /// Cap.
     pub(super) capacity: u32,
+    /// The slot that it has, or would have now.
+    pub(super) slot: u32,
 }
 
 /// Where a preview may live.
@@ -148,6 +153,17 @@ impl House {
             place,
             first: ledger.queue.first().map(|waiting| waiting.pr),
         }
+    }
+
+    /// Who gives way to somebody who would have to wait: the one whose first deploy failed first, if nobody is at work on it.
+    pub(super) fn gives_way(&self) -> Option<&Lodger> {
+        self.place?;
+        let idle = |record: &Record| record.active.is_none() && record.removing.is_none();
+        self.holders
+            .iter()
+            .filter(|lodger| lodger.leaving.is_none() && idle(&lodger.record))
+            .filter(|lodger| lodger.record.failed_at_first() && !lodger.record.pinned)
+            .min_by_key(|lodger| lodger.record.attempted.as_ref().map(|last| last.at))
     }
 
     /// Notes which Namespaces are being deleted, and what holds them.
@@ -218,24 +234,20 @@ impl<'a> Desk<'a> {
         mut step: impl FnMut(&mut Ledger, jiff::Timestamp) -> Step<T>,
     ) -> Result<T, Failure> {
         loop {
-            if let Some(result) = self
+            let done = self
                 .cluster
-                .transact(&self.ledger, |ledger, moment| step(ledger, moment.now))
-                .await?
-            {
-                *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-                return Ok(result);
+                .transact(&self.ledger, |ledger, moment| step(ledger, moment.now));
+            match done.await {
+                Ok(Some(result)) => {
+                    *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                    return Ok(result);
+                }
+                Ok(None) => rebuild::begin(self.ports, self.cluster, &self.ledger).await?,
+                Err(ClusterError::LedgerCorrupt { problem, .. }) => {
+                    mend(self.ports, self.cluster, &self.ledger, &problem).await?;
+                }
+                Err(error) => return Err(error.into()),
             }
-            // The ledger is not there: it is made from the Namespaces that exist.
-            let owned = owned(self.cluster, &self.ledger).await?;
-            if !owned.is_empty() {
-                tracing::warn!(
-                    previews = owned.len(),
-                    "the ledger was gone; made it again from the namespaces that exist"
-                );
-            }
-            let ledger = capacity::rebuild(self.capacity(), owned, jiff::Timestamp::now());
-            self.cluster.create_ledger(&self.ledger, &ledger).await?;
         }
     }
 
@@ -254,7 +266,13 @@ impl<'a> Desk<'a> {
                     if self.governs {
                         ledger.capacity = self.capacity();
                     }
+                    let slot = match (&holder, &record.asleep) {
+                        (Some(holder), _) => holder.slot,
+                        (None, Some(asleep)) => asleep.slot,
+                        (None, None) => capacity::lowest_free_slot(&ledger.holders),
+                    };
                     let taken = Taken {
+                        slot,
                         holder,
                         record,
                         capacity: ledger.capacity,
@@ -341,6 +359,19 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Puts this preview first in line because a maintainer makes room for it.
+    pub(super) async fn goes_first(&self, owner: &str) -> Result<(), Failure> {
+        self.transact(|ledger, now| {
+            capacity::put_first(ledger, &self.key, self.preview.pr, owner, now);
+            let record = ledger.previews.entry(self.key.clone()).or_default();
+            // That is as good as `/deploy`.
+            record.removed_on_purpose = false;
+            record.held = None;
+            Step::Write(())
+        })
+        .await
+    }
+
     /// Frees the slot of this preview once nothing is left of it: each of these Namespaces was read by name and is gone.
     ///
     /// A claim of a run that died before it had a Namespace goes too; this run has the turn.
@@ -407,30 +438,10 @@ pub(super) async fn release(
         .unwrap_or_else(|_| Err(silent()))
 }
 
-async fn owned(cluster: &Cluster, name: &LedgerName) -> Result<Vec<Owned>, Failure> {
-    let found = cluster.list_namespaces(&selector(name)).await?;
-    Ok(found
-        .into_iter()
-        .filter_map(|info| {
-            let pr: PrNumber = info.labels.get("pr")?.parse().ok()?;
-            let key = match info.labels.get("preview-action/variant") {
-                None => pr.to_string(),
-                Some(variant) => format!("{pr}-{variant}"),
-            };
-            Some(Owned {
-                key,
-                pr,
-                uid: info.uid,
-                slot: info.labels.get("slot").and_then(|slot| slot.parse().ok()),
-                url: info
-                    .annotations
-                    .get("preview-action/url")
-                    .cloned()
-                    .unwrap_or_default(),
-                namespace: info.name,
-            })
-        })
-        .collect())
+/// The ledger as it is now; one that is missing is made from the Namespaces that exist.
+pub(super) async fn ledger(ports: &Ports, preview: &PreviewKey) -> Result<Ledger, Failure> {
+    let desk = Desk::new(ports, ports.cluster()?, preview.clone(), false);
+    desk.transact(|ledger, _| Step::Keep(ledger.clone())).await
 }
 
 /// Label selector of every Namespace of a repository and environment.

@@ -130,6 +130,12 @@ impl Teller<'_> {
                 by: self.asker.clone(),
             },
             RemoveReason::Expired => RemovedBecause::Expired,
+            RemoveReason::Taken { to } => RemovedBecause::Taken {
+                by: self.asker.clone(),
+                to,
+                owner: self.owner.clone(),
+            },
+            RemoveReason::GaveWay { to } => RemovedBecause::GaveWay { to },
         };
         self.view.closed = matches!(reason, RemoveReason::Closed { .. });
         self.forget();
