@@ -103,6 +103,7 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
             WhenFull::Queue | WhenFull::GoFirst => Claim::Queued(queue::join(ledger, who, now)),
         };
     }
+    let waited = queue::waits_since(ledger, &who.key);
     queue::leave(ledger, &who.key);
     let slot = lowest_free_slot(&ledger.holders);
     ledger.holders.push(Holder {
@@ -116,13 +117,14 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         owner: who.owner.clone(),
         url: String::new(),
         members: None,
+        waited,
         rest: serde_json::Map::new(),
     });
     Claim::Unconfirmed { slot }
 }
 
 /// Puts claims that nobody confirmed in time back to the head of the queue: whoever made them has died.
-pub(super) fn give_up_old_claims(ledger: &mut Ledger, now: Timestamp) {
+pub fn give_up_old_claims(ledger: &mut Ledger, now: Timestamp) {
     let old =
         |holder: &Holder| holder.uid.is_none() && now.duration_since(holder.since) >= CLAIM_LIFE;
     let (given_up, kept) = std::mem::take(&mut ledger.holders)
@@ -132,7 +134,8 @@ pub(super) fn give_up_old_claims(ledger: &mut Ledger, now: Timestamp) {
     queue::put_back(ledger, given_up);
 }
 
-fn lowest_free_slot(holders: &[Holder]) -> u32 {
+/// The slot that the next one gets who claims one.
+pub fn lowest_free_slot(holders: &[Holder]) -> u32 {
     let mut slot = 1;
     while holders.iter().any(|holder| holder.slot == slot) {
         slot += 1;
@@ -195,11 +198,15 @@ pub fn drop_claim(ledger: &mut Ledger, key: &str) {
         .retain(|holder| holder.key != key || holder.uid.is_some());
 }
 
-/// Gives up this run's own claim that has no Namespace.
+/// Gives up this run's own claim that has no Namespace; who had waited in line stands first in it again.
 pub fn withdraw(ledger: &mut Ledger, key: &str, run: &RunId) {
-    ledger
-        .holders
-        .retain(|holder| holder.key != key || holder.run != *run || holder.uid.is_some());
+    let ours = |holder: &Holder| holder.key == key && holder.run == *run && holder.uid.is_none();
+    let (given_up, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut ledger.holders)
+        .into_iter()
+        .partition(ours);
+    ledger.holders = kept;
+    let waited = given_up.into_iter().filter(|one| one.waited.is_some());
+    queue::put_back(ledger, waited.collect());
 }
 
 /// Makes a ledger from the Namespaces that exist, when it was lost: each is a holder, even above the cap.
@@ -222,6 +229,7 @@ pub fn rebuild(capacity: u32, owned: Vec<Owned>, now: Timestamp) -> Ledger {
             owner: String::new(),
             url: preview.url,
             members: None,
+            waited: None,
             rest: serde_json::Map::new(),
         });
     }

@@ -9,10 +9,11 @@ mod room;
 mod turn;
 
 pub use claim::{
-    Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid, rebuild, withdraw,
+    Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid,
+    give_up_old_claims, lowest_free_slot, rebuild, withdraw,
 };
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
-pub use queue::{WhenFull, leave, next, wait};
+pub use queue::{WhenFull, leave, next, put_first, said_places, say_places, untold, wait};
 pub use room::{Fit, Node, Room, Shortage};
 pub use turn::{Turn, alive, begin, finish, hold};
 
@@ -38,6 +39,7 @@ impl Ledger {
             capacity,
             holders: Vec::new(),
             queue: Vec::new(),
+            floor: 0,
             previews: BTreeMap::new(),
             rest: serde_json::Map::new(),
         }
@@ -47,6 +49,10 @@ impl Ledger {
     pub fn holder(&self, key: &str) -> Option<&Holder> {
         self.holders.iter().find(|holder| holder.key == key)
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl LedgerName {
@@ -70,6 +76,9 @@ pub struct Ledger {
     /// Previews that wait for a slot, the next one first.
     #[serde(default)]
     pub queue: Vec<Waiting>,
+    /// Sequences of new records begin above this: a ledger that was made anew must not fall behind what its old runs knew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub floor: u64,
     /// What is known of each preview, by [`crate::names::PreviewKey::in_ledger`].
     #[serde(default)]
     pub previews: BTreeMap<String, Record>,
@@ -105,6 +114,9 @@ pub struct Holder {
     /// What the Namespace holds is known again by this; none until a deploy has ended in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
+    /// Since when it had waited in line; none when it found a slot at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited: Option<Timestamp>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
@@ -136,6 +148,9 @@ pub struct Waiting {
     /// The place in line that its comment names, from 1; 0 while it names none.
     #[serde(default)]
     pub told: usize,
+    /// When a workflow was last started to deploy it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Timestamp>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
@@ -255,6 +270,16 @@ pub enum Because {
     Asked,
     /// Its time was over.
     Expired,
+    /// A maintainer wanted its slot for another pull request.
+    Taken {
+        /// That one.
+        to: PrNumber,
+    },
+    /// Its first deploy had failed and somebody else needed the slot.
+    GaveWay {
+        /// Who.
+        to: PrNumber,
+    },
 }
 
 /// A run at work on a preview.

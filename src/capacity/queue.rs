@@ -2,7 +2,8 @@
 //! It changes the ledger as a value; whether a pull request is still open is the caller's to find out.
 //! An entry ends only when its preview gets a slot or nobody wants it any more, so that a run that dies loses nobody's place.
 
-use super::{Claimant, Holder, Ledger, Waiting, claim::give_up_old_claims};
+use super::{ActiveRun, Claimant, Holder, Ledger, RunId, Waiting, claim::give_up_old_claims};
+use crate::names::PrNumber;
 use jiff::Timestamp;
 
 /// What becomes of a preview that finds no slot.
@@ -54,6 +55,7 @@ pub(super) fn join(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize
             since: now,
             owner: who.owner.clone(),
             told: 0,
+            called: None,
             rest: serde_json::Map::new(),
         },
     };
@@ -77,12 +79,84 @@ pub(super) fn put_back(ledger: &mut Ledger, given_up: Vec<Holder>) {
         let waiting = Waiting {
             key: holder.key,
             pr: holder.pr,
-            since: holder.since,
+            since: holder.waited.unwrap_or(holder.since),
             owner: holder.owner,
             told: 0,
+            called: None,
             rest: serde_json::Map::new(),
         };
         ledger.queue.insert(0, waiting);
+    }
+}
+
+/// Since when a preview waits.
+pub(super) fn waits_since(ledger: &Ledger, key: &str) -> Option<Timestamp> {
+    let waiting = ledger.queue.iter().find(|waiting| waiting.key == key)?;
+    Some(waiting.since)
+}
+
+/// Puts a preview first in line before anything is freed for it, so that no other run gives that away.
+pub fn put_first(ledger: &mut Ledger, key: &str, pr: PrNumber, owner: &str, now: Timestamp) {
+    let since = waits_since(ledger, key).unwrap_or(now);
+    leave(ledger, key);
+    let waiting = Waiting {
+        key: key.into(),
+        pr,
+        since,
+        owner: owner.into(),
+        told: 0,
+        called: None,
+        rest: serde_json::Map::new(),
+    };
+    ledger.queue.insert(0, waiting);
+}
+
+/// True when somebody waits at another place than its comment names, and no run is at work on it.
+pub fn untold(ledger: &Ledger, now: Timestamp) -> bool {
+    (1..)
+        .zip(&ledger.queue)
+        .any(|(place, waiting)| to_be_told(ledger, waiting, place, now))
+}
+
+fn to_be_told(ledger: &Ledger, waiting: &Waiting, place: usize, now: Timestamp) -> bool {
+    let record = ledger.previews.get(&waiting.key);
+    waiting.told != place && !record.is_some_and(|record| record.is_active(now))
+}
+
+/// Takes the word on everybody in line whose comment names another place than theirs, and says who that is, at which place.
+///
+/// No sequence rises, so a run that waits for its turn gets it once [`said_places`] has given the word back.
+pub fn say_places(ledger: &mut Ledger, run: &RunId, now: Timestamp) -> Vec<(Waiting, usize)> {
+    let places = (1..).zip(ledger.queue.clone());
+    let places: Vec<_> = places
+        .filter(|(place, waiting)| to_be_told(ledger, waiting, *place, now))
+        .map(|(place, waiting)| (waiting, place))
+        .collect();
+    for (waiting, _) in &places {
+        let record = ledger.previews.entry(waiting.key.clone()).or_default();
+        record.active = Some(ActiveRun {
+            run: run.clone(),
+            heartbeat: now,
+        });
+    }
+    places
+}
+
+/// Gives the word back, and notes the places that comments name now.
+pub fn said_places(ledger: &mut Ledger, run: &RunId, places: &[(Waiting, usize)]) {
+    for (said, place) in places {
+        if let Some(record) = ledger.previews.get_mut(&said.key)
+            && record
+                .active
+                .as_ref()
+                .is_some_and(|active| active.run == *run)
+        {
+            record.active = None;
+        }
+        let waiting = ledger.queue.iter_mut().find(|one| one.key == said.key);
+        if let Some(waiting) = waiting {
+            waiting.told = *place;
+        }
     }
 }
 

@@ -135,6 +135,53 @@ fn who_is_not_wanted_any_more_leaves() {
     assert_eq!(ledger.position("3"), Some(1));
 }
 
+#[test]
+fn who_gives_up_a_claim_stands_first_in_line_again_if_it_had_waited() {
+    let mut ledger = Ledger::empty(2);
+    held(&mut ledger, [1]);
+    asks(&mut ledger, 2);
+    withdraw(&mut ledger, "2", &RunId("r".into()));
+    assert_eq!(line(&ledger), [0; 0], "it had found a slot at once");
+    held(&mut ledger, [2]);
+    asks(&mut ledger, 3);
+    asks(&mut ledger, 4);
+    drop_holder(&mut ledger, "1", "uid-1");
+    assert!(matches!(
+        claim(&mut ledger, &who(3, "r", WhenFull::Queue), at(9)),
+        Claim::Unconfirmed { .. }
+    ));
+    withdraw(&mut ledger, "3", &RunId("r".into()));
+    assert_eq!(line(&ledger), [3, 4]);
+    assert_eq!(ledger.queue[0].since, at(0));
+}
+
+#[test]
+fn places_are_told_where_comments_name_others_and_nobody_is_at_work() {
+    let mut ledger = Ledger::empty(1);
+    held(&mut ledger, [1]);
+    for pr in [2, 3, 4] {
+        asks(&mut ledger, pr);
+    }
+    let us = RunId("us".into());
+    ledger.queue[0].told = 1;
+    ledger.previews.entry("4".into()).or_default().active = Some(ActiveRun {
+        run: RunId("other".into()),
+        heartbeat: at(0),
+    });
+    let places = say_places(&mut ledger, &us, at(1));
+    let named: Vec<_> = places
+        .iter()
+        .map(|(one, place)| (one.pr.get(), *place))
+        .collect();
+    assert_eq!(named, [(3, 2)]);
+    assert!(ledger.previews["3"].is_active(at(1)));
+    leave(&mut ledger, "2");
+    said_places(&mut ledger, &us, &places);
+    assert!(!ledger.previews["3"].is_active(at(1)));
+    assert!(untold(&ledger, at(1)), "its place has changed meanwhile");
+    assert_eq!(ledger.previews["3"].newest, None, "no sequence rises");
+}
+
 /// One step of a history: which preview's run does what.
 #[derive(Debug, Clone)]
 enum Act {
@@ -303,7 +350,12 @@ impl World {
                 self.gone.remove(&pr);
             }
             Act::GiveUp(pr) => {
-                withdraw(ledger, &pr.to_string(), &RunId(pr.to_string()));
+                let key = pr.to_string();
+                let given_up = ledger.holder(&key).filter(|one| one.uid.is_none());
+                if given_up.is_some_and(|one| one.waited.is_some()) {
+                    self.line.insert(0, pr);
+                }
+                withdraw(ledger, &key, &RunId(key.clone()));
                 self.created.remove(&pr);
             }
             Act::Delete(pr) => {

@@ -35,12 +35,13 @@ pub enum Turn {
 
 /// Asks for the turn; the first time it raises the sequence. Ask again while the answer is [`Turn::After`].
 pub fn begin(ledger: &mut Ledger, key: &str, run: &RunId, waited: bool, now: Timestamp) -> Turn {
+    let floor = ledger.floor;
     let record = ledger.previews.entry(key.to_owned()).or_default();
     if record.newest.as_ref() != Some(run) {
         if waited {
             return Turn::Superseded;
         }
-        record.sequence += 1;
+        record.sequence = record.sequence.max(floor) + 1;
         record.newest = Some(run.clone());
     }
     match record.at_work(now) {
@@ -217,6 +218,17 @@ mod tests {
         let record = &ledger.previews["1"];
         assert_eq!(record.serving, attempt().map(|attempt| attempt.sha));
         assert_eq!(record.attempted, failed("c"));
+    }
+
+    #[test]
+    fn sequences_of_a_ledger_that_was_made_anew_begin_above_its_floor() {
+        let mut ledger = Ledger::empty(3);
+        ledger.floor = 1_800_000_000;
+        let turn = begin(&mut ledger, "1", &run("a"), false, at(0));
+        assert_eq!(turn, Turn::Ours(1_800_000_001));
+        assert!(finish(&mut ledger, "1", &run("a"), attempt()));
+        let turn = begin(&mut ledger, "1", &run("b"), false, at(1));
+        assert_eq!(turn, Turn::Ours(1_800_000_002));
     }
 
     #[test]

@@ -227,13 +227,12 @@ impl Run {
     fn say_what(&self, trigger: &Trigger) -> Result<(), RunnerError> {
         let context = self.runner.context();
         let about = match trigger {
-            Trigger::Deploy(request)
-            | Trigger::Announce(request)
-            | Trigger::Remove(request)
-            | Trigger::Rollback(request)
-            | Trigger::Status(request)
-            | Trigger::Help(request) => format!(" pull request #{}", request.pr),
-            Trigger::Sweep(_) | Trigger::Ignore(_) => String::new(),
+            Trigger::Take { request, from } => {
+                format!(" pull request #{} in the slot of #{from}", request.pr)
+            }
+            other => other.request().map_or_else(String::new, |request| {
+                format!(" pull request #{}", request.pr)
+            }),
         };
         self.runner.say(&format!(
             "preview-action {}: event {}, so {}{about}",
@@ -276,6 +275,7 @@ impl Run {
             server: context.server_url.clone(),
             run: Some(context.run_url()),
             setup: Some(templates::SETUP_PAGE.into()),
+            workflow: context.workflow.clone(),
         };
         let run = RunId(format!("{}/{}", context.run_id, context.run_attempt));
         Ports::open(
@@ -352,9 +352,14 @@ impl Run {
             self.runner
                 .annotate(&Annotation::new(Level::Warning, warning.clone()).titled("Preview"))?;
         }
+        for warning in ending.warnings() {
+            self.runner
+                .annotate(&Annotation::new(Level::Warning, warning).titled("Preview"))?;
+        }
         let noticed = matches!(
             ending.reason,
             ReasonCode::AtCapacity
+                | ReasonCode::Queued
                 | ReasonCode::ForkRefused
                 | ReasonCode::PermissionDenied
                 | ReasonCode::NoCredentials

@@ -10,7 +10,9 @@ use super::{
 use crate::{
     event::Repository,
     names::{CommitSha, PrNumber, PreviewKey, RepoId, RepoName},
-    pipeline::{self, DeployRequest, Ending, RemoveReason, RemoveRequest, Sources, Teller},
+    pipeline::{
+        self, DeployRequest, Ending, Entrance, RemoveReason, RemoveRequest, Sources, Teller,
+    },
     report,
 };
 use clap::{Args, ValueEnum};
@@ -163,6 +165,7 @@ impl<C: Offers> Which<C> {
             asked: true,
             // The cap of a living ledger is the workflow's, unless it is given here.
             governs: self.whose.inputs.raw.text("max-previews").is_some(),
+            entrance: Entrance::Ordinary,
         })
     }
 }

@@ -48,9 +48,9 @@ offers! {
     /// Inputs of `metrics`: the cluster, the ledger, and the token that finds the repository's number.
     ForMetrics: &["token", "kubeconfig", "context", "environment", "control-namespace", "ca-bundle"];
     /// Inputs of `render`: what the manifests are made of.
-    ForRender: &["domain", "config", "images", "ttl", "timeout", "namespace-pattern", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
+    ForRender: &["domain", "config", "images", "ttl", "timeout", "namespace-pattern", "url-mode", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
     /// Inputs of `diff`: what the manifests are made of, and the cluster that they are compared with.
-    ForDiff: &["token", "kubeconfig", "context", "ca-bundle", "domain", "config", "images", "ttl", "timeout", "namespace-pattern", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
+    ForDiff: &["token", "kubeconfig", "context", "ca-bundle", "domain", "config", "images", "ttl", "timeout", "namespace-pattern", "url-mode", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
 }
 
 /// These need a pull request's event or comment, which the command line has not.

@@ -152,6 +152,7 @@ impl<'a, S: Stage> Player<'a, S> {
             summary: Some(at("summary")),
             actor: actor(&payload),
             triggering_actor: actor(&payload),
+            workflow: Some("preview.yml".into()),
             debug: false,
             temp: folder.clone(),
         };

@@ -55,7 +55,7 @@ pub enum ClusterError {
         /// Its name.
         namespace: Namespace,
     },
-    /// A ledger is there and cannot be read; it is never guessed.
+    /// A ledger is there and cannot be read; it is never guessed, only made anew from the Namespaces.
     #[error("ledger {namespace}/{name} cannot be read: {problem}")]
     LedgerCorrupt {
         /// Namespace of the ConfigMap.
@@ -183,7 +183,7 @@ impl ClusterError {
                 "have an administrator run `preview-action setup | kubectl apply -f -` once, or set the input control-namespace".into()
             }
             Self::LedgerCorrupt { namespace, name, .. } => format!(
-                "look at it with `kubectl -n {namespace} get configmap {name} -o yaml`; once no run is at work it may be deleted, the sweep builds it again from the Namespaces"
+                "look at it with `kubectl -n {namespace} get configmap {name} -o yaml`; the next deploy, removal or scheduled run keeps its text aside and builds it again from the Namespaces"
             ),
             Self::LedgerBusy { .. } => "run again".into(),
             Self::PullSecret { namespace, name, reason, .. } => match reason {

@@ -3,8 +3,8 @@
 //! One ConfigMap and its `resourceVersion` are the lock, so no server and no lease of ours has to be alive.
 
 use super::{
-    Cluster, answer::Class, call::Call, error::ClusterError, kinds, request::Answer,
-    retry::RetryPolicy,
+    Cluster, answer::Class, call::Call, error::ClusterError, kinds, last_good::digest,
+    request::Answer, retry::RetryPolicy,
 };
 use crate::capacity::{Ledger, LedgerName};
 use jiff::{SignedDuration, Timestamp};
@@ -88,13 +88,24 @@ impl Cluster {
             let mut ledger = read.ledger.clone();
             let outcome = match step(&mut ledger, read.moment()) {
                 Step::Keep(_) if !fresh => continue,
-                Step::Keep(outcome) => return Ok(Some(outcome)),
+                Step::Keep(outcome) => {
+                    self.remember(name, read);
+                    return Ok(Some(outcome));
+                }
                 Step::Write(outcome) => outcome,
             };
             match self.replace(name, read.object, &ledger).await {
                 Ok(answer) => {
                     tracing::debug!(ledger = name.object(), tries, "ledger written");
-                    self.remember(name, answer, ledger);
+                    self.remember(
+                        name,
+                        Read {
+                            object: answer.body,
+                            ledger,
+                            moment: moment(answer.date),
+                            at: Instant::now(),
+                        },
+                    );
                     return Ok(Some(outcome));
                 }
                 Err(error) if lost(&error) => self.forget(),
@@ -135,6 +146,13 @@ impl Cluster {
         Ok(self.read(name).await?.map(|read| read.ledger))
     }
 
+    /// The ledger as this handle has read or written it last, and the server's time now; nobody is asked.
+    pub fn ledger_seen(&self, name: &LedgerName) -> Option<(Ledger, Timestamp)> {
+        let read = self.remembered(name)?;
+        let now = read.moment().now;
+        Some((read.ledger, now))
+    }
+
     fn remembered(&self, name: &LedgerName) -> Option<Read> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.as_ref()
@@ -142,13 +160,7 @@ impl Cluster {
             .map(|(_, read)| read.clone())
     }
 
-    fn remember(&self, name: &LedgerName, answer: Answer, ledger: Ledger) {
-        let read = Read {
-            object: answer.body,
-            ledger,
-            moment: moment(answer.date),
-            at: Instant::now(),
-        };
+    fn remember(&self, name: &LedgerName, read: Read) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((name.clone(), read));
     }
 
@@ -156,19 +168,63 @@ impl Cluster {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn read(&self, name: &LedgerName) -> Result<Option<Read>, ClusterError> {
-        let call = Call::get(&kinds::CONFIG_MAP, Some(&name.namespace), &name.object())?;
-        let answer = match self.send(call).await {
-            Ok(answer) => answer,
-            Err(error) if error.is_not_found() => return Ok(None),
+    /// Puts this ledger in the place of one that cannot be read, whose text is kept beside it; says under which name, or
+    /// nothing when somebody else was first.
+    ///
+    /// The copy is named by its text and only ever created, so that runs that meet the same ruin make one copy.
+    pub async fn replace_corrupt_ledger(
+        &self,
+        name: &LedgerName,
+        ledger: &Ledger,
+    ) -> Result<Option<String>, ClusterError> {
+        let Some(answer) = self.fetch(name).await? else {
+            return Ok(None);
+        };
+        if parsed(name, &answer.body).is_ok() {
+            return Ok(None);
+        }
+        let data = &answer.body["data"];
+        let text = match data[KEY].as_str() {
+            Some(text) => text.to_owned(),
+            None => data.to_string(),
+        };
+        let mut hash = digest(text.as_bytes());
+        hash.truncate(10);
+        let copy = format!("{}-broken-{hash}", name.object());
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": copy, "namespace": name.namespace, "labels": labels(name)},
+            "data": {"broken.txt": text},
+        });
+        let call = Call::create(&kinds::CONFIG_MAP, Some(&name.namespace), &copy, &object)?;
+        match self.send(call).await {
+            Ok(_) => {}
+            Err(error) if error.class() == Some(&Class::AlreadyExists) => {}
             Err(error) => return Err(error),
+        }
+        match self.replace(name, answer.body, ledger).await {
+            Ok(_) => Ok(Some(copy)),
+            Err(error) if lost(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn fetch(&self, name: &LedgerName) -> Result<Option<Answer>, ClusterError> {
+        let call = Call::get(&kinds::CONFIG_MAP, Some(&name.namespace), &name.object())?;
+        match self.send(call).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&self, name: &LedgerName) -> Result<Option<Read>, ClusterError> {
+        let Some(answer) = self.fetch(name).await? else {
+            return Ok(None);
         };
         let moment = moment(answer.date);
-        let corrupt = |problem: String| corrupt(name, problem);
-        let text = answer.body["data"][KEY]
-            .as_str()
-            .ok_or_else(|| corrupt(format!("it has no key {KEY}")))?;
-        let ledger = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
+        let ledger = parsed(name, &answer.body)?;
         Ok(Some(Read {
             object: answer.body,
             ledger,
@@ -178,15 +234,10 @@ impl Cluster {
     }
 
     async fn create(&self, name: &LedgerName, ledger: &Ledger) -> Result<Answer, ClusterError> {
-        let labels = json!({
-            "app.kubernetes.io/managed-by": super::FIELD_MANAGER,
-            "preview-action/repository-id": name.repository.to_string(),
-            "preview-action/environment": name.environment,
-        });
         let object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": name.object(), "namespace": name.namespace, "labels": labels},
+            "metadata": {"name": name.object(), "namespace": name.namespace, "labels": labels(name)},
             "data": {KEY: text(name, ledger)?},
         });
         let call = Call::create(
@@ -222,6 +273,21 @@ impl Cluster {
         )?;
         self.send(call).await
     }
+}
+
+fn labels(name: &LedgerName) -> Value {
+    json!({
+        "app.kubernetes.io/managed-by": super::FIELD_MANAGER,
+        "preview-action/repository-id": name.repository.to_string(),
+        "preview-action/environment": name.environment,
+    })
+}
+
+fn parsed(name: &LedgerName, object: &Value) -> Result<Ledger, ClusterError> {
+    let text = object["data"][KEY]
+        .as_str()
+        .ok_or_else(|| corrupt(name, format!("it has no key {KEY}")))?;
+    serde_json::from_str(text).map_err(|error| corrupt(name, error.to_string()))
 }
 
 fn text(name: &LedgerName, ledger: &Ledger) -> Result<String, ClusterError> {

@@ -9,6 +9,7 @@ mod permissions;
 mod pulls;
 mod refusal;
 mod request;
+mod workflows;
 
 pub use comments::{Comment, CommentId, CommentRef};
 pub use error::GitHubError;

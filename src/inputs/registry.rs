@@ -92,6 +92,13 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "promote",
+        purpose: "Who deploys a preview that waited in line once a slot is free: `run`, the run that freed it, or `dispatch`, a run of this workflow that is started for it.",
+        default: "run",
+        example: "dispatch",
+        required: false,
+    },
+    InputSpec {
         name: "auto-deploy",
         purpose: "Whether opening and pushing deploys by itself; with `false` only the comment `/deploy` does.",
         default: "true",
@@ -124,6 +131,13 @@ pub const INPUTS: &[InputSpec] = &[
         purpose: "Name of a preview's Namespace, made of `{owner}`, `{repo}`, `{repo-id}`, `{number}` and `{environment}`; cut at 63 characters with a hash.",
         default: "pr-{repo}-{number}",
         example: "preview-{owner}-{repo}-{number}",
+        required: false,
+    },
+    InputSpec {
+        name: "url-mode",
+        purpose: "What hosts are made of: `pr`, the number of the pull request, or `slot`, the number of its slot, so that call-backs of a sign-in service can be registered beforehand.",
+        default: "pr",
+        example: "slot",
         required: false,
     },
     InputSpec {
@@ -228,7 +242,7 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "state",
-        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `refused`, `superseded` or `cancelled`.",
+        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `queued`, `refused`, `superseded` or `cancelled`.",
     },
     OutputSpec {
         name: "decision",

@@ -38,6 +38,7 @@ pub fn assemble_under(
         hosts: plan.urls.iter().map(|url| url.host.as_str()).collect(),
         domain: plan.domain.as_ref(),
         pr: plan.pr,
+        number: plan.host_number(),
         accounts: parsed
             .iter()
             .filter(|object| object.id.kind == "ServiceAccount" && object.id.group.is_empty())

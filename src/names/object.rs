@@ -53,6 +53,20 @@ pub struct PreviewKey {
 }
 
 impl PreviewKey {
+    /// The preview behind a key of a ledger; none when no preview has such a key.
+    pub fn from_ledger(repository: RepoId, environment: &Environment, key: &str) -> Option<Self> {
+        let (pr, variant) = match key.split_once('-') {
+            Some((pr, variant)) => (pr, Some(variant.parse().ok()?)),
+            None => (key, None),
+        };
+        Some(Self {
+            repository,
+            environment: environment.clone(),
+            pr: pr.parse().ok()?,
+            variant,
+        })
+    }
+
     /// The key inside the ledger of its repository and environment: `12`, or `12-a` for variant `a`.
     pub fn in_ledger(&self) -> String {
         match &self.variant {

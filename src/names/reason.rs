@@ -108,6 +108,8 @@ reason_codes! {
     ForkRefused = "fork-refused",
     /// Who asked lacks write permission.
     PermissionDenied = "permission-denied",
+    /// There is no slot that could be taken from there.
+    NothingToTake = "nothing-to-take",
     /// The pull request is closed.
     PullRequestClosed = "pull-request-closed",
     /// A newer commit or run took over.

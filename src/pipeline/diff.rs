@@ -7,7 +7,7 @@ use crate::{
     cluster::outcome::{Difference, Differs},
     manifests::ManifestSet,
     names::{ReasonCode, Redactor},
-    plan,
+    plan::{self, Facts},
 };
 
 /// What a deploy would do to each object; no value that is registered as a secret is in it.
@@ -18,10 +18,20 @@ pub async fn diff(
 ) -> Result<Vec<Difference>, Failure> {
     let configuration = sources.configuration(ports).await?;
     let facts = request.facts(jiff::Timestamp::now());
-    let plan = plan::decide(&ports.settings, &configuration, &facts)?;
-    let set = super::render::objects(ports, sources, &plan, &configuration).await?;
+    let mut plan = plan::decide(&ports.settings, &configuration, &facts)?;
     let cluster = ports.cluster()?;
-    let Some(info) = cluster.namespace(&plan.namespace).await? else {
+    let found = cluster.namespace(&plan.namespace).await?;
+    let label = found.as_ref().and_then(|info| info.labels.get("slot"));
+    if let (Some(_), Some(slot)) = (plan.slot, label.and_then(|slot| slot.parse().ok())) {
+        // Its hosts are made of the slot that it has.
+        let facts = Facts {
+            slot: Some(slot),
+            ..facts
+        };
+        plan = plan::decide(&ports.settings, &configuration, &facts)?;
+    }
+    let set = super::render::objects(ports, sources, &plan, &configuration).await?;
+    let Some(info) = found else {
         return Ok(all_new(&set));
     };
     let owner = info.labels.get("preview-action/repository-id");

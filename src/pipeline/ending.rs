@@ -3,7 +3,7 @@
 //! Exit codes stand here and not in the doors, so that action and command line cannot differ.
 
 use super::{
-    Swept,
+    Promoted, Swept,
     failure::{Blame, Failure},
 };
 use crate::{
@@ -71,6 +71,10 @@ pub struct Ending {
     pub stages: Vec<Timing>,
     /// What a sweep did.
     pub swept: Vec<Swept>,
+    /// Who was waiting in line and had a slot from this run.
+    pub promoted: Vec<Promoted>,
+    /// What people should know of the run that is no failure of it.
+    pub notices: Vec<String>,
 }
 
 impl Ending {
@@ -90,6 +94,8 @@ impl Ending {
             applied: Vec::new(),
             stages: Vec::new(),
             swept: Vec::new(),
+            promoted: Vec::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -141,7 +147,29 @@ impl Ending {
                 one.pr, one.namespace, one.reason, one.ending
             )
         });
-        told.into_iter().chain(swept).collect()
+        let promoted = self.promoted.iter().map(|one| {
+            format!(
+                "pull request #{} was first in line and a slot was free: {} ({})",
+                one.pr, one.why, one.ending
+            )
+        });
+        let notices = self.notices.iter().cloned();
+        told.into_iter()
+            .chain(swept)
+            .chain(promoted)
+            .chain(notices)
+            .collect()
+    }
+
+    /// What deserves a warning although the run itself went well.
+    pub fn warnings(&self) -> Vec<String> {
+        let failed = self.promoted.iter().filter(|one| one.failed).map(|one| {
+            format!(
+                "pull request #{} was first in line, and its deploy failed: {}",
+                one.pr, one.why
+            )
+        });
+        failed.chain(self.notices.iter().cloned()).collect()
     }
 
     /// The versioned result as the output `result` has it.

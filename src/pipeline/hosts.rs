@@ -53,6 +53,9 @@ async fn failure(
             // It was on its way out when its routes were listed.
             _ => continue,
         };
+        if in_that_slot(plan, &info) {
+            continue;
+        }
         let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
         let (owner, remedy) = owner(plan, &info);
         let verb = if hosts.len() == 1 { "is" } else { "are" };
@@ -70,6 +73,18 @@ async fn failure(
         }
     }
     Ok(failure)
+}
+
+/// True for the preview of ours that took the slot which hosts were made of: the claim gives another slot then, and all is
+/// rendered anew.
+fn in_that_slot(plan: &Plan, info: &NamespaceInfo) -> bool {
+    let label = |name: &str| info.labels.get(name).map(String::as_str);
+    let slot = plan.slot.map(|slot| slot.to_string());
+    slot.is_some()
+        && label("slot") == slot.as_deref()
+        && label("app") == Some("preview")
+        && label("preview-action/repository-id") == Some(plan.key.repository.to_string().as_str())
+        && label("preview-action/environment") == Some(plan.key.environment.as_str())
 }
 
 /// Whose Namespace it is, and what sets the two apart.

@@ -2,7 +2,11 @@
 //! It claims nothing, applies nothing and takes no turn.
 //! What it shows comes from the cluster, not from an old comment, so a status is true when it is given.
 
-use super::{DeployRequest, Ending, Failure, Ports, Sources, desk, teller::Teller};
+use super::{
+    DeployRequest, Ending, Failure, Ports, Sources,
+    desk::{self, House},
+    teller::Teller,
+};
 use crate::{
     capacity::{Ledger, Record},
     cluster::{
@@ -104,6 +108,9 @@ pub struct Status {
     pub taken: u32,
     /// Cap.
     pub capacity: u32,
+    /// Who holds the slots, while it waits in line.
+    #[serde(skip)]
+    pub(super) house: Option<House>,
     #[serde(skip)]
     pub(super) busy: bool,
     #[serde(skip)]
@@ -114,6 +121,7 @@ impl Status {
     /// State as it is now, whatever a label once said.
     pub fn state(&self) -> State {
         match &self.preview {
+            None if self.house.is_some() => State::Queued,
             None if self.record.removed_on_purpose => State::Removed,
             None => State::NotDeployed,
             Some(_) if self.stuck => State::Stuck,
@@ -191,6 +199,9 @@ pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failu
             .is_some_and(|since| super::remove::overdue(ports, since)),
         preview: found.map(Listed::from),
         workloads,
+        house: ledger
+            .position(&key)
+            .map(|place| House::seen(&ledger, Some(place))),
         busy: record.is_active(now),
         record,
         taken: ledger.holders.len() as u32,

@@ -13,7 +13,10 @@ use crate::{
     plan::PublicUrl,
     runner::Redaction,
 };
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Addresses that the comment links to.
@@ -25,6 +28,8 @@ pub struct Links {
     pub run: Option<String>,
     /// Where setting up is explained.
     pub setup: Option<String>,
+    /// File name of the workflow that this run is of, such as `preview.yml`.
+    pub workflow: Option<String>,
 }
 
 /// What connections are opened with.
@@ -67,6 +72,7 @@ pub struct Ports {
     pub links: Links,
     extra_ca: Option<String>,
     loopback: bool,
+    notices: Mutex<Vec<String>>,
 }
 
 impl Ports {
@@ -129,7 +135,20 @@ impl Ports {
             links,
             extra_ca,
             loopback,
+            notices: Mutex::default(),
         })
+    }
+
+    /// Notes what people should know of this run, whatever it is about.
+    pub(super) fn notice(&self, text: String) {
+        tracing::warn!("{text}");
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        notices.push(text);
+    }
+
+    /// What was noted so far, once.
+    pub(super) fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The cluster, or why there is none.

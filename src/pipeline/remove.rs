@@ -10,10 +10,10 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{Because, Removing},
+    capacity::{Because, Record, Removing},
     cluster::{Cluster, Contents, Gone, NamespaceInfo, Obstacles, outcome::VolumeEnd},
     metrics::Action,
-    names::{Namespace, PreviewKey, ReasonCode, RepoName, State},
+    names::{Namespace, PrNumber, PreviewKey, ReasonCode, RepoName, State},
     plan,
 };
 use std::time::Duration;
@@ -40,6 +40,16 @@ pub enum RemoveReason {
     Asked,
     /// Its time was over: a push brings it back.
     Expired,
+    /// A maintainer wants its slot for another pull request.
+    Taken {
+        /// That one.
+        to: PrNumber,
+    },
+    /// Its first deploy failed and somebody else needs the slot.
+    GaveWay {
+        /// Who.
+        to: PrNumber,
+    },
 }
 
 impl RemoveReason {
@@ -49,6 +59,8 @@ impl RemoveReason {
             Self::Closed { merged: false } => Because::Closed,
             Self::Asked => Because::Asked,
             Self::Expired => Because::Expired,
+            Self::Taken { to } => Because::Taken { to },
+            Self::GaveWay { to } => Because::GaveWay { to },
         }
     }
 }
@@ -60,6 +72,24 @@ impl From<Because> for RemoveReason {
             Because::Closed => Self::Closed { merged: false },
             Because::Asked => Self::Asked,
             Because::Expired => Self::Expired,
+            Because::Taken { to } => Self::Taken { to },
+            Because::GaveWay { to } => Self::GaveWay { to },
+        }
+    }
+}
+
+impl RemoveReason {
+    /// True when it is not worth interrupting whoever is at work on the preview.
+    fn yields(self) -> bool {
+        matches!(self, Self::Expired | Self::GaveWay { .. })
+    }
+
+    /// True when what is known of the preview does not forbid it: a pinned one is nobody's to take.
+    fn allowed_by(self, record: &Record) -> bool {
+        match self {
+            Self::Taken { .. } => !record.pinned,
+            Self::GaveWay { .. } => !record.pinned && record.failed_at_first(),
+            Self::Closed { .. } | Self::Asked | Self::Expired => true,
         }
     }
 }
@@ -217,7 +247,7 @@ impl Work<'_> {
                 because: self.request.reason.because(),
                 by: teller.asker().to_owned(),
             }),
-            yields: self.request.reason == RemoveReason::Expired,
+            yields: self.request.reason.yields(),
             ..Asking::default()
         };
         let taken = match self.desk.take_turn(asking).await {
@@ -225,6 +255,9 @@ impl Work<'_> {
             Ok(None) => return Ok(Removal::Superseded),
             Err(failure) => return Ok(Removal::NoTurn(failure)),
         };
+        if !self.request.reason.allowed_by(&taken.record) {
+            return Ok(Removal::Deployed);
+        }
         let name = taken
             .holder
             .as_ref()

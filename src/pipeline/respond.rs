@@ -3,16 +3,18 @@
 //! Everything is refused unless an answer allows it: an unreadable permission is no permission.
 
 use super::{
-    DeployRequest, Ending, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy, inspect,
-    remove, rollback,
-    sources::checked_out,
-    sweep,
+    DeployRequest, Ending, Entrance, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy,
+    inspect,
+    promote::promote,
+    remove,
+    request::{Basis, Word},
+    rollback, sweep,
+    take::Taking,
     teller::{Audience, Teller},
 };
 use crate::{
-    event::{Event, PullRequest},
-    inputs::ConfigFrom,
-    names::{CommitSha, PreviewKey, ReasonCode, State},
+    event::{Event, PullRequest, Repository},
+    names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
     trigger::{Asked, Denied, Request, Trigger, permission},
 };
 use futures::FutureExt as _;
@@ -76,6 +78,7 @@ pub async fn respond(
             Trigger::Ignore(_) => Ok(ignored(trigger)),
             Trigger::Sweep(repository) => sweep(ports, repository).await,
             Trigger::Deploy(request) => story(request).deploy().await,
+            Trigger::Take { request, from } => story(request).take(*from).await,
             Trigger::Announce(request) => story(request).announce().await,
             Trigger::Remove(request) => story(request).remove().await,
             Trigger::Rollback(request) => story(request).rollback().await,
@@ -84,17 +87,40 @@ pub async fn respond(
         }
     };
     // Use cases say their own last word within four seconds; whatever else is under way is given up after five.
-    let patience = async {
+    let patience = || async {
         ports.stop.cancelled().await;
         tokio::time::sleep(LAST_WORDS).await;
     };
     let ending = tokio::select! {
         ending = AssertUnwindSafe(answer).catch_unwind() => ending,
-        () = patience => return Ending::cancelled(),
+        () = patience() => return Ending::cancelled(),
     };
-    match ending {
+    let mut ending = match ending {
         Ok(ending) => ending.unwrap_or_else(Ending::failed),
         Err(_) => bug(ports, trigger, audience).await,
+    };
+    if let Some(repository) = trigger.repository().filter(|_| !ports.stop.is_cancelled()) {
+        let promoted = promote(basis(ports, repository, caller), governed(trigger));
+        ending.promoted = tokio::select! {
+            promoted = AssertUnwindSafe(promoted).catch_unwind() => promoted.unwrap_or_default(),
+            () = patience() => Vec::new(),
+        };
+    }
+    ending.notices.extend(ports.take_notices());
+    ending
+}
+
+/// True in runs of the default branch's workflow.
+fn governed(trigger: &Trigger) -> bool {
+    let own = |request: &Request| matches!(request.asked, Asked::Event { target: false, .. });
+    !trigger.request().is_some_and(own)
+}
+
+fn basis<'a>(ports: &'a Ports, repository: &'a Repository, caller: &Caller<'a>) -> Basis<'a> {
+    Basis {
+        ports,
+        repository,
+        workspace: caller.workspace,
     }
 }
 
@@ -107,7 +133,10 @@ async fn bug(ports: &Ports, trigger: &Trigger, audience: Audience<'_>) -> Ending
         "report it with the log, then run again",
     );
     match trigger {
-        Trigger::Deploy(request) | Trigger::Remove(request) | Trigger::Rollback(request) => {
+        Trigger::Deploy(request)
+        | Trigger::Take { request, .. }
+        | Trigger::Remove(request)
+        | Trigger::Rollback(request) => {
             Teller::open(
                 ports,
                 &preview(ports, request),
@@ -140,6 +169,13 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     /// The pull request, if who asked may ask.
     async fn pull(&self) -> Result<Result<PullRequest, Denied>, Failure> {
+        self.pull_for(permission::may_command).await
+    }
+
+    async fn pull_for(
+        &self,
+        allows: fn(&str, AccessLevel, &str) -> Result<(), Denied>,
+    ) -> Result<Result<PullRequest, Denied>, Failure> {
         let github = self.ports.github()?;
         for login in self
             .request
@@ -147,7 +183,7 @@ impl<'a> Story<'a> {
             .must_ask(self.caller.attempt, self.caller.actor)
         {
             let access = github.access(login).await?;
-            if let Err(denied) = permission::may_command(login, access.level, &access.role) {
+            if let Err(denied) = allows(login, access.level, &access.role) {
                 return Ok(Err(denied));
             }
         }
@@ -176,6 +212,44 @@ impl<'a> Story<'a> {
         teller
     }
 
+    /// Deploys in the slot of another preview, which is moved aside first.
+    async fn take(&self, from: PrNumber) -> Result<Ending, Failure> {
+        let pull = match self.pull_for(permission::may_take).await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(denied) = permission::may_deploy(&pull) {
+            return self.denied(&pull, denied).await;
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        let taking = Taking {
+            ports: self.ports,
+            repository: &self.request.repository,
+            preview: self.preview(),
+            owner: &pull.author.login,
+            from,
+        };
+        let notice = match taking.make_room(teller.asker()).await? {
+            Ok(notice) => notice,
+            Err(denied) => {
+                let line = denied.to_string();
+                teller.warn(line.clone());
+                let mut ending =
+                    inspect::show(self.ports, &self.preview(), &pull, &mut teller).await?;
+                ending.reason = denied.reason;
+                // The comment warns too, unless it was left as it is.
+                ending.notices.extend(ending.view.is_none().then_some(line));
+                return Ok(ending);
+            }
+        };
+        let basis = basis(self.ports, &self.request.repository, self.caller);
+        let word = Word::Asked(Entrance::First);
+        let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
+        let mut ending = Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await;
+        ending.notices.extend(notice);
+        Ok(ending)
+    }
+
     async fn deploy(&self) -> Result<Ending, Failure> {
         let pull = match self.pull().await? {
             Ok(pull) => pull,
@@ -194,57 +268,11 @@ impl<'a> Story<'a> {
     }
 
     fn request_for(&self, sha: CommitSha, pull: &PullRequest) -> (DeployRequest, Sources) {
-        let from_event = matches!(self.request.asked, Asked::Event { .. });
-        let reference = match self.ports.settings.config_from {
-            ConfigFrom::Head => &sha,
-            ConfigFrom::Base => &pull.base_sha,
+        let word = match self.request.asked {
+            Asked::Event { target, .. } => Word::Event { target },
+            Asked::Comment { .. } | Asked::Dispatch { .. } => Word::Asked(Entrance::Ordinary),
         };
-        let sources = self.manifests_for(
-            Sources::at(reference, self.caller.workspace),
-            &sha,
-            pull,
-            from_event,
-        );
-        let request = DeployRequest {
-            repository: self.request.repository.clone(),
-            pr: self.request.pr,
-            sha,
-            branch: pull.head_branch.clone(),
-            author: pull.author.login.clone(),
-            own_run: from_event,
-            asked: !from_event,
-            governs: !from_event,
-        };
-        (request, sources)
-    }
-
-    /// Lets the workspace's manifests in where they must be this commit's: never a fork's, and in runs that others have
-    /// started only when the workspace is at that very commit.
-    fn manifests_for(
-        &self,
-        sources: Sources,
-        sha: &CommitSha,
-        pull: &PullRequest,
-        own_run: bool,
-    ) -> Sources {
-        let target = matches!(self.request.asked, Asked::Event { target: true, .. });
-        match self.caller.workspace {
-            _ if pull.from_fork() || target => sources.without_manifests(
-                "what steps write for a fork is the fork's own".into(),
-                "deploy services or templates for pull requests from forks",
-            ),
-            Some(root) if own_run || checked_out(root).as_ref() == Some(sha) => {
-                sources.with_manifests_below(root)
-            }
-            Some(_) => sources.without_manifests(
-                format!(
-                    "the workspace is not at commit {}, so its manifests may be another's",
-                    sha.short()
-                ),
-                "check out the pull request's head in the step before the one that writes them",
-            ),
-            None => sources,
-        }
+        basis(self.ports, &self.request.repository, self.caller).request(word, sha, pull)
     }
 
     /// Tells people on the pull request why their command was not followed; an event's refusal stays in the summary.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     capacity::{Because, Ledger, Record},
-    cluster::{Moment, NamespaceInfo, Step},
+    cluster::{ClusterError, Moment, NamespaceInfo, Step},
     event::Repository,
     names::{Namespace, PrNumber, PreviewKey, ReasonCode},
     plan,
@@ -85,6 +85,8 @@ impl Due {
                 RemoveReason::Expired => "expired",
                 RemoveReason::Asked => "asked",
                 RemoveReason::Closed { .. } => "closed",
+                RemoveReason::Taken { .. } => "moved aside",
+                RemoveReason::GaveWay { .. } => "gave way",
             },
             ending: ReasonCode::Cancelled,
         };
@@ -134,7 +136,13 @@ impl<'a> Sweep<'a> {
             repository,
             open: open?.into_iter().map(|pull| pull.number).collect(),
             namespaces,
-            ledger: ledger?,
+            ledger: match ledger {
+                Err(ClusterError::LedgerCorrupt { problem, .. }) => {
+                    desk::mend(ports, cluster, &name, &problem).await?;
+                    cluster.transact(&name, seen).await?
+                }
+                other => other?,
+            },
         })
     }
 
@@ -204,16 +212,7 @@ impl<'a> Sweep<'a> {
 
     /// The preview behind a key of the ledger.
     fn preview_of(&self, key: &str) -> Option<PreviewKey> {
-        let (pr, variant) = match key.split_once('-') {
-            Some((pr, variant)) => (pr, Some(variant.parse().ok()?)),
-            None => (key, None),
-        };
-        Some(PreviewKey {
-            repository: self.repository.id,
-            environment: self.ports.settings.environment.clone(),
-            pr: pr.parse().ok()?,
-            variant,
-        })
+        PreviewKey::from_ledger(self.repository.id, &self.ports.settings.environment, key)
     }
 
     /// Why a preview is due, if it is: its pull request is closed, or a removal was begun that nobody has revoked.

@@ -16,12 +16,15 @@ use crate::{
 
 const FIRST: &str = "pr-{number}.{domain}";
 const OTHERS: &str = "pr-{number}-{service}.{domain}";
+const FIRST_BY_SLOT: &str = "pr{slot}.{domain}";
+const OTHERS_BY_SLOT: &str = "pr{slot}-{service}.{domain}";
 
 /// The public addresses, the main one first.
 pub(super) fn decide(
     settings: &Settings,
     configuration: &Configuration,
     facts: &Facts,
+    slot: Option<u32>,
     key: &str,
 ) -> Result<Vec<PublicUrl>, PlanError> {
     let scheme = match configuration.ingress.tls {
@@ -41,6 +44,7 @@ pub(super) fn decide(
     let hosts = Hosts {
         settings,
         facts,
+        slot,
         key,
         first,
     };
@@ -66,6 +70,8 @@ pub(super) fn decide(
 struct Hosts<'a> {
     settings: &'a Settings,
     facts: &'a Facts,
+    /// Slot that hosts are made of, if they are.
+    slot: Option<u32>,
     key: &'a str,
     /// The service that the main host belongs to.
     first: Option<&'a Label>,
@@ -91,7 +97,12 @@ impl Hosts<'_> {
                     .map_err(bad_pattern)
             }
             (None, None) => {
-                let pattern = if main { FIRST } else { OTHERS };
+                let pattern = match (self.slot, main) {
+                    (None, true) => FIRST,
+                    (None, false) => OTHERS,
+                    (Some(_), true) => FIRST_BY_SLOT,
+                    (Some(_), false) => OTHERS_BY_SLOT,
+                };
                 self.fill(pattern, name).map_err(bad_pattern)
             }
         }
@@ -116,10 +127,10 @@ impl Hosts<'_> {
             .domain
             .as_ref()
             .ok_or_else(|| no_domain(name))?;
-        if !naming::host_belongs_to(host.as_str(), domain, self.facts.pr) {
+        let number = self.slot.map_or(self.facts.pr.get(), u64::from);
+        if !naming::host_belongs_to(host.as_str(), domain, number) {
             return Err(refused(format!(
-                "`{host}` is not below `{domain}` with the number {} in it",
-                self.facts.pr
+                "`{host}` is not below `{domain}` with the number {number} in it"
             )));
         }
         Ok(host)
@@ -137,13 +148,16 @@ impl Hosts<'_> {
             text,
             may_be_cut,
         };
-        let fills = [
+        let slot = self.slot.map(|slot| slot.to_string());
+        let slot = slot.iter().map(|slot| fill("slot", slot.as_str(), false));
+        let mut fills = vec![
             fill("number", number.as_str(), false),
             fill("owner", self.facts.repository.owner(), true),
             fill("repo", self.facts.repository.name(), true),
             fill("service", service.as_str(), true),
             fill("environment", self.settings.environment.as_str(), true),
         ];
+        fills.extend(slot);
         let host = naming::host(&pattern, &fills, self.key).map_err(Fault::Unknown)?;
         host.parse().map_err(|_| Fault::NotAHost(host))
     }

@@ -5,8 +5,8 @@
 use super::{Facts, Plan, PlanError, decide};
 use crate::{
     inputs::{
-        ConfigFrom, HealthMode, ImageInput, Nodes, OnFailedUpdate, Settings, WhenFull,
-        configuration::Configuration,
+        ConfigFrom, HealthMode, ImageInput, Nodes, OnFailedUpdate, Promote, Settings, UrlMode,
+        WhenFull, configuration::Configuration,
     },
     names::PrNumber,
 };
@@ -28,8 +28,10 @@ pub(crate) fn settings() -> Settings {
         on_failed_update: OnFailedUpdate::Restore,
         when_full: WhenFull::Queue,
         nodes: Nodes::Fixed,
+        promote: Promote::Run,
         namespace_pattern: "pr-{repo}-{number}".into(),
         host_pattern: None,
+        url_mode: UrlMode::Pr,
         environment: "preview".parse().unwrap(),
         control_namespace: "preview-system".parse().unwrap(),
         config_from: ConfigFrom::Head,
@@ -77,6 +79,7 @@ pub(crate) fn facts() -> Facts {
         variant: None,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         own_run: true,
+        slot: None,
     }
 }
 

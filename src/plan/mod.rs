@@ -7,7 +7,7 @@ mod images;
 mod naming;
 
 use crate::{
-    inputs::{Settings, configuration::Configuration},
+    inputs::{Settings, UrlMode, configuration::Configuration},
     names::{
         CommitSha, Host, Label, Namespace, PrNumber, PreviewKey, ReasonCode, RepoId, RepoName,
     },
@@ -39,6 +39,8 @@ pub struct Plan {
     pub annotations: BTreeMap<String, String>,
     /// Services in the order of the configuration.
     pub services: Vec<PlannedService>,
+    /// Slot that hosts are made of; none when they are made of the pull request's number.
+    pub slot: Option<u32>,
     /// Public addresses, the main one first; empty when no service is public.
     pub urls: Vec<PublicUrl>,
     /// Domain below which hosts have to be; none when no host is.
@@ -96,6 +98,15 @@ pub struct Facts {
     pub now: Timestamp,
     /// True when the run was started by an event of this pull request itself, so that its inputs were made for it.
     pub own_run: bool,
+    /// Slot that it has or will have, as far as is known; hosts are made of it where the settings say so.
+    pub slot: Option<u32>,
+}
+
+impl Plan {
+    /// The number that a host of this preview has to name.
+    pub fn host_number(&self) -> u64 {
+        self.slot.map_or(self.pr.get(), u64::from)
+    }
 }
 
 impl Facts {
@@ -145,10 +156,15 @@ pub fn decide(
             ),
         });
     }
+    let slot = match settings.url_mode {
+        UrlMode::Pr => None,
+        // Whoever only wants to see the objects sees those of the first slot.
+        UrlMode::Slot => Some(facts.slot.unwrap_or(1)),
+    };
     let key = facts.key(settings);
     let unique = unique(&key);
     let images = images::decide(settings, configuration, facts)?;
-    let urls = addresses::decide(settings, configuration, facts, &unique)?;
+    let urls = addresses::decide(settings, configuration, facts, slot, &unique)?;
     let expires = facts.now.checked_add(settings.ttl).map_err(|_| PlanError {
         reason: ReasonCode::BadInput,
         cause: "input `ttl` reaches beyond the end of the calendar".into(),
@@ -176,6 +192,7 @@ pub fn decide(
         sha: facts.sha.clone(),
         branch: facts.branch.clone(),
         urls,
+        slot,
         domain: settings.domain.clone(),
         images,
         expires,

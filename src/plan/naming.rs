@@ -2,7 +2,7 @@
 //! It knows no settings and no service, only pieces of text and which of them may be cut.
 //! A hash is added whenever cleaning or cutting lost something: without it two long names would meet at the cut.
 
-use crate::names::{Host, PrNumber};
+use crate::names::Host;
 use sha2::{Digest, Sha256};
 
 /// Longest label of DNS and of Kubernetes.
@@ -117,13 +117,13 @@ pub(super) fn host(
     Ok(labels?.join("."))
 }
 
-/// True when a host lies below the domain and names the pull request's number as a number of its own.
-pub fn host_belongs_to(host: &str, domain: &Host, pr: PrNumber) -> bool {
+/// True when a host lies below the domain and names a number as a number of its own.
+pub fn host_belongs_to(host: &str, domain: &Host, number: u64) -> bool {
     host.strip_suffix(domain.as_str())
         .and_then(|head| head.strip_suffix('.'))
         .is_some_and(|head| {
             head.split(|c: char| !c.is_ascii_digit())
-                .any(|digits| digits == pr.to_string())
+                .any(|digits| digits == number.to_string())
         })
 }
 
@@ -215,10 +215,9 @@ mod tests {
     #[test]
     fn a_host_belongs_to_the_number_it_names() {
         let domain = "preview.example.com".parse().unwrap();
-        let pr = PrNumber::new(12).unwrap();
         for host in ["pr-12", "pr-12-api", "12", "api.pr12", "v2-12"] {
             let host = format!("{host}.preview.example.com");
-            assert!(host_belongs_to(&host, &domain, pr), "{host}");
+            assert!(host_belongs_to(&host, &domain, 12), "{host}");
         }
         for host in [
             "pr-1.preview.example.com",
@@ -230,7 +229,7 @@ mod tests {
             "pr-12.preview.example.com.evil.example",
             "12",
         ] {
-            assert!(!host_belongs_to(host, &domain, pr), "{host}");
+            assert!(!host_belongs_to(host, &domain, 12), "{host}");
         }
     }
 

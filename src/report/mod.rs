@@ -22,7 +22,7 @@ pub use link::Link;
 pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};
 pub use view::{
-    Aftermath, AtCap, HolderView, ImageView, Note, Reached, Removal, RemovedBecause, Slot,
+    Aftermath, AtCap, HolderView, ImageView, Leaving, Note, Reached, Removal, RemovedBecause, Slot,
     StatusView,
 };
 

@@ -111,9 +111,16 @@ struct Holder {
     pr: Markdown,
     preview: Markdown,
     owner: String,
+    leaving: Option<Leaving>,
     age: String,
     activity: Option<String>,
     comment_box: Markdown,
+}
+
+#[derive(Serialize)]
+struct Leaving {
+    since: String,
+    held_by: String,
 }
 
 #[derive(Serialize)]
@@ -137,6 +144,8 @@ struct Gone {
     took: Option<String>,
     because: &'static str,
     by: Option<String>,
+    to: Option<Markdown>,
+    owner: Option<Markdown>,
     counts: Option<String>,
     volumes: Vec<VolumeRow>,
 }
@@ -246,7 +255,7 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             .as_ref()
             .map(|note| note.remedy.clone())
             .filter(|remedy| !remedy.is_empty()),
-        removal: view.removal.as_ref().map(gone),
+        removal: view.removal.as_ref().map(|removal| gone(view, removal)),
         reached: match view.reached {
             Reached::Nothing => "nothing",
             Reached::Applied => "applied",
@@ -312,6 +321,15 @@ fn pull_url(view: &StatusView, pr: PrNumber) -> Option<Link> {
     ))
 }
 
+fn pull_link(view: &StatusView, pr: PrNumber) -> Markdown {
+    // Without the backslash GitHub would note a mention of this pull request over there.
+    let text = match pull_url(view, pr) {
+        Some(url) => format!("[\\#{pr}]({})", url.as_str()),
+        None => String::new(),
+    };
+    Markdown::ours(text)
+}
+
 fn other_revision(image: &super::view::ImageView) -> Option<String> {
     let revision = image.other_revision.as_ref()?;
     let short: String = revision.chars().take(12).collect();
@@ -370,19 +388,20 @@ fn holder(view: &StatusView, holder: &HolderView) -> Holder {
     let nothing = || Markdown::ours(String::new());
     let state = holder.state.map_or("unknown", State::as_str);
     let pull = pull_url(view, holder.pr);
-    let number = format!("#{}", holder.pr);
     // an id that GitHub's page gives to the box for a new comment
     let comment_box = pull
         .as_ref()
         .and_then(|pull| Link::new(&format!("{}#issuecomment-new", pull.as_str())));
     Holder {
         slot: holder.slot,
-        pr: pull.map_or_else(nothing, |pull| {
-            Markdown::ours(format!("[\\{number}]({})", pull.as_str()))
-        }),
+        pr: pull_link(view, holder.pr),
         preview: Link::new(&holder.url)
             .map_or_else(|| Markdown::ours(state.into()), |link| link.titled(state)),
         owner: holder.owner.clone(),
+        leaving: holder.leaving.as_ref().map(|leaving| Leaving {
+            since: words::time(leaving.since),
+            held_by: leaving.held_by.clone(),
+        }),
         age: words::since(holder.since, view.now),
         activity: holder.last_activity.map(|at| words::since(at, view.now)),
         comment_box: comment_box.map_or_else(nothing, |link| Markdown::ours(link.as_str().into())),
@@ -428,7 +447,14 @@ fn last(text: &str, characters: usize) -> String {
     )
 }
 
-fn gone(removal: &Removal) -> Gone {
+/// `@login`, which notifies; none for what is no login.
+fn mention(login: &str) -> Option<Markdown> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let login = Some(login).filter(|login| !login.is_empty() && login.bytes().all(plain))?;
+    Some(Markdown::ours(format!("@{login}")))
+}
+
+fn gone(view: &StatusView, removal: &Removal) -> Gone {
     Gone {
         namespace: removal.namespace.to_string(),
         took: removal.took.map(words::span),
@@ -437,9 +463,23 @@ fn gone(removal: &Removal) -> Gone {
             RemovedBecause::Merged => "merged",
             RemovedBecause::Asked { .. } => "asked",
             RemovedBecause::Expired => "expired",
+            RemovedBecause::Taken { .. } => "taken",
+            RemovedBecause::GaveWay { .. } => "gave-way",
         },
         by: match &removal.because {
-            RemovedBecause::Asked { by } if !by.is_empty() => Some(by.clone()),
+            RemovedBecause::Asked { by } | RemovedBecause::Taken { by, .. } if !by.is_empty() => {
+                Some(by.clone())
+            }
+            _ => None,
+        },
+        to: match &removal.because {
+            RemovedBecause::Taken { to, .. } | RemovedBecause::GaveWay { to } => {
+                Some(pull_link(view, *to))
+            }
+            _ => None,
+        },
+        owner: match &removal.because {
+            RemovedBecause::Taken { owner, .. } => mention(owner),
             _ => None,
         },
         counts: removal.counts.as_ref().map(words::counts),

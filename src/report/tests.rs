@@ -169,6 +169,7 @@ fn refused() -> StatusView {
         state: Some(state),
         since: at(since),
         last_activity: last.map(at),
+        leaving: None,
     };
     view.at_cap = Some(AtCap {
         place: None,
@@ -193,6 +194,20 @@ fn refused() -> StatusView {
             ),
             holder(3, 10, "sam", State::Deploying, "2026-11-21T07:11:50Z", None),
         ],
+    });
+    view
+}
+
+fn queued() -> StatusView {
+    let mut view = refused();
+    view.state = State::Queued;
+    view.reason = Some(ReasonCode::Queued);
+    let cap = view.at_cap.as_mut().unwrap();
+    cap.place = Some(2);
+    cap.holders[1].state = Some(State::Removing);
+    cap.holders[1].leaving = Some(Leaving {
+        since: at("2026-11-21T06:58:00Z"),
+        held_by: "finalizer example.com/block".into(),
     });
     view
 }
@@ -351,6 +366,22 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             view.removal.as_mut().unwrap().because = RemovedBecause::Asked { by: "lea".into() };
             view
         }),
+        ("removed-taken", {
+            let mut view = removed();
+            view.removal.as_mut().unwrap().because = RemovedBecause::Taken {
+                by: "mia".into(),
+                to: PrNumber::new(9).unwrap(),
+                owner: "lea".into(),
+            };
+            view
+        }),
+        ("removed-gave-way", {
+            let mut view = removed();
+            view.removal.as_mut().unwrap().because = RemovedBecause::GaveWay {
+                to: PrNumber::new(9).unwrap(),
+            };
+            view
+        }),
         (
             "stuck",
             with(State::Stuck, |view| {
@@ -371,6 +402,7 @@ fn examples() -> Vec<(&'static str, StatusView)> {
                 view.reason = Some(ReasonCode::NothingToRemove)
             }),
         ),
+        ("queued", queued()),
         ("refused", refused()),
         (
             "refused-fork",

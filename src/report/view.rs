@@ -159,10 +159,13 @@ impl StatusView {
         }
         for holder in self.at_cap.iter_mut().flat_map(|cap| &mut cap.holders) {
             texts.extend([&mut holder.owner, &mut holder.url]);
+            texts.extend(holder.leaving.as_mut().map(|leaving| &mut leaving.held_by));
         }
         if let Some(gone) = &mut self.removal {
-            if let RemovedBecause::Asked { by } = &mut gone.because {
-                texts.push(by);
+            match &mut gone.because {
+                RemovedBecause::Asked { by } => texts.push(by),
+                RemovedBecause::Taken { by, owner, .. } => texts.extend([by, owner]),
+                _ => {}
             }
             for end in &mut gone.volumes {
                 texts.push(&mut end.claim);
@@ -233,6 +236,17 @@ pub struct HolderView {
     pub since: Timestamp,
     /// Last deploy, when known.
     pub last_activity: Option<Timestamp>,
+    /// That its Namespace is being deleted, if it is: the slot is free only once that is gone.
+    pub leaving: Option<Leaving>,
+}
+
+/// A Namespace that is being deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// Since when.
+    pub since: Timestamp,
+    /// What holds it, such as a finalizer; empty when nothing is known.
+    pub held_by: String,
 }
 
 /// Cause and remedy, when no object failed.
@@ -311,4 +325,18 @@ pub enum RemovedBecause {
     },
     /// It expired.
     Expired,
+    /// A maintainer wanted its slot for another pull request.
+    Taken {
+        /// Login of the maintainer.
+        by: String,
+        /// The other pull request.
+        to: PrNumber,
+        /// Login of the preview's owner, who is told; empty when unknown.
+        owner: String,
+    },
+    /// Its first deploy had failed and another pull request needed the slot.
+    GaveWay {
+        /// The other pull request.
+        to: PrNumber,
+    },
 }

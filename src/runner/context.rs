@@ -35,10 +35,20 @@ pub struct Context {
     pub actor: String,
     /// Who caused this start.
     pub triggering_actor: String,
+    /// File name of the workflow, such as `preview.yml`; none with runners that do not say it.
+    pub workflow: Option<String>,
     /// True when somebody asked for debug logs.
     pub debug: bool,
     /// Folder for files that end with the job.
     pub temp: PathBuf,
+}
+
+/// The file in `owner/name/.github/workflows/file.yml@refs/heads/main`.
+fn workflow_file(reference: &str) -> Option<&str> {
+    let path = reference.split('@').next()?;
+    let (_, file) = path.rsplit_once("/.github/workflows/")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (file.bytes().all(plain) && !file.is_empty()).then_some(file)
 }
 
 /// The variable that is `true` on every runner, and nowhere else.
@@ -90,6 +100,10 @@ impl Context {
                 .unwrap_or(actor)
                 .into(),
             actor: actor.into(),
+            workflow: variables
+                .get("GITHUB_WORKFLOW_REF")
+                .and_then(workflow_file)
+                .map(str::to_owned),
             debug: variables.get("RUNNER_DEBUG") == Some("1"),
             temp: variables
                 .get("RUNNER_TEMP")
@@ -123,6 +137,15 @@ impl Context {
             (
                 "GITHUB_REPOSITORY_ID",
                 self.repository_id.map(|id| id.to_string()),
+            ),
+            (
+                "GITHUB_WORKFLOW_REF",
+                self.workflow.as_ref().map(|file| {
+                    format!(
+                        "{}/.github/workflows/{file}@refs/heads/main",
+                        self.repository
+                    )
+                }),
             ),
             ("GITHUB_OUTPUT", self.output.as_ref().map(path)),
             ("GITHUB_STEP_SUMMARY", self.summary.as_ref().map(path)),

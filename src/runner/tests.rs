@@ -77,6 +77,7 @@ fn the_context_is_what_the_runner_says() {
             event_path: "/github/workflow/event.json".into(),
             run_id: 99,
             run_attempt: 1,
+            workflow: None,
             workspace: "/github/workspace".into(),
             output: None,
             summary: None,

@@ -2,13 +2,15 @@
 //! It does not know who wrote the comment or whether that person may give commands.
 //! The match is exact: prose that mentions a command, quotes and code blocks must never start anything.
 
-use crate::names::CommitSha;
+use crate::names::{CommitSha, PrNumber};
 
 /// What somebody asks for in a comment or in a run started by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// `/deploy`, with the commit that must be the head.
     Deploy(Option<CommitSha>),
+    /// `/deploy --take`, with the pull request whose slot is taken.
+    Take(PrNumber),
     /// `/undeploy`.
     Undeploy,
     /// `/rollback`.
@@ -57,12 +59,25 @@ pub fn parse(body: &str) -> Option<FirstLine> {
     };
     let bad = |takes| Some(FirstLine::BadArgument { command, takes });
     let argument = words.next();
-    let more = words.next().is_some();
+    let second = words.next();
+    let more = second.is_some();
     let parsed = match (command, argument) {
         ("/deploy", None) => Command::Deploy(None),
+        ("/deploy", Some("--take")) => match second.map(str::parse) {
+            Some(Ok(pr)) if words.next().is_none() => Command::Take(pr),
+            _ => {
+                return bad(
+                    "behind `--take` the number of one other pull request, such as `--take #12`",
+                );
+            }
+        },
         ("/deploy", Some(text)) => match text.parse() {
             Ok(sha) if !more => Command::Deploy(Some(sha)),
-            _ => return bad("nothing, or one full commit id"),
+            _ => {
+                return bad(
+                    "nothing, one full commit id, or `--take` and the number of another pull request",
+                );
+            }
         },
         (_, Some(_)) => return bad("nothing"),
         ("/undeploy", None) => Command::Undeploy,
@@ -136,7 +151,25 @@ mod tests {
         );
     }
 
+    #[test]
+    fn take_takes_one_pull_request() {
+        let expected = Some(Command::Take(PrNumber::new(12).unwrap()));
+        for body in [
+            "/deploy --take 12",
+            "/deploy --take #12",
+            "/deploy  --take  #12\r\nplease",
+        ] {
+            assert_eq!(command(body), expected, "{body:?}");
+        }
+    }
+
     #[rstest]
+    #[case("/deploy --take")]
+    #[case("/deploy --take it")]
+    #[case("/deploy --take 0")]
+    #[case("/deploy --take 12 13")]
+    #[case("/deploy --take=12")]
+    #[case("/deploy 12 --take")]
     #[case("/deploy 4f2a9c1")]
     #[case("/deploy main")]
     #[case("/deploy please")]

@@ -101,7 +101,17 @@ struct About<'a> {
 
 impl About<'_> {
     fn asks_for(self, command: Command) -> Trigger {
+        let request = |commit| Request {
+            repository: self.repository.clone(),
+            pr: self.pr,
+            commit,
+            asked: self.asked.clone(),
+        };
         let (kind, commit): (fn(Request) -> Trigger, _) = match command {
+            Command::Take(from) => {
+                let request = request(Commit::Head);
+                return Trigger::Take { request, from };
+            }
             Command::Deploy(None) => (Trigger::Deploy, Commit::Head),
             Command::Deploy(Some(sha)) => (Trigger::Deploy, Commit::Named(sha)),
             Command::Undeploy => (Trigger::Remove, Commit::Head),
@@ -109,12 +119,7 @@ impl About<'_> {
             Command::Status => (Trigger::Status, Commit::Head),
             Command::Help => (Trigger::Help, Commit::Head),
         };
-        kind(Request {
-            repository: self.repository.clone(),
-            pr: self.pr,
-            commit,
-            asked: self.asked,
-        })
+        kind(request(commit))
     }
 }
 
@@ -123,6 +128,13 @@ impl About<'_> {
 pub enum Trigger {
     /// Deploy a pull request.
     Deploy(Request),
+    /// Deploy a pull request in the slot of another one, which is moved aside.
+    Take {
+        /// What is deployed.
+        request: Request,
+        /// Whose slot it takes.
+        from: PrNumber,
+    },
     /// Show that the pull request could be deployed: auto-deploy is off.
     Announce(Request),
     /// Remove the preview of a pull request.
@@ -197,10 +209,32 @@ impl Trigger {
         })
     }
 
+    /// The request about one pull request, if it is one.
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Deploy(request)
+            | Self::Take { request, .. }
+            | Self::Announce(request)
+            | Self::Remove(request)
+            | Self::Rollback(request)
+            | Self::Status(request)
+            | Self::Help(request) => Some(request),
+            Self::Sweep(_) | Self::Ignore(_) => None,
+        }
+    }
+
+    /// The repository that it is about.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Sweep(repository) => Some(repository),
+            other => other.request().map(|request| &request.repository),
+        }
+    }
+
     /// The output `decision`.
     pub fn decision(&self) -> &'static str {
         match self {
-            Self::Deploy(_) => "deploy",
+            Self::Deploy(_) | Self::Take { .. } => "deploy",
             Self::Announce(_) => "announce",
             Self::Remove(_) => "remove",
             Self::Rollback(_) => "rollback",

@@ -48,6 +48,26 @@ pub fn may_command(login: &str, level: AccessLevel, role: &str) -> Result<(), De
     })
 }
 
+/// Lets maintainers move somebody else's preview aside; the denial shows role and what is needed.
+pub fn may_take(login: &str, level: AccessLevel, role: &str) -> Result<(), Denied> {
+    let maintains = level >= AccessLevel::Write && role == "maintain";
+    if level >= AccessLevel::Admin || maintains {
+        return Ok(());
+    }
+    let role = if role.is_empty() {
+        level.as_str()
+    } else {
+        role
+    };
+    Err(Denied {
+        reason: ReasonCode::PermissionDenied,
+        cause: format!(
+            "{login} has the role `{role}` here, and taking another preview's slot needs `maintain` or `admin`"
+        ),
+        remedy: "ask a maintainer to give the command, or the owner of that preview to comment `/undeploy` there".into(),
+    })
+}
+
 /// Lets open pull requests of the repository itself be deployed.
 pub fn may_deploy(pull: &PullRequest) -> Result<(), Denied> {
     if pull.from_fork() {
@@ -141,6 +161,26 @@ mod tests {
                 format!("alice has the role `{shown}` here, and commands need `write`")
             );
             assert!(denied.remedy.contains("`write`"), "{}", denied.remedy);
+        }
+    }
+
+    #[test]
+    fn only_who_maintains_may_take_a_slot() {
+        assert_eq!(may_take("alice", AccessLevel::Write, "maintain"), Ok(()));
+        assert_eq!(may_take("alice", AccessLevel::Admin, "admin"), Ok(()));
+        for (level, role) in [
+            (AccessLevel::Write, "write"),
+            (AccessLevel::Write, ""),
+            (AccessLevel::Read, "maintain"),
+            (AccessLevel::None, "admin"),
+        ] {
+            let denied = may_take("alice", level, role).unwrap_err();
+            assert_eq!(denied.reason, ReasonCode::PermissionDenied);
+            assert!(
+                denied.cause.contains("`maintain` or `admin`"),
+                "{}",
+                denied.cause
+            );
         }
     }
 

@@ -56,6 +56,7 @@ fn dispatched(command: &str, pr: &str, sha: &str) -> Result<Trigger, Denied> {
 fn request(trigger: &Trigger) -> &Request {
     match trigger {
         Trigger::Deploy(request)
+        | Trigger::Take { request, .. }
         | Trigger::Announce(request)
         | Trigger::Remove(request)
         | Trigger::Rollback(request)

@@ -74,6 +74,7 @@ async fn deploy() -> (Duration, u64) {
         summary: None,
         actor: "dev".into(),
         triggering_actor: "dev".into(),
+        workflow: Some("preview.yml".into()),
         debug: false,
         temp: folder.path().into(),
     };

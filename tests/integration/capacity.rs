@@ -36,7 +36,8 @@ async fn three(shop: &Shop) {
 async fn the_fourth_is_refused_and_told_who_holds_the_slots() {
     let shop = Shop::open().await;
     three(&shop).await;
-    let fourth = shop.hears(&shop.opens(4)).await;
+    let opened = shop.opens(4);
+    let fourth = shop.run(&opened).input("when-full", "refuse").go().await;
     fourth.ends(0, "at-capacity");
     assert_eq!(fourth.output("state"), "refused");
     for text in [
@@ -83,7 +84,7 @@ async fn a_run_of_the_pull_request_itself_does_not_raise_the_cap() {
     three(&shop).await;
     let opened = shop.opens(4);
     let own = shop.run(&opened).input("max-previews", "9").go().await;
-    own.ends(0, "at-capacity");
+    own.ends(0, "queued");
     let command = shop.says(4, "bob", "/deploy");
     let governed = shop.run(&command).input("max-previews", "9").go().await;
     governed.ends(0, "deployed");
@@ -102,7 +103,7 @@ async fn a_ledger_that_somebody_deleted_is_made_again_from_the_namespaces() {
             .delete("ConfigMap", "preview-system", &name)
     );
     let fourth = shop.hears(&shop.opens(4)).await;
-    fourth.ends(0, "at-capacity");
+    fourth.ends(0, "queued");
     fourth.says("#1");
     assert_eq!(shop.holders(), [1, 2, 3]);
     shop.hears(&shop.pushes(3)).await.ends(0, "deployed");
@@ -134,32 +135,47 @@ async fn a_ledger_that_vanishes_in_the_middle_of_a_run_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_cannot_be_read_is_never_guessed() {
+async fn a_ledger_that_cannot_be_read_is_kept_aside_and_made_anew() {
     for text in [
         "{\"capacity\": 3, \"holders\": [",
         "[]",
         "{\"capacity\": \"many\"}",
     ] {
         let shop = Shop::open().await;
-        shop.deployed(1).await;
+        for pr in [1, 2] {
+            shop.deployed(pr).await;
+        }
         let name = shop.ledger_name();
-        let mut ledger = shop
-            .world
-            .cluster
-            .object("ConfigMap", "preview-system", &name)
-            .unwrap();
-        ledger["data"]["state.json"] = text.into();
-        shop.world.cluster.put(&ledger).unwrap();
-        let since = shop.now();
+        shop.corrupt(text);
         let seen = shop.hears(&shop.pushes(1)).await;
-        seen.ends(3, "ledger-corrupt");
-        seen.says(&name);
-        seen.says("kubectl -n preview-system get configmap");
-        let writes = shop.cluster_requests(since);
+        seen.ends(0, "deployed");
+        let told = |line: &&String| line.starts_with("::warning") && line.contains(&name);
+        let warnings = seen.annotations();
+        let warning = warnings.iter().find(told).unwrap();
+        assert!(warning.contains("could not be read"), "{warning}");
+        assert!(seen.summary.contains("made anew"), "{}", seen.summary);
+        let copies = || {
+            let all = shop.world.cluster.objects("ConfigMap", "preview-system");
+            let of = |object: &Value| object["data"]["broken.txt"].as_str().map(str::to_owned);
+            all.iter().filter_map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(copies(), [text]);
+        let mut holders = shop.holders();
+        holders.sort_unstable();
+        assert_eq!(holders, [1, 2], "nobody's slot is given away");
+        let ledger = shop.ledger().unwrap();
         assert!(
-            writes.iter().all(|record| record.method == "GET"),
-            "{writes:#?}"
+            ledger["previews"]["1"]["sequence"].as_u64() > Some(1_000_000_000),
+            "{ledger}"
         );
+        // The same ruin again makes no second copy, and the schedule mends as well.
+        shop.corrupt(text);
+        let sweep = shop.hears(&shop.schedule()).await;
+        sweep.ends(0, "swept");
+        assert!(sweep.annotations().iter().any(|line| told(&line)));
+        assert_eq!(copies().len(), 1);
+        shop.hears(&shop.opens(3)).await.ends(0, "deployed");
+        shop.hears(&shop.opens(4)).await.ends(0, "queued");
         shop.ends();
     }
 }
@@ -178,7 +194,7 @@ async fn a_slot_whose_namespace_was_deleted_by_hand_is_free() {
     fourth.says("slot 2 of 3");
     assert_eq!(shop.holders(), [1, 3, 4]);
     // The one that was deleted finds no place any more, and says so.
-    shop.hears(&shop.pushes(2)).await.ends(0, "at-capacity");
+    shop.hears(&shop.pushes(2)).await.ends(0, "queued");
     shop.ends();
 }
 
@@ -225,8 +241,9 @@ async fn a_namespace_that_cannot_go_keeps_its_slot_until_it_is_gone() {
     shop.world.cluster.put(&claim).unwrap();
     shop.world.cluster.delete("Namespace", "", "pr-shop-1");
     let fourth = shop.hears(&shop.opens(4)).await;
-    fourth.ends(0, "at-capacity");
-    fourth.says("#1");
+    fourth.ends(0, "queued");
+    fourth.says("terminating since");
+    fourth.says("held by `finalizer example.com/hold`");
     assert_eq!(shop.holders(), [1, 2, 3]);
     let mut freed = shop
         .world
@@ -357,11 +374,7 @@ async fn twenty_runs_that_race_for_three_slots_never_have_more() {
             .filter(|seen| seen.output("reason-code") == reason)
             .count()
     };
-    assert_eq!(
-        (count("deployed"), count("at-capacity")),
-        (3, 17),
-        "{seen:#?}"
-    );
+    assert_eq!((count("deployed"), count("queued")), (3, 17), "{seen:#?}");
     assert!(seen.iter().all(|seen| seen.exit == 0));
     assert_eq!(most.load(Ordering::SeqCst), 3);
     let written: BTreeSet<String> = shop

@@ -23,6 +23,7 @@ mod hosts;
 mod many;
 mod metrics;
 mod overtaken;
+mod queue;
 mod redeploy;
 mod removal;
 mod restore;

@@ -239,8 +239,8 @@ async fn the_limit_that_people_read_is_the_one_that_holds() {
     seen.says("slot 1 of 1");
     let second = shop.opens(2);
     let seen = shop.run(&second).input("max-previews", "5").go().await;
-    seen.ends(0, "at-capacity");
-    assert!(seen.log.contains("all 1 slots"), "{}", seen.log);
+    seen.ends(0, "queued");
+    assert!(seen.log.contains("the 1 slots are taken"), "{}", seen.log);
     shop.ends();
 }
 

@@ -38,7 +38,7 @@ async fn a_cap_that_is_lowered_takes_nothing_away() {
     for pr in [2, 3] {
         shop.hears(&shop.closes(pr)).await.ends(0, "removed");
     }
-    shop.hears(&shop.opens(4)).await.ends(0, "at-capacity");
+    shop.hears(&shop.opens(4)).await.ends(0, "queued");
     shop.ends();
 }
 

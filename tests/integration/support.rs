@@ -158,6 +158,13 @@ impl Shop {
         Event::new("issue_comment", payload, pr)
     }
 
+    /// Alice starts a run by hand, or a run starts another.
+    pub(crate) fn dispatches(&self, pr: u64, command: &str) -> Event {
+        let inputs = [("command", command), ("pr", &pr.to_string())];
+        let payload = self.world.github.dispatch_event(SHOP, "alice", &inputs);
+        Event::new("workflow_dispatch", payload, pr)
+    }
+
     /// The schedule fires.
     pub(crate) fn schedule(&self) -> Event {
         let payload = self.world.github.schedule_event("*/5 * * * *");
@@ -194,6 +201,7 @@ impl Shop {
             summary: Some(folder.join("summary")),
             actor: actor.clone(),
             triggering_actor: actor,
+            workflow: Some("preview.yml".into()),
             debug: false,
             temp: folder.clone(),
         };
@@ -260,6 +268,24 @@ impl Shop {
         format!("preview-{id}-preview")
     }
 
+    /// Puts this text in the place of the ledger.
+    pub(crate) fn corrupt(&self, text: &str) {
+        let name = self.ledger_name();
+        let cluster = &self.world.cluster;
+        let mut ledger = cluster
+            .object("ConfigMap", "preview-system", &name)
+            .unwrap();
+        ledger["data"]["state.json"] = text.into();
+        cluster.put(&ledger).unwrap();
+    }
+
+    /// Changes what the ledger says, as another run would.
+    pub(crate) fn amend(&self, change: impl FnOnce(&mut Value)) {
+        let mut ledger = self.ledger().unwrap();
+        change(&mut ledger);
+        self.corrupt(&ledger.to_string());
+    }
+
     /// Pull requests that hold a slot, in the ledger's order.
     pub(crate) fn holders(&self) -> Vec<u64> {
         let ledger = self.ledger().unwrap_or_default();
@@ -268,6 +294,27 @@ impl Shop {
             .iter()
             .map(|holder| holder["pr"].as_u64().unwrap())
             .collect()
+    }
+
+    /// Pull requests that wait for a slot, the next one first.
+    pub(crate) fn line(&self) -> Vec<u64> {
+        let ledger = self.ledger().unwrap_or_default();
+        let queue = ledger["queue"].as_array().cloned().unwrap_or_default();
+        queue
+            .iter()
+            .map(|waiting| waiting["pr"].as_u64().unwrap())
+            .collect()
+    }
+
+    /// The status comment of a pull request; empty when there is none.
+    pub(crate) fn comment(&self, pr: u64) -> String {
+        let comments = self.status_comments(pr);
+        assert!(comments.len() <= 1, "{comments:#?}");
+        comments
+            .into_iter()
+            .next()
+            .map(|one| one.body)
+            .unwrap_or_default()
     }
 
     /// Namespaces that are labelled as previews, whoever made them, also those that are going.

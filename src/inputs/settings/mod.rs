@@ -37,6 +37,8 @@ pub struct Settings {
     pub when_full: WhenFull,
     /// Whether the cluster's nodes are all there will be.
     pub nodes: Nodes,
+    /// Who deploys a preview that waited in line.
+    pub promote: Promote,
     /// True when a pull request is deployed without being asked.
     pub auto_deploy: bool,
     /// How long a preview lives after its last deploy.
@@ -49,6 +51,8 @@ pub struct Settings {
     pub namespace_pattern: String,
     /// Pattern of the hosts' names; none for the default.
     pub host_pattern: Option<String>,
+    /// What hosts are made of.
+    pub url_mode: UrlMode,
     /// Environment that previews are counted in.
     pub environment: Environment,
     /// Namespace of the ledger.
@@ -78,7 +82,10 @@ impl Settings {
     pub fn parse(raw: &RawInputs) -> Result<Self, InputErrors> {
         let mut read = Reader::new(raw);
         let domain = read.optional("domain", scalars::domain);
-        let host_pattern = read.optional("host-pattern", patterns::host);
+        let url_mode = read.or("url-mode", "pr", scalars::url_mode);
+        let host_pattern = read.optional("host-pattern", |text| {
+            patterns::host(text, url_mode.unwrap_or(UrlMode::Pr))
+        });
         if raw.text("domain").is_none()
             && host_pattern
                 .as_deref()
@@ -98,6 +105,7 @@ impl Settings {
         let max_previews = read.or("max-previews", "3", scalars::max_previews);
         let when_full = read.or("when-full", "queue", scalars::when_full);
         let nodes = read.or("nodes", "fixed", scalars::nodes);
+        let promote = read.or("promote", "run", scalars::promote);
         let auto_deploy = read.or("auto-deploy", "true", scalars::boolean);
         let ttl = read.or("ttl", "7d", scalars::ttl);
         let timeout = read.or("timeout", "5m", scalars::timeout);
@@ -131,11 +139,13 @@ impl Settings {
                 max_previews: max_previews?,
                 when_full: when_full?,
                 nodes: nodes?,
+                promote: promote?,
                 auto_deploy: auto_deploy?,
                 ttl: ttl?,
                 timeout: timeout?,
                 on_failed_update: on_failed_update?,
                 namespace_pattern: namespace_pattern?,
+                url_mode: url_mode?,
                 host_pattern,
                 environment: environment?,
                 control_namespace: control_namespace?,
@@ -229,6 +239,24 @@ pub enum WhenFull {
     Queue,
     /// It is refused.
     Refuse,
+}
+
+/// What hosts are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UrlMode {
+    /// The number of the pull request.
+    Pr,
+    /// The number of the slot.
+    Slot,
+}
+
+/// Who deploys a preview that waited in line once a slot is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promote {
+    /// The run that sees the slot.
+    Run,
+    /// Another run of the workflow, which is started for it.
+    Dispatch,
 }
 
 /// What becomes of a live preview whose update failed.

@@ -2,7 +2,10 @@
 //! It fills no placeholder; `plan` does, once the pull request is known.
 //! A pattern without `{number}` would give two pull requests one name, so it is refused here and not when they meet.
 
-use super::reader::{Problem, shown};
+use super::{
+    UrlMode,
+    reader::{Problem, shown},
+};
 
 /// One piece of a pattern.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub(super) fn namespace(text: &str) -> Result<String, Problem> {
         "variant",
     ];
     let fix = "write one such as `pr-{repo}-{number}`";
-    check(text, &allowed, "-", fix)?;
+    check(text, &allowed, "number", "-", fix)?;
     if text.starts_with("kube-") {
         return Err(Problem::new(
             format!(
@@ -78,8 +81,8 @@ pub(super) fn namespace(text: &str) -> Result<String, Problem> {
     Ok(text.into())
 }
 
-/// The pattern of the hosts' names.
-pub(super) fn host(text: &str) -> Result<String, Problem> {
+/// The pattern of the hosts' names; where hosts are made of slots, a slot tells previews apart as well as a number does.
+pub(super) fn host(text: &str, mode: UrlMode) -> Result<String, Problem> {
     let allowed = [
         "number",
         "repo",
@@ -87,9 +90,23 @@ pub(super) fn host(text: &str) -> Result<String, Problem> {
         "service",
         "domain",
         "environment",
+        "slot",
     ];
-    let fix = "write one such as `pr-{number}-{service}.{domain}`";
-    check(text, &allowed, "-.", fix)?;
+    let (allowed, fix) = match mode {
+        UrlMode::Pr => (
+            &allowed[..6],
+            "write one such as `pr-{number}-{service}.{domain}`",
+        ),
+        UrlMode::Slot => (
+            &allowed[..],
+            "write one such as `pr{slot}-{service}.{domain}`",
+        ),
+    };
+    let distinct = match mode {
+        UrlMode::Slot if text.contains("{slot}") => "slot",
+        _ => "number",
+    };
+    check(text, allowed, distinct, "-.", fix)?;
     if text.contains("..") || text.contains(".-") || text.contains("-.") {
         return Err(Problem::new(
             format!("{} has a label that begins or ends wrongly", shown(text)),
@@ -99,12 +116,19 @@ pub(super) fn host(text: &str) -> Result<String, Problem> {
     Ok(text.into())
 }
 
-fn check(text: &str, allowed: &[&str], signs: &str, fix: &str) -> Result<(), Problem> {
+/// Every placeholder is known, the one that tells previews apart is there, and the rest fits a name.
+fn check(
+    text: &str,
+    allowed: &[&str],
+    distinct: &str,
+    signs: &str,
+    fix: &str,
+) -> Result<(), Problem> {
     let pieces = pieces(text, allowed)?;
-    if !pieces.contains(&Piece::Placeholder("number")) {
+    if !pieces.contains(&Piece::Placeholder(distinct)) {
         return Err(Problem::new(
             format!(
-                "{} lacks `{{number}}`, so all pull requests would share one name",
+                "{} lacks `{{{distinct}}}`, so all pull requests would share one name",
                 shown(text)
             ),
             fix,
@@ -167,7 +191,7 @@ mod tests {
             "{service}-{number}.{environment}.{owner}.{repo}.example.com",
             "{number}.preview.example.com",
         ] {
-            assert_eq!(host(text).as_deref(), Ok(text));
+            assert_eq!(host(text, UrlMode::Pr).as_deref(), Ok(text));
         }
     }
 
@@ -185,7 +209,10 @@ mod tests {
         ] {
             assert!(problem.fix.contains(name), "{problem:?}");
         }
-        assert!(host("{slot}-{number}").is_err());
+        assert!(host("{slot}-{number}", UrlMode::Pr).is_err());
+        for text in ["pr{slot}.{domain}", "{slot}-{number}", "{number}.{domain}"] {
+            assert_eq!(host(text, UrlMode::Slot).as_deref(), Ok(text));
+        }
         assert!(namespace("{number}-{service}").is_err());
     }
 
@@ -216,7 +243,7 @@ mod tests {
             "https://{number}.a",
             "{number}:80",
         ] {
-            assert!(host(text).is_err(), "{text}");
+            assert!(host(text, UrlMode::Pr).is_err(), "{text}");
         }
     }
 }

@@ -3,7 +3,8 @@
 //! The runner's own rules count where it has any: booleans are YAML's six words and nothing else.
 
 use super::{
-    ConfigFrom, HealthMode, Nodes, OnFailedUpdate, SecretRef, TextOrPath, WhenFull,
+    ConfigFrom, HealthMode, Nodes, OnFailedUpdate, Promote, SecretRef, TextOrPath, UrlMode,
+    WhenFull,
     reader::{Problem, shown},
 };
 use crate::names::{Environment, Host, Namespace, Secret};
@@ -193,6 +194,24 @@ pub(super) fn when_full(text: &str) -> Result<WhenFull, Problem> {
         "queue" => Ok(WhenFull::Queue),
         "refuse" => Ok(WhenFull::Refuse),
         _ => Err(one_of(text, "`queue` or `refuse`")),
+    }
+}
+
+/// Who deploys a preview that waited in line.
+pub(super) fn promote(text: &str) -> Result<Promote, Problem> {
+    match text {
+        "run" => Ok(Promote::Run),
+        "dispatch" => Ok(Promote::Dispatch),
+        _ => Err(one_of(text, "`run` or `dispatch`")),
+    }
+}
+
+/// What hosts are made of.
+pub(super) fn url_mode(text: &str) -> Result<UrlMode, Problem> {
+    match text {
+        "pr" => Ok(UrlMode::Pr),
+        "slot" => Ok(UrlMode::Slot),
+        _ => Err(one_of(text, "`pr` or `slot`")),
     }
 }
 

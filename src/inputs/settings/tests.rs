@@ -53,8 +53,10 @@ fn nothing_given_means_the_defaults() {
                 on_failed_update: OnFailedUpdate::Restore,
                 when_full: WhenFull::Queue,
                 nodes: Nodes::Fixed,
+                promote: Promote::Run,
                 namespace_pattern: "pr-{repo}-{number}".into(),
                 host_pattern: None,
+                url_mode: UrlMode::Pr,
                 environment: "preview".parse().unwrap(),
                 control_namespace: "preview-system".parse().unwrap(),
                 config_from: ConfigFrom::Head,
@@ -345,7 +347,7 @@ proptest! {
     fn no_input_makes_it_panic(
         name in prop::sample::select(vec![
             "token", "kubeconfig", "context", "domain", "config", "images", "max-previews",
-            "when-full", "nodes", "auto-deploy", "ttl", "timeout", "on-failed-update", "namespace-pattern", "host-pattern", "environment",
+            "when-full", "nodes", "promote", "auto-deploy", "ttl", "timeout", "on-failed-update", "namespace-pattern", "url-mode", "host-pattern", "environment",
             "control-namespace", "config-from", "comment-author", "templates", "values",
             "pull-secret", "health", "health-address", "ca-bundle",
         ]),

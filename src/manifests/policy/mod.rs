@@ -54,6 +54,8 @@ pub(super) struct Fence<'a> {
     /// Domain below which further hosts have to be.
     pub(super) domain: Option<&'a Host>,
     pub(super) pr: PrNumber,
+    /// Number that a host has to name: the pull request's, or its slot's.
+    pub(super) number: u64,
     /// Names of the ServiceAccounts that come with the preview.
     pub(super) accounts: BTreeSet<&'a str>,
     /// What the default branch allows beyond the ordinary.

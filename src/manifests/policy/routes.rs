@@ -188,7 +188,7 @@ impl Check<'_> {
             || fence.policy.opens_host(host, fence.pr)
             || fence
                 .domain
-                .is_some_and(|domain| host_belongs_to(host, domain, fence.pr));
+                .is_some_and(|domain| host_belongs_to(host, domain, fence.number));
         if inside && !host.contains('*') {
             return;
         }
@@ -200,7 +200,7 @@ impl Check<'_> {
         let remedy = match fence.domain {
             Some(domain) => format!(
                 "use {{{{ preview.host }}}}, or a host below `{domain}` with the number {} in it",
-                fence.pr
+                fence.number
             ),
             None => "set the input `domain`, and use {{ preview.host }}".into(),
         };

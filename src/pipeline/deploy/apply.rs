@@ -2,20 +2,21 @@
 //! It waits for no workload and says nothing of how the deploy ends.
 //! A Namespace that vanishes meanwhile sends it back to the claim, because nothing may be applied without a slot.
 
-use super::{Spot, Stopped, Waiting, Work, lock};
+use super::{Entrance, Spot, Stopped, Waiting, Work, lock};
 use crate::{
-    capacity::WhenFull,
+    capacity::{Holder, WhenFull},
     cluster::{
         ApplyError, Existing, Reapplied, SecretRef,
         outcome::{Applied, Caution, Pruned},
     },
     inputs,
     manifests::{self, ManifestSet},
-    names::{ReasonCode, State},
+    names::{PrNumber, PreviewKey, ReasonCode, State},
     pipeline::{
-        Blame, Failure,
+        Blame, Failure, RemoveReason, RemoveRequest,
         desk::{Place, Taken},
         existing::existing,
+        remove,
         teller::Teller,
     },
     plan::Plan,
@@ -53,23 +54,7 @@ impl Work<'_> {
         for _ in 0..3 {
             let (slot, uid, fresh) = match known.take() {
                 Some((slot, uid)) => (slot, uid, false),
-                None => {
-                    let object = |slot| manifests::namespace(plan, slot, State::Deploying, None);
-                    match self
-                        .desk
-                        .place(
-                            &plan.namespace,
-                            plan.pr,
-                            &self.request.author,
-                            self.when_full(),
-                            object,
-                        )
-                        .await?
-                    {
-                        Place::Ours { slot, uid, fresh } => (slot, uid, fresh),
-                        Place::Full(house) => return Err(Stopped::Full(house)),
-                    }
-                }
+                None => self.placed(plan).await?,
             };
             lock(&self.notes).spot = Some(Spot {
                 plan: plan.clone(),
@@ -77,6 +62,9 @@ impl Work<'_> {
                 uid: uid.clone(),
                 fresh,
             });
+            if plan.slot.is_some_and(|planned| planned != slot) {
+                return Err(Stopped::OtherSlot(slot));
+            }
             teller.placed(plan, slot, taken.capacity);
             if fresh {
                 let existing = Existing::default();
@@ -199,10 +187,55 @@ impl Work<'_> {
         Ok(Some((existing, applied)))
     }
 
+    /// Claims a slot; when none is free and a preview whose first deploy failed has one, that one gives way.
+    async fn placed(&self, plan: &Plan) -> Result<(u32, String, bool), Stopped> {
+        let mut asked = false;
+        loop {
+            let object = |slot| manifests::namespace(plan, slot, State::Deploying, None);
+            let placed = self.desk.place(
+                &plan.namespace,
+                plan.pr,
+                &self.request.author,
+                self.when_full(),
+                object,
+            );
+            let house = match placed.await? {
+                Place::Ours { slot, uid, fresh } => return Ok((slot, uid, fresh)),
+                Place::Full(house) => house,
+            };
+            let weak = house.gives_way().filter(|_| !asked);
+            let Some(weak) = weak.map(|lodger| lodger.holder.clone()) else {
+                return Err(Stopped::Full(house));
+            };
+            asked = true;
+            let to = house.first.unwrap_or(plan.pr);
+            self.moves_out(&weak, to).await?;
+        }
+    }
+
+    /// Removes a preview whose first deploy failed, unless it has recovered meanwhile; its own comment says how that went.
+    async fn moves_out(&self, weak: &Holder, to: PrNumber) -> Result<(), Stopped> {
+        let repository = &self.request.repository;
+        let environment = &self.ports.settings.environment;
+        let Some(preview) = PreviewKey::from_ledger(repository.id, environment, &weak.key) else {
+            return Ok(());
+        };
+        tracing::info!(pr = %weak.pr, "its first deploy failed, so it gives way");
+        let mut teller = Teller::open(self.ports, &preview, &repository.name, &|_| {});
+        let reason = RemoveReason::GaveWay { to };
+        let request = RemoveRequest::new(self.ports, &repository.name, preview, reason)?;
+        let ending = Box::pin(remove(self.ports, &request, &mut teller)).await;
+        if let Some(failure) = ending.failure {
+            tracing::warn!(pr = %weak.pr, "it could not give way: {}", failure.line());
+        }
+        Ok(())
+    }
+
     fn when_full(&self) -> WhenFull {
-        match self.ports.settings.when_full {
-            inputs::WhenFull::Queue => WhenFull::Queue,
-            inputs::WhenFull::Refuse => WhenFull::Refuse,
+        match (self.request.entrance, self.ports.settings.when_full) {
+            (Entrance::First, _) => WhenFull::GoFirst,
+            (Entrance::FromQueue, _) | (_, inputs::WhenFull::Queue) => WhenFull::Queue,
+            (_, inputs::WhenFull::Refuse) => WhenFull::Refuse,
         }
     }
 

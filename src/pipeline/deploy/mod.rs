@@ -25,6 +25,7 @@ use crate::{
         outcome::{Applied, Change},
     },
     event::Repository,
+    inputs::configuration::Configuration,
     manifests::ManifestSet,
     names::{CommitSha, PrNumber, Secret, State},
     plan::{self, Facts, Plan},
@@ -61,6 +62,20 @@ pub struct DeployRequest {
     pub asked: bool,
     /// True in runs that the default branch's workflow governs: only they change the cap.
     pub governs: bool,
+    /// How it comes to a slot.
+    pub entrance: Entrance,
+}
+
+/// How a preview comes to a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Entrance {
+    /// It takes a free one, or does what the input `when-full` says.
+    #[default]
+    Ordinary,
+    /// It stood in line, and one is free for it; another run that deploys it goes first.
+    FromQueue,
+    /// A maintainer makes room for it: it comes before all who wait.
+    First,
 }
 
 /// Deploys, and tells the comment how it went.
@@ -112,6 +127,7 @@ impl DeployRequest {
             variant: None,
             now,
             own_run: self.own_run,
+            slot: None,
         }
     }
 }
@@ -123,6 +139,8 @@ pub(super) enum Stopped {
     Superseded,
     /// The ledger knows a newer run, and the word is its.
     Overtaken,
+    /// Hosts are made of slots, and the slot is another one than was thought.
+    OtherSlot(u32),
     /// The commit was rolled back and waits until somebody asks for it.
     Held,
     Full(House),
@@ -196,8 +214,9 @@ impl Work<'_> {
         let asking = Asking {
             removed_on_purpose: self.request.asked.then_some(false),
             removal: Begun::Revoked,
-            yields: false,
             looks_ahead: true,
+            yields: self.request.entrance == Entrance::FromQueue,
+            from_queue: self.request.entrance == Entrance::FromQueue,
         };
         let taken = self.desk.take_turn(asking).await?;
         let mut taken = taken.ok_or(Stopped::Overtaken)?;
@@ -243,9 +262,33 @@ impl Work<'_> {
         teller.tell(State::Pending).await?;
 
         let configuration = self.sources.configuration(self.ports).await?;
-        let plan = plan::decide(&self.ports.settings, &configuration, &self.facts)?;
+        let mut slot = taken.slot;
+        loop {
+            let worked = self.work_in(slot, &configuration, taken, deadline, teller);
+            match worked.await {
+                // Once it is confirmed a slot stays, so this comes once, or after somebody deleted the Namespace.
+                Err(Stopped::OtherSlot(other)) if Instant::now() < deadline => slot = other,
+                result => return result,
+            }
+        }
+    }
+
+    /// Deploys for this slot; where hosts are made of slots and it gets another one, all is to be rendered anew.
+    async fn work_in(
+        &self,
+        slot: u32,
+        configuration: &Configuration,
+        taken: &Taken,
+        deadline: Instant,
+        teller: &mut Teller<'_>,
+    ) -> Result<Done, Stopped> {
+        let facts = Facts {
+            slot: Some(slot),
+            ..self.facts.clone()
+        };
+        let plan = plan::decide(&self.ports.settings, configuration, &facts)?;
         teller.planned(&plan);
-        let set = super::render::objects(self.ports, self.sources, &plan, &configuration).await?;
+        let set = super::render::objects(self.ports, self.sources, &plan, configuration).await?;
         let hosts = super::hosts::free(self.cluster, &plan, &set, taken, teller);
         let (head, hosts) = tokio::join!(self.still_head(), hosts);
         head.and(hosts.map_err(Stopped::Failed))?;

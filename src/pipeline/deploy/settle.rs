@@ -4,17 +4,49 @@
 
 use super::{Done, Stopped, Work, lock};
 use crate::{
-    capacity::{self, Holder, Record},
+    capacity::{self, Holder, Ledger, Record},
     manifests,
     metrics::Action,
     names::State,
-    pipeline::{Ending, Failure, desk, metrics, restore, teller::Teller},
+    pipeline::{
+        Blame, Ending, Failure,
+        desk::{self, House},
+        metrics, restore,
+        teller::Teller,
+    },
     report::Aftermath,
 };
 use std::{sync::atomic::Ordering, time::Duration};
 
 /// What a cancelled run spends on its comment at most, so that time is left for the ledger.
 const WORD: Duration = Duration::from_secs(2);
+
+/// What becomes of a place in line when a deploy ends without a slot.
+#[derive(Clone, Copy)]
+enum InLine {
+    Stays,
+    /// Its comment names this place now.
+    Told(usize),
+    /// What cannot be deployed as it is must not keep others waiting; a push or `/deploy` begins anew.
+    Leaves,
+}
+
+impl InLine {
+    fn note(self, ledger: &mut Ledger, key: &str) {
+        match self {
+            Self::Stays => {}
+            Self::Leaves => {
+                capacity::leave(ledger, key);
+            }
+            Self::Told(place) => {
+                let waiting = ledger.queue.iter_mut().find(|one| one.key == key);
+                if let Some(waiting) = waiting {
+                    waiting.told = place;
+                }
+            }
+        }
+    }
+}
 
 impl Work<'_> {
     /// Says the last word and ends the turn, unless a newer run has the word.
@@ -27,20 +59,30 @@ impl Work<'_> {
         let state = match &result {
             Ok(_) | Err(Stopped::Held) => State::Ready,
             Err(Stopped::Failed(_)) => State::Failed,
-            Err(Stopped::Superseded | Stopped::Overtaken) => State::Superseded,
+            Err(Stopped::Superseded | Stopped::Overtaken | Stopped::OtherSlot(_)) => {
+                State::Superseded
+            }
             Err(Stopped::Full(house)) if house.place.is_some() => State::Queued,
             Err(Stopped::Full(_)) => State::Refused,
             Err(Stopped::RemovedOnPurpose) => State::Removed,
             Err(Stopped::Cancelled) => State::Cancelled,
         };
         let url = result.as_ref().ok().map(|done| done.url.clone());
+        let line = match &result {
+            Err(Stopped::Full(House {
+                place: Some(place), ..
+            })) => InLine::Told(*place),
+            Err(Stopped::Failed(failure)) if failure.blame != Blame::Theirs => InLine::Leaves,
+            Err(Stopped::RemovedOnPurpose) => InLine::Leaves,
+            _ => InLine::Stays,
+        };
         match (&result, began) {
             // The ledger has just failed, and there is no turn to end.
             (Err(Stopped::Failed(_)), false) => return self.speak(result, teller).await,
             (Err(Stopped::Overtaken), false) => return Ending::superseded(),
             // Without a turn the word is ours only if nobody came after us.
             (Err(Stopped::Cancelled), false) => {
-                return match self.end_turn(state, None).await {
+                return match self.end_turn(state, None, line).await {
                     Ok(false) => Ending::cancelled(),
                     _ => self.speak(result, teller).await,
                 };
@@ -58,7 +100,7 @@ impl Work<'_> {
             false => self.speak(result, teller).await,
         };
         let (ended, ()) = tokio::join!(
-            self.end_turn(state, url.as_deref()),
+            self.end_turn(state, url.as_deref(), line),
             metrics::leave(
                 self.ports,
                 self.request.repository.id,
@@ -114,7 +156,9 @@ impl Work<'_> {
         match result {
             Ok(done) => teller.ready(done.unchanged).await,
             Err(Stopped::Failed(failure)) => teller.failed(failure).await,
-            Err(Stopped::Superseded | Stopped::Overtaken) => teller.superseded().await,
+            Err(Stopped::Superseded | Stopped::Overtaken | Stopped::OtherSlot(_)) => {
+                teller.superseded().await
+            }
             Err(Stopped::Full(house)) => teller.full(house).await,
             Err(Stopped::RemovedOnPurpose) => teller.stays_removed().await,
             Err(Stopped::Held) => Teller::held(),
@@ -122,12 +166,17 @@ impl Work<'_> {
         }
     }
 
-    async fn end_turn(&self, state: State, url: Option<&str>) -> Result<bool, Failure> {
-        let ended = async { tokio::join!(self.finish(state, url), self.mark(state, url)).0 };
+    async fn end_turn(
+        &self,
+        state: State,
+        url: Option<&str>,
+        line: InLine,
+    ) -> Result<bool, Failure> {
+        let ended = async { tokio::join!(self.finish(state, url, line), self.mark(state, url)).0 };
         desk::release(&self.ports.stop, ended).await
     }
 
-    async fn finish(&self, state: State, url: Option<&str>) -> Result<bool, Failure> {
+    async fn finish(&self, state: State, url: Option<&str>, line: InLine) -> Result<bool, Failure> {
         // A commit that was overtaken or never begun counts as not attempted.
         let attempted =
             (state == State::Failed || url.is_some()).then(|| (self.request.sha.clone(), state));
@@ -141,6 +190,7 @@ impl Work<'_> {
                 // A holder from before this run is confirmed, and stays.
                 if spot.is_none() {
                     capacity::withdraw(ledger, key, run);
+                    line.note(ledger, key);
                 }
                 if let Some(record) = ledger.previews.get_mut(key) {
                     self.note(record, tried, url.is_some());

@@ -3,14 +3,18 @@
 //! All waiting and re-reading around the pure steps of `capacity` stands here, so that the steps stay provable.
 
 mod place;
+mod rebuild;
+
+pub(super) use rebuild::mend;
 
 use super::{Failure, Ports};
 use crate::{
     capacity::{
-        self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Shortage, Turn,
+        self, Attempt, Holder, Ledger, LedgerName, Record, Removing, RunId, Shortage, Turn,
     },
-    cluster::{Cluster, ClusterError, Existing, Step},
+    cluster::{Cluster, ClusterError, Existing, NamespaceInfo, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
+    report::Leaving,
 };
 use std::{sync::PoisonError, time::Duration};
 use tokio::{
@@ -52,6 +56,8 @@ pub(super) struct Asking {
     pub(super) yields: bool,
     /// True when what the Namespace holds is read while the turn is being taken.
     pub(super) looks_ahead: bool,
+    /// True when there is only something to do while the preview waits in line.
+    pub(super) from_queue: bool,
 }
 
 /// A look into a preview's Namespace that is under way; dropping it ends its requests.
@@ -133,6 +139,8 @@ pub(super) struct Taken {
     pub(super) ahead: Ahead,
     /// Since when it has waited in line, if it has.
     pub(super) waiting: Option<jiff::Timestamp>,
+    /// The slot that it has, or would have now.
+    pub(super) slot: u32,
 }
 
 /// Where a preview may live.
@@ -152,16 +160,94 @@ pub(super) enum Place {
 }
 
 /// A full house, as somebody without a slot sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct House {
-    /// Who holds the slots, and what is known of each.
-    pub(super) holders: Vec<(Holder, Record)>,
+    /// Who holds the slots.
+    pub(super) holders: Vec<Lodger>,
     /// Cap.
     pub(super) capacity: u32,
     /// The place in line, from 1; none when the preview was refused.
     pub(super) place: Option<usize>,
     /// What the cluster's nodes lack, when that is why it waits.
     pub(super) shortage: Option<Shortage>,
+    /// Who is first in line.
+    pub(super) first: Option<PrNumber>,
+}
+
+/// Who holds a slot, as others see it.
+#[derive(Debug, Clone)]
+pub(super) struct Lodger {
+    pub(super) holder: Holder,
+    pub(super) record: Record,
+    /// That the Namespace is being deleted, where somebody has looked.
+    pub(super) leaving: Option<Leaving>,
+}
+
+impl House {
+    /// The house as the ledger has it; no Namespace was read.
+    pub(super) fn seen(ledger: &Ledger, place: Option<usize>) -> Self {
+        let lodger = |holder: &Holder| Lodger {
+            holder: holder.clone(),
+            record: ledger
+                .previews
+                .get(&holder.key)
+                .cloned()
+                .unwrap_or_default(),
+            leaving: None,
+        };
+        Self {
+            holders: ledger.holders.iter().map(lodger).collect(),
+            capacity: ledger.capacity,
+            place,
+            shortage: None,
+            first: ledger.queue.first().map(|waiting| waiting.pr),
+        }
+    }
+
+    /// Who gives way to somebody who would have to wait: the one whose first deploy failed first, if nobody is at work on it.
+    pub(super) fn gives_way(&self) -> Option<&Lodger> {
+        self.place?;
+        let idle = |record: &Record| record.active.is_none() && record.removing.is_none();
+        self.holders
+            .iter()
+            .filter(|lodger| lodger.leaving.is_none() && idle(&lodger.record))
+            .filter(|lodger| lodger.record.failed_at_first() && !lodger.record.pinned)
+            .min_by_key(|lodger| lodger.record.attempted.as_ref().map(|last| last.at))
+    }
+
+    /// Notes which Namespaces are being deleted, and what holds them.
+    fn notice(&mut self, found: &[NamespaceInfo]) {
+        for lodger in &mut self.holders {
+            let info = found
+                .iter()
+                .find(|info| Some(&info.uid) == lodger.holder.uid.as_ref());
+            lodger.leaving = info.and_then(|info| {
+                Some(Leaving {
+                    since: info.deleting?,
+                    held_by: held_by(info),
+                })
+            });
+        }
+    }
+}
+
+/// What holds a Namespace that is being deleted, in a few words; empty when nothing is known.
+fn held_by(info: &NamespaceInfo) -> String {
+    if !info.finalizers.is_empty() {
+        return format!("finalizer {}", info.finalizers.join(", "));
+    }
+    let named = |text: &String| {
+        let (_, names) = text.split_once("finalizers remaining: ")?;
+        let names = names.split(", ").filter_map(|one| one.split(" in ").next());
+        Some(format!(
+            "finalizer {}",
+            names.collect::<Vec<_>>().join(", ")
+        ))
+    };
+    let finalizer = info.blocked_by.iter().find_map(named);
+    finalizer
+        .or_else(|| info.blocked_by.first().cloned())
+        .unwrap_or_default()
 }
 
 impl<'a> Desk<'a> {
@@ -197,24 +283,20 @@ impl<'a> Desk<'a> {
         mut step: impl FnMut(&mut Ledger, jiff::Timestamp) -> Step<T>,
     ) -> Result<T, Failure> {
         loop {
-            if let Some(result) = self
+            let done = self
                 .cluster
-                .transact(&self.ledger, |ledger, moment| step(ledger, moment.now))
-                .await?
-            {
-                *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-                return Ok(result);
+                .transact(&self.ledger, |ledger, moment| step(ledger, moment.now));
+            match done.await {
+                Ok(Some(result)) => {
+                    *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                    return Ok(result);
+                }
+                Ok(None) => rebuild::begin(self.ports, self.cluster, &self.ledger).await?,
+                Err(ClusterError::LedgerCorrupt { problem, .. }) => {
+                    mend(self.ports, self.cluster, &self.ledger, &problem).await?;
+                }
+                Err(error) => return Err(error.into()),
             }
-            // The ledger is not there: it is made from the Namespaces that exist.
-            let owned = owned(self.cluster, &self.ledger).await?;
-            if !owned.is_empty() {
-                tracing::warn!(
-                    previews = owned.len(),
-                    "the ledger was gone; made it again from the namespaces that exist"
-                );
-            }
-            let ledger = capacity::rebuild(self.capacity(), owned, jiff::Timestamp::now());
-            self.cluster.create_ledger(&self.ledger, &ledger).await?;
         }
     }
 
@@ -233,7 +315,13 @@ impl<'a> Desk<'a> {
                     if self.governs {
                         ledger.capacity = self.capacity();
                     }
+                    let slot = match (&holder, &record.asleep) {
+                        (Some(holder), _) => holder.slot,
+                        (None, Some(asleep)) => asleep.slot,
+                        (None, None) => capacity::lowest_free_slot(&ledger.holders),
+                    };
                     let mut taken = Taken {
+                        slot,
                         holder,
                         record,
                         capacity: ledger.capacity,
@@ -244,7 +332,8 @@ impl<'a> Desk<'a> {
                             .find(|waiting| waiting.key == self.key)
                             .map(|waiting| waiting.since),
                     };
-                    if asking.yields && other && taken.record.is_active(now) {
+                    let gone = asking.from_queue && !waits(ledger, &self.key, now);
+                    if gone || (asking.yields && other && taken.record.is_active(now)) {
                         return Step::Keep((Turn::Superseded, taken));
                     }
                     // A push does not overrule what somebody asked for; only a later command does, and it says so here.
@@ -329,6 +418,19 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Puts this preview first in line because a maintainer makes room for it.
+    pub(super) async fn goes_first(&self, owner: &str) -> Result<(), Failure> {
+        self.transact(|ledger, now| {
+            capacity::put_first(ledger, &self.key, self.preview.pr, owner, now);
+            let record = ledger.previews.entry(self.key.clone()).or_default();
+            // That is as good as `/deploy`.
+            record.removed_on_purpose = false;
+            record.held = None;
+            Step::Write(())
+        })
+        .await
+    }
+
     /// Frees the slot of this preview once nothing is left of it: each of these Namespaces was read by name and is gone.
     ///
     /// A claim of a run that died before it had a Namespace goes too; this run has the turn.
@@ -368,6 +470,12 @@ impl<'a> Desk<'a> {
     }
 }
 
+/// True when a preview stands in line; a claim that nobody confirmed in time counts as that.
+fn waits(ledger: &mut Ledger, key: &str, now: jiff::Timestamp) -> bool {
+    capacity::give_up_old_claims(ledger, now);
+    ledger.position(key).is_some()
+}
+
 /// Awaits the end of a turn; a cancelled run gives up soon, because its comment counts more than its turn.
 pub(super) async fn release(
     stop: &CancellationToken,
@@ -389,30 +497,10 @@ pub(super) async fn release(
         .unwrap_or_else(|_| Err(silent()))
 }
 
-async fn owned(cluster: &Cluster, name: &LedgerName) -> Result<Vec<Owned>, Failure> {
-    let found = cluster.list_namespaces(&selector(name)).await?;
-    Ok(found
-        .into_iter()
-        .filter_map(|info| {
-            let pr: PrNumber = info.labels.get("pr")?.parse().ok()?;
-            let key = match info.labels.get("preview-action/variant") {
-                None => pr.to_string(),
-                Some(variant) => format!("{pr}-{variant}"),
-            };
-            Some(Owned {
-                key,
-                pr,
-                uid: info.uid,
-                slot: info.labels.get("slot").and_then(|slot| slot.parse().ok()),
-                url: info
-                    .annotations
-                    .get("preview-action/url")
-                    .cloned()
-                    .unwrap_or_default(),
-                namespace: info.name,
-            })
-        })
-        .collect())
+/// The ledger as it is now; one that is missing is made from the Namespaces that exist.
+pub(super) async fn ledger(ports: &Ports, preview: &PreviewKey) -> Result<Ledger, Failure> {
+    let desk = Desk::new(ports, ports.cluster()?, preview.clone(), false);
+    desk.transact(|ledger, _| Step::Keep(ledger.clone())).await
 }
 
 /// Label selector of every Namespace of a repository and environment.

@@ -4,7 +4,7 @@
 
 use super::{Desk, House, Place};
 use crate::{
-    capacity::{self, Claim, Claimant, Holder, Ledger, Record, Shortage, WhenFull},
+    capacity::{self, Claim, Claimant, Shortage, WhenFull},
     cluster::{Created, Gone, NamespaceInfo, Step},
     names::{Namespace, PrNumber, ReasonCode},
     pipeline::{Blame, Failure, delete},
@@ -39,12 +39,12 @@ impl Desk<'_> {
             run: self.run().clone(),
             when_full,
         };
-        let mut full = (Vec::new(), 0);
+        let mut house = None;
         for _ in 0..ROUNDS {
             match self
                 .transact(|ledger, now| {
                     let claim = capacity::claim(ledger, &who, now);
-                    full = known(ledger);
+                    house = Some(House::seen(ledger, None));
                     Step::Write(claim)
                 })
                 .await?
@@ -57,20 +57,15 @@ impl Desk<'_> {
                     });
                 }
                 full_or_queued @ (Claim::Full(_) | Claim::Queued(_)) => {
-                    let (holders, capacity) = &full;
-                    let holders: Vec<Holder> =
-                        holders.iter().map(|(holder, _)| holder.clone()).collect();
-                    let capacity = *capacity;
-                    if !self.free_vanished(&holders).await? {
-                        return Ok(Place::Full(House {
-                            holders: full.0,
-                            capacity,
-                            place: match full_or_queued {
-                                Claim::Queued(place) => Some(place),
-                                _ => None,
-                            },
-                            shortage: None,
-                        }));
+                    let Some(mut house) = house.take() else {
+                        continue;
+                    };
+                    if !self.free_vanished(&mut house).await? {
+                        house.place = match full_or_queued {
+                            Claim::Queued(place) => Some(place),
+                            _ => None,
+                        };
+                        return Ok(Place::Full(house));
                     }
                 }
                 Claim::Unconfirmed { slot } => {
@@ -108,12 +103,10 @@ impl Desk<'_> {
         };
         self.transact(|ledger, now| {
             let place = capacity::wait(ledger, &who, now);
-            let (holders, capacity) = known(ledger);
+            let house = House::seen(ledger, Some(place));
             Step::Write(House {
-                holders,
-                capacity,
-                place: Some(place),
                 shortage: Some(shortage.clone()),
+                ..house
             })
         })
         .await
@@ -176,25 +169,27 @@ impl Desk<'_> {
         Ok(confirmed)
     }
 
-    /// Frees slots whose Namespace is gone, each read by name; true when there was one.
-    async fn free_vanished(&self, holders: &[Holder]) -> Result<bool, Failure> {
-        let reads = holders
+    /// Frees slots whose Namespace is gone, each read by name; true when there was one, else those that are going are noted.
+    async fn free_vanished(&self, house: &mut House) -> Result<bool, Failure> {
+        let holders = house.holders.iter().map(|lodger| &lodger.holder);
+        let bound: Vec<(String, String, Namespace)> = holders
+            .filter_map(|one| Some((one.key.clone(), one.uid.clone()?, one.namespace.clone())))
+            .collect();
+        let reads = bound
             .iter()
-            .filter_map(|holder| Some((holder, holder.uid.as_deref()?)))
-            .map(|(holder, uid)| async move {
-                let found = self.cluster.namespace(&holder.namespace).await?;
-                Ok::<_, Failure>(
-                    found
-                        .is_none_or(|found| found.uid != uid)
-                        .then_some((holder.key.as_str(), uid)),
-                )
-            });
-        let gone: Vec<_> = futures::future::try_join_all(reads)
-            .await?
-            .into_iter()
-            .flatten()
+            .map(|(_, _, name)| self.cluster.namespace(name));
+        let found = futures::future::try_join_all(reads).await?;
+        let there = |uid: &str, found: &Option<NamespaceInfo>| {
+            found.as_ref().is_some_and(|found| found.uid == uid)
+        };
+        let gone: Vec<(&str, &str)> = bound
+            .iter()
+            .zip(&found)
+            .filter(|((_, uid, _), found)| !there(uid, found))
+            .map(|((key, uid, _), _)| (key.as_str(), uid.as_str()))
             .collect();
         if gone.is_empty() {
+            house.notice(&found.into_iter().flatten().collect::<Vec<_>>());
             return Ok(false);
         }
         self.transact(|ledger, _| {
@@ -273,22 +268,6 @@ impl Desk<'_> {
         })
         .await
     }
-}
-
-/// Every holder with what is known of its preview, and the cap.
-fn known(ledger: &Ledger) -> (Vec<(Holder, Record)>, u32) {
-    let record = |holder: &Holder| {
-        ledger
-            .previews
-            .get(&holder.key)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let holders = ledger
-        .holders
-        .iter()
-        .map(|holder| (holder.clone(), record(holder)));
-    (holders.collect(), ledger.capacity)
 }
 
 fn taken(name: &Namespace, found: &NamespaceInfo) -> Failure {

@@ -4,12 +4,11 @@
 
 use super::{Teller, public_url};
 use crate::{
-    capacity::{Holder, Record},
     names::{CommitSha, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
         deploy::shortage_words,
-        desk::House,
+        desk::{House, Lodger},
         inspect::Status,
         remove::{Proof, RemoveReason},
     },
@@ -74,16 +73,10 @@ impl Teller<'_> {
 
     /// No slot is free: the preview waits in line, or is refused.
     pub(in crate::pipeline) async fn full(&mut self, house: House) -> Ending {
-        let House {
-            holders,
-            capacity,
-            place,
-            shortage,
-        } = house;
-        let lack = shortage.map(|shortage| shortage_words(&shortage));
-        let mut holders: Vec<HolderView> = holders.iter().map(holder_view).collect();
-        holders.sort_by_key(|holder| holder.slot);
-        let names: Vec<String> = holders
+        let at_cap = at_cap(&house);
+        let (capacity, place) = (at_cap.capacity, at_cap.place);
+        let names: Vec<String> = at_cap
+            .holders
             .iter()
             .map(|holder| format!("#{}", holder.pr))
             .collect();
@@ -98,16 +91,18 @@ impl Teller<'_> {
             }
             None => (State::Refused, ReasonCode::AtCapacity),
         };
-        if let Some(lack) = &lack {
+        if let Some(lack) = &at_cap.lack {
             why = format!("the cluster has no room for it now: {lack}");
         }
-        self.view.at_cap = Some(AtCap {
-            capacity,
-            place,
-            lack,
-            holders,
-        });
+        self.view.at_cap = Some(at_cap);
         self.end(state, reason, Exit::Done, None, why).await
+    }
+
+    /// It still waits, at another place than its comment says.
+    pub(in crate::pipeline) async fn waits(&mut self, house: House) -> Result<(), Failure> {
+        self.view.reason = Some(ReasonCode::Queued);
+        self.view.at_cap = Some(at_cap(&house));
+        self.tell(State::Queued).await
     }
 
     /// Tells people why their command was not followed.
@@ -133,6 +128,12 @@ impl Teller<'_> {
                 by: self.asker.clone(),
             },
             RemoveReason::Expired => RemovedBecause::Expired,
+            RemoveReason::Taken { to } => RemovedBecause::Taken {
+                by: self.asker.clone(),
+                to,
+                owner: self.owner.clone(),
+            },
+            RemoveReason::GaveWay { to } => RemovedBecause::GaveWay { to },
         };
         self.view.closed = matches!(reason, RemoveReason::Closed { .. });
         self.forget();
@@ -337,6 +338,7 @@ impl Teller<'_> {
             .filter(|live| live != head && self.view.sha.as_ref() != Some(head))
             .map(|_| head.clone());
         self.view.services.clone_from(&status.workloads);
+        self.view.at_cap = status.house.as_ref().map(at_cap);
         if let Some(preview) = &status.preview {
             self.view.namespace = Some(preview.namespace.clone());
             self.view.expires = preview.expires.as_ref().and_then(|text| text.parse().ok());
@@ -366,19 +368,37 @@ impl Teller<'_> {
     }
 }
 
-fn holder_view((holder, record): &(Holder, Record)) -> HolderView {
+fn at_cap(house: &House) -> AtCap {
+    let mut holders: Vec<HolderView> = house.holders.iter().map(holder_view).collect();
+    holders.sort_by_key(|holder| holder.slot);
+    AtCap {
+        capacity: house.capacity,
+        place: house.place,
+        lack: house.shortage.as_ref().map(shortage_words),
+        holders,
+    }
+}
+
+fn holder_view(lodger: &Lodger) -> HolderView {
+    let Lodger {
+        holder,
+        record,
+        leaving,
+    } = lodger;
     HolderView {
         slot: holder.slot,
         pr: holder.pr,
         url: holder.url.clone(),
         owner: holder.owner.clone(),
         state: Some(match &record.attempted {
+            _ if leaving.is_some() || record.removing.is_some() => State::Removing,
             _ if record.active.is_some() => State::Deploying,
             Some(last) => last.outcome,
             None => State::Pending,
         }),
         since: holder.since,
         last_activity: record.attempted.as_ref().map(|last| last.at),
+        leaving: leaving.clone(),
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Teller<'a> {
     stages: Vec<Timing>,
     stage_begun: Instant,
     asker: String,
+    /// Login of the pull request's author, where it holds a slot.
+    owner: String,
     /// What was said about pruning.
     prune_warnings: Vec<String>,
 }
@@ -80,6 +82,7 @@ impl<'a> Teller<'a> {
             stages: Vec::new(),
             stage_begun: Instant::now(),
             asker: String::new(),
+            owner: String::new(),
             prune_warnings: Vec::new(),
         }
     }
@@ -107,6 +110,7 @@ impl<'a> Teller<'a> {
     /// Starts from what is known of the preview: what it serves now, and where.
     pub(super) fn begin(&mut self, holder: Option<&Holder>, record: &Record) {
         if let Some(holder) = holder.filter(|holder| holder.uid.is_some()) {
+            self.owner.clone_from(&holder.owner);
             self.view.namespace = Some(holder.namespace.clone());
             self.view.urls = public_url(&holder.url).into_iter().collect();
             self.view.serving = record
@@ -398,6 +402,8 @@ impl<'a> Teller<'a> {
             applied: std::mem::take(&mut self.applied),
             stages: std::mem::take(&mut self.stages),
             swept: Vec::new(),
+            promoted: Vec::new(),
+            notices: Vec::new(),
         }
     }
 }

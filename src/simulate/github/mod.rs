@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-pub use self::model::{Access, Comment, NewPull};
+pub use self::model::{Access, Comment, NewPull, Started};
 use self::model::{Model, Repository};
 use super::clock::Clock;
 use super::fault::Fault;
@@ -314,6 +314,12 @@ impl Handle {
         let mut comments = self.all_comments(full_name, number);
         comments.retain(|comment| comment.deleted_at.is_none());
         comments
+    }
+
+    /// Returns the runs that were started by hand, in their order.
+    pub fn started(&self, full_name: &str) -> Vec<Started> {
+        self.with(full_name, |repository| repository.started.clone())
+            .unwrap_or_default()
     }
 
     /// Returns all comments that a pull request ever had, oldest first.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// What a token may do.
@@ -109,8 +110,21 @@ pub(super) struct Repository {
     pub(super) comments: Vec<Comment>,
     pub(super) commits: BTreeMap<String, Commit>,
     pub(super) branches: BTreeMap<String, String>,
+    /// Runs that were started by hand.
+    pub(super) started: Vec<Started>,
     /// Permission and role name by login.
     pub(super) permissions: BTreeMap<String, (String, String)>,
+}
+
+/// A run of a workflow that was started by hand or by a program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    /// File name of the workflow.
+    pub workflow: String,
+    /// Branch or tag.
+    pub branch: String,
+    /// Its inputs.
+    pub inputs: Value,
 }
 
 impl Repository {
@@ -172,6 +186,7 @@ impl Model {
                 comments: Vec::new(),
                 commits: BTreeMap::new(),
                 branches: BTreeMap::new(),
+                started: Vec::new(),
                 permissions: BTreeMap::new(),
             });
         if repository.commits.is_empty() {

@@ -90,6 +90,9 @@ impl Asked<'_> {
             ("POST", ["issues", number, "comments"]) => self.create_comment(model, number),
             // GitHub takes POST for PATCH here, and one client library sends it.
             ("PATCH" | "POST", ["issues", "comments", id]) => self.edit_comment(model, id),
+            ("POST", ["actions", "workflows", file, "dispatches"]) => {
+                self.start_workflow(model, file)
+            }
             ("DELETE", ["issues", "comments", id]) => self.delete_comment(model, id),
             ("GET", ["collaborators", login, "permission"]) => self.permission(model, login),
             ("GET", rest) => match model.repositories.get(&self.full_name) {
@@ -98,6 +101,25 @@ impl Asked<'_> {
             },
             _ => not_found().unexpected(),
         }
+    }
+
+    fn start_workflow(&self, model: &mut Model, file: &str) -> Reply {
+        let asked = self.request.json().unwrap_or_default();
+        let Some(repository) = model.repositories.get_mut(&self.full_name) else {
+            return not_found();
+        };
+        let Some(branch) = asked["ref"].as_str() else {
+            return refusal(422, "Invalid request.\n\n\"ref\" wasn't supplied.");
+        };
+        if repository.commit(branch).is_none() {
+            return refusal(422, &format!("No ref found for: {branch}"));
+        }
+        repository.started.push(super::model::Started {
+            workflow: file.to_owned(),
+            branch: branch.to_owned(),
+            inputs: asked["inputs"].clone(),
+        });
+        Reply::text(204, "")
     }
 
     fn read(&self, repository: &Repository, rest: &[&str]) -> Reply {

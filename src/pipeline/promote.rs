@@ -1,0 +1,270 @@
+//! Turns what a run has freed into deploys of those who wait, and keeps the places true that their comments name.
+//! It changes nothing of how the run itself ended: a promoted deploy tells its own pull request how it went.
+//! Every run looks at the ledger that it has written last, so a run that sees no queue asks nobody anything.
+
+use super::{
+    Blame, Ending, Failure, Sources,
+    deploy::deploy,
+    desk::House,
+    request::{Basis, Word},
+    teller::Teller,
+};
+use crate::{
+    capacity::{self, Ledger, LedgerName, Waiting},
+    cluster::{Cluster, Step},
+    event::PullRequest,
+    inputs::Promote,
+    names::{PrNumber, PreviewKey, ReasonCode},
+    trigger::permission,
+};
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+
+/// A workflow that was started to deploy a preview gets this long to begin with it.
+const CALLED: SignedDuration = SignedDuration::from_mins(10);
+
+/// How many comments are edited at once.
+const ABREAST: usize = 4;
+
+/// How often places are told: once, and once more for those that changed meanwhile.
+const ROUNDS: usize = 2;
+
+/// What became of one preview that was first in line.
+#[derive(Debug, Clone)]
+pub struct Promoted {
+    /// Pull request.
+    pub pr: PrNumber,
+    /// How that went.
+    pub ending: ReasonCode,
+    /// The same in one line.
+    pub why: String,
+    /// True when somebody should know.
+    pub failed: bool,
+}
+
+/// Deploys whoever has a slot waiting for them, and tells all others their places.
+pub(super) async fn promote(basis: Basis<'_>, governs: bool) -> Vec<Promoted> {
+    let Ok(cluster) = basis.ports.cluster() else {
+        return Vec::new();
+    };
+    let line = Line {
+        basis,
+        governs,
+        cluster,
+        ledger: basis.ports.ledger(basis.repository.id),
+    };
+    let promoted = line.advance().await;
+    if let Err(failure) = line.tell_places().await {
+        tracing::warn!(reason = %failure.reason(), "the places in line could not be told: {}", failure.line());
+    }
+    promoted
+}
+
+struct Line<'a> {
+    basis: Basis<'a>,
+    governs: bool,
+    cluster: &'a Cluster,
+    ledger: LedgerName,
+}
+
+impl Line<'_> {
+    /// Each who waits is tried once at most, so this ends.
+    async fn advance(&self) -> Vec<Promoted> {
+        let mut tried = Vec::new();
+        let mut promoted = Vec::new();
+        while !self.basis.ports.stop.is_cancelled() {
+            let Some((mut ledger, now)) = self.cluster.ledger_seen(&self.ledger) else {
+                break;
+            };
+            let Some(waiting) = capacity::next(&mut ledger, &tried, now) else {
+                break;
+            };
+            tried.push(waiting.key.clone());
+            tracing::info!(pr = %waiting.pr, "a slot is free for who waits");
+            let ended = match self.one(&waiting).await {
+                Ok(ended) => ended,
+                Err(failure) => Some(Ending::failed(failure)),
+            };
+            promoted.extend(ended.map(|ending| told(waiting.pr, &ending)));
+        }
+        promoted
+    }
+
+    /// Deploys one who waits; none when another run has it, or nobody wants it any more.
+    async fn one(&self, waiting: &Waiting) -> Result<Option<Ending>, Failure> {
+        let Some(preview) = self.preview(&waiting.key) else {
+            return Ok(None);
+        };
+        let pull = match self.basis.ports.github()?.pull(waiting.pr).await {
+            Ok(pull) => pull,
+            // Not to be read is not to be closed: the entry stays.
+            Err(error) => return Ok(Some(Ending::failed(error.into()))),
+        };
+        if let Err(denied) = permission::may_deploy(&pull) {
+            tracing::info!(pr = %waiting.pr, "{denied}; it waits no more");
+            self.leave(&waiting.key).await?;
+            return Ok(None);
+        }
+        match self.basis.ports.settings.promote {
+            Promote::Run => Ok(self.deploy(&preview, &pull).await),
+            Promote::Dispatch => self.call(waiting).await,
+        }
+    }
+
+    async fn deploy(&self, preview: &PreviewKey, pull: &PullRequest) -> Option<Ending> {
+        let word = Word::Promoted {
+            governs: self.governs,
+        };
+        let (request, sources): (_, Sources) =
+            self.basis.request(word, pull.head_sha.clone(), pull);
+        let name = &self.basis.repository.name;
+        let mut teller = Teller::open(self.basis.ports, preview, name, &|_| {});
+        teller.about(&pull.head_sha);
+        let ending = Box::pin(deploy(self.basis.ports, &request, &sources, &mut teller)).await;
+        let elsewhere = ending.reason == ReasonCode::Superseded && ending.view.is_none();
+        (!elsewhere).then_some(ending)
+    }
+
+    /// Starts a workflow that deploys it, unless one was started a moment ago.
+    async fn call(&self, waiting: &Waiting) -> Result<Option<Ending>, Failure> {
+        let called = self.call_noted(&waiting.key, true).await?;
+        if !called {
+            return Ok(None);
+        }
+        let started = self.start(waiting.pr).await;
+        if let Err(failure) = started {
+            self.call_noted(&waiting.key, false).await?;
+            return Err(failure);
+        }
+        let why = format!("a run was started to deploy #{}", waiting.pr);
+        Ok(Some(Ending::quiet(None, ReasonCode::Queued, why)))
+    }
+
+    async fn start(&self, pr: PrNumber) -> Result<(), Failure> {
+        let github = self.basis.ports.github()?;
+        let Some(workflow) = &self.basis.ports.links.workflow else {
+            return Err(Failure::new(
+                Blame::Yours,
+                ReasonCode::BadInput,
+                "input `promote`: the runner does not say which workflow this is",
+                "set it to `run`",
+            ));
+        };
+        let branch = match &self.basis.repository.default_branch {
+            Some(branch) => branch.clone(),
+            None => github
+                .repository()
+                .await?
+                .default_branch
+                .unwrap_or_else(|| "main".into()),
+        };
+        let inputs = [("command", "deploy".to_owned()), ("pr", pr.to_string())];
+        Ok(github.start_workflow(workflow, &branch, &inputs).await?)
+    }
+
+    /// Notes that a workflow was started, or that it was not; false when another run has just done so.
+    async fn call_noted(&self, key: &str, called: bool) -> Result<bool, Failure> {
+        let noted = self.cluster.transact(&self.ledger, |ledger, moment| {
+            let young = |at: &Timestamp| moment.now.duration_since(*at) < CALLED;
+            let waiting = ledger.queue.iter_mut().find(|one| one.key == key);
+            match waiting {
+                Some(waiting) if !called => waiting.called = None,
+                Some(waiting) if !waiting.called.as_ref().is_some_and(young) => {
+                    waiting.called = Some(moment.now);
+                }
+                _ => return Step::Keep(false),
+            }
+            Step::Write(true)
+        });
+        Ok(noted.await?.unwrap_or_default())
+    }
+
+    async fn leave(&self, key: &str) -> Result<(), Failure> {
+        let left = self.cluster.transact(&self.ledger, |ledger, _| {
+            match capacity::leave(ledger, key) {
+                true => Step::Write(()),
+                false => Step::Keep(()),
+            }
+        });
+        left.await?;
+        Ok(())
+    }
+
+    fn preview(&self, key: &str) -> Option<PreviewKey> {
+        PreviewKey::from_ledger(
+            self.basis.repository.id,
+            &self.basis.ports.settings.environment,
+            key,
+        )
+    }
+
+    /// Edits the comment of everybody whose place is another one now, and who is nobody else's to speak of.
+    async fn tell_places(&self) -> Result<(), Failure> {
+        for _ in 0..ROUNDS {
+            let seen = self.cluster.ledger_seen(&self.ledger);
+            let stale = seen.is_some_and(|(ledger, now)| capacity::untold(&ledger, now));
+            if !stale || self.basis.ports.stop.is_cancelled() {
+                return Ok(());
+            }
+            let run = &self.basis.ports.run;
+            let mut house = None;
+            let places = self.cluster.transact(&self.ledger, |ledger, moment| {
+                house = Some(ledger.clone());
+                match capacity::say_places(ledger, run, moment.now) {
+                    none if none.is_empty() => Step::Keep(none),
+                    places => Step::Write(places),
+                }
+            });
+            let places = places.await?.unwrap_or_default();
+            let Some(ledger) = house.filter(|_| !places.is_empty()) else {
+                return Ok(());
+            };
+            let tell =
+                |(waiting, place): &(Waiting, usize)| self.tell(waiting.clone(), *place, &ledger);
+            stream::iter(places.iter().map(tell))
+                .buffer_unordered(ABREAST)
+                .collect::<()>()
+                .await;
+            let said = self.cluster.transact(&self.ledger, |ledger, _| {
+                capacity::said_places(ledger, run, &places);
+                Step::Write(())
+            });
+            said.await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, waiting: Waiting, place: usize, ledger: &Ledger) {
+        if let Err(failure) = self.tell_one(&waiting, place, ledger).await {
+            tracing::warn!(pr = %waiting.pr, reason = %failure.reason(), "its place in line could not be told: {}", failure.line());
+        }
+    }
+
+    async fn tell_one(
+        &self,
+        waiting: &Waiting,
+        place: usize,
+        ledger: &Ledger,
+    ) -> Result<(), Failure> {
+        let Some(preview) = self.preview(&waiting.key) else {
+            return Ok(());
+        };
+        let pull = self.basis.ports.github()?.pull(waiting.pr).await?;
+        if !pull.open {
+            return Ok(());
+        }
+        let name = &self.basis.repository.name;
+        let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
+        teller.about(&pull.head_sha);
+        teller.waits(House::seen(ledger, Some(place))).await
+    }
+}
+
+fn told(pr: PrNumber, ending: &Ending) -> Promoted {
+    Promoted {
+        pr,
+        ending: ending.reason,
+        why: ending.why.clone(),
+        failed: ending.failure.is_some(),
+    }
+}

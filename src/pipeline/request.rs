@@ -1,0 +1,100 @@
+//! Turns a pull request as GitHub shows it now into what is deployed of it, and the files that it is made from.
+//! It asks nobody and decides nothing about permission.
+//! One place for every way into a deploy, so that a promoted preview can never take another one's manifests or rights.
+
+use super::{DeployRequest, Entrance, Ports, Sources, sources::checked_out};
+use crate::{
+    event::{PullRequest, Repository},
+    inputs::ConfigFrom,
+    names::CommitSha,
+};
+use std::path::Path;
+
+/// On whose word something is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// The pull request's own event.
+    Event {
+        /// True for `pull_request_target`.
+        target: bool,
+    },
+    /// Somebody's command.
+    Asked(Entrance),
+    /// Its place in line.
+    Promoted {
+        /// True in runs that the default branch's workflow governs.
+        governs: bool,
+    },
+}
+
+/// What every request of a run has in common.
+#[derive(Clone, Copy)]
+pub(super) struct Basis<'a> {
+    pub(super) ports: &'a Ports,
+    pub(super) repository: &'a Repository,
+    pub(super) workspace: Option<&'a Path>,
+}
+
+impl Basis<'_> {
+    /// What is deployed of a pull request at this commit, and from where.
+    pub(super) fn request(
+        &self,
+        word: Word,
+        sha: CommitSha,
+        pull: &PullRequest,
+    ) -> (DeployRequest, Sources) {
+        let own_run = matches!(word, Word::Event { .. });
+        let reference = match self.ports.settings.config_from {
+            ConfigFrom::Head => &sha,
+            ConfigFrom::Base => &pull.base_sha,
+        };
+        let sources = Sources::at(reference, self.workspace);
+        let sources = self.manifests_for(sources, word, &sha, pull);
+        let request = DeployRequest {
+            repository: self.repository.clone(),
+            pr: pull.number,
+            sha,
+            branch: pull.head_branch.clone(),
+            author: pull.author.login.clone(),
+            own_run,
+            asked: matches!(word, Word::Asked(_)),
+            governs: matches!(word, Word::Asked(_) | Word::Promoted { governs: true }),
+            entrance: match word {
+                Word::Event { .. } => Entrance::Ordinary,
+                Word::Asked(entrance) => entrance,
+                Word::Promoted { .. } => Entrance::FromQueue,
+            },
+        };
+        (request, sources)
+    }
+
+    /// Lets the workspace's manifests in where they must be this commit's: never a fork's, and in runs that others have
+    /// started only when the workspace is at that very commit.
+    fn manifests_for(
+        &self,
+        sources: Sources,
+        word: Word,
+        sha: &CommitSha,
+        pull: &PullRequest,
+    ) -> Sources {
+        let own_run = matches!(word, Word::Event { .. });
+        match self.workspace {
+            _ if pull.from_fork() || word == (Word::Event { target: true }) => sources
+                .without_manifests(
+                    "what steps write for a fork is the fork's own".into(),
+                    "deploy services or templates for pull requests from forks",
+                ),
+            Some(root) if own_run || checked_out(root).as_ref() == Some(sha) => {
+                sources.with_manifests_below(root)
+            }
+            Some(_) => sources.without_manifests(
+                format!(
+                    "the workspace is not at commit {}, so its manifests may be another's",
+                    sha.short()
+                ),
+                "check out the pull request's head in the step before the one that writes them",
+            ),
+            None => sources,
+        }
+    }
+}

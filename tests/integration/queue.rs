@@ -1,0 +1,485 @@
+//! Who finds no slot waits in line, and is deployed by the run that frees one.
+
+use crate::support::{CONFIGURATION, ONE_SERVICE, SHOP, Shop};
+use preview_action::simulate::Fault;
+use serde_json::json;
+
+/// Three previews that hold all slots, and these pull requests in line.
+async fn full(shop: &Shop, waiting: std::ops::RangeInclusive<u64>) {
+    for pr in 1..=3 {
+        shop.deployed(pr).await;
+    }
+    for pr in waiting {
+        shop.hears(&shop.opens(pr)).await.ends(0, "queued");
+    }
+}
+
+#[track_caller]
+fn comment_says(shop: &Shop, pr: u64, text: &str) {
+    let comment = shop.comment(pr);
+    assert!(comment.contains(text), "no {text:?} in\n{comment}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_told_the_place_and_deployed_by_the_run_that_frees_a_slot() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=4).await;
+    let fifth = shop.hears(&shop.opens(5)).await;
+    fifth.ends(0, "queued");
+    assert_eq!(fifth.output("state"), "queued");
+    for text in [
+        "number 2 in line",
+        "#1",
+        "#2",
+        "#3",
+        "alice",
+        "issuecomment-new",
+    ] {
+        fifth.says(text);
+    }
+    let noticed = |line: &String| line.starts_with("::notice") && line.contains("number 2 in line");
+    assert!(
+        fifth.annotations().iter().any(noticed),
+        "{:?}",
+        fifth.annotations()
+    );
+    assert_eq!(shop.line(), [4, 5]);
+    // What was pushed while it waited is what is deployed.
+    shop.world.github.push(SHOP, 4, &[]);
+    let closed = shop.hears(&shop.closes(2)).await;
+    closed.ends(0, "removed");
+    assert_eq!(closed.output("state"), "removed");
+    assert!(
+        closed.summary.contains("was first in line"),
+        "{}",
+        closed.summary
+    );
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 3, 4], vec![5]));
+    let head = shop.world.github.head(SHOP, 4);
+    assert!(shop.image("pr-shop-4", "web").ends_with(&head[..7]));
+    comment_says(&shop, 4, "Preview ready");
+    comment_says(&shop, 4, "slot 2 of 3");
+    comment_says(&shop, 5, "number 1 in line");
+    comment_says(&shop, 5, "#4");
+    // Whoever frees the next slot.
+    shop.hears(&shop.says(1, "bob", "/undeploy"))
+        .await
+        .ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![3, 4, 5], vec![]));
+    comment_says(&shop, 5, "Preview ready");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_a_queue_asks_nobody_anything_more() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let since = shop.now();
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    let last = shop.requests("github", since).pop().unwrap();
+    assert_eq!(
+        (
+            last.method.as_str(),
+            last.path.contains("/issues/comments/")
+        ),
+        ("GET", true),
+        "{last:?}"
+    );
+    let asked = shop
+        .cluster_requests(since)
+        .into_iter()
+        .filter(|one| one.path.contains("preview-system"));
+    let asked: Vec<String> = asked.map(|one| one.method).collect();
+    assert_eq!(
+        asked,
+        ["GET", "PUT", "PUT", "PUT"],
+        "turn, slot, end of the turn"
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_is_served_in_order_and_who_closes_leaves_it() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=7).await;
+    // 5 closes while it waits, and GitHub's event for 4 is lost.
+    shop.hears(&shop.closes(5))
+        .await
+        .ends(0, "nothing-to-remove");
+    assert_eq!(shop.line(), [4, 6, 7]);
+    comment_says(&shop, 6, "number 2 in line");
+    comment_says(&shop, 7, "number 3 in line");
+    shop.world.github.close(SHOP, 4);
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 6], vec![7]));
+    comment_says(&shop, 6, "Preview ready");
+    comment_says(&shop, 7, "number 1 in line");
+    // By command it leaves too, and stays away.
+    shop.hears(&shop.says(7, "alice", "/undeploy"))
+        .await
+        .ends(0, "nothing-to-remove");
+    assert_eq!(shop.line(), [0; 0]);
+    shop.hears(&shop.closes(2)).await.ends(0, "removed");
+    assert_eq!(shop.holders(), [3, 6]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_keeps_its_place_and_what_cannot_be_deployed_gives_it_up() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=6).await;
+    shop.world
+        .github
+        .push(SHOP, 5, &[(CONFIGURATION, "version: 1\nservices: 7\n")]);
+    let missing = Fault::answer(
+        "GET",
+        "/repos/acme/shop/pulls/4",
+        404,
+        json!({"message": "Not Found"}),
+    );
+    shop.world.github.inject(missing.always());
+    let closed = shop.hears(&shop.closes(1)).await;
+    closed.ends(0, "removed");
+    let warned = |line: &String| line.starts_with("::warning") && line.contains("#4");
+    assert!(
+        closed.annotations().iter().any(warned),
+        "{:?}",
+        closed.annotations()
+    );
+    assert_eq!(
+        (shop.holders(), shop.line()),
+        (vec![2, 3], vec![4, 5, 6]),
+        "the slot is kept for it"
+    );
+    // The fifth is next with a second slot; it cannot be rendered, so the sixth has it.
+    let closed = shop.hears(&shop.closes(2)).await;
+    closed.ends(0, "removed");
+    assert!(
+        closed
+            .annotations()
+            .iter()
+            .any(|line| line.starts_with("::warning") && line.contains("#5"))
+    );
+    comment_says(&shop, 5, "Preview failed");
+    shop.world.github.clear_faults();
+    let swept = shop.hears(&shop.schedule()).await;
+    swept.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![3, 6, 4], vec![]));
+    // Mended, it comes back by itself.
+    shop.hears(&shop.pushes_files(5, &[(CONFIGURATION, ONE_SERVICE)]))
+        .await
+        .ends(0, "queued");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_deploy_that_fails_tells_its_own_pull_request_and_no_other() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=5).await;
+    let broken = ONE_SERVICE.replace("web:{short-sha}", "web:crash-{short-sha}");
+    shop.world.github.push(SHOP, 4, &[(CONFIGURATION, &broken)]);
+    let closed = shop.hears(&shop.closes(1)).await;
+    closed.ends(0, "removed");
+    closed.says("Preview removed");
+    assert!(
+        closed
+            .annotations()
+            .iter()
+            .any(|line| line.starts_with("::warning") && line.contains("#4"))
+    );
+    comment_says(&shop, 4, "Preview failed");
+    assert_eq!(
+        (shop.holders(), shop.line()),
+        (vec![2, 3, 4], vec![5]),
+        "it keeps its slot"
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_while_it_promotes_loses_nobodys_place() {
+    for k in [4, 8, 12, 16, 20] {
+        let shop = Shop::open().await;
+        full(&shop, 4..=5).await;
+        let close = shop.closes(1);
+        shop.run(&close).dies_at("cluster", k).await;
+        // Half a minute later the dead run's turns are anybody's.
+        shop.world.advance(std::time::Duration::from_secs(180));
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!(shop.holders().len(), 3, "at {k}: {:?}", shop.ledger());
+        assert_eq!(shop.line(), [5], "at {k}: {:?}", shop.ledger());
+        comment_says(&shop, 5, "number 1 in line");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_leave_at_once_let_as_many_in() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=8).await;
+    let closes: Vec<_> = (1..=3).map(|pr| shop.closes(pr)).collect();
+    let ended = futures::future::join_all(closes.iter().map(|event| shop.hears(event))).await;
+    for seen in &ended {
+        seen.ends(0, "removed");
+    }
+    let mut holders = shop.holders();
+    holders.sort_unstable();
+    assert_eq!((holders, shop.line()), (vec![4, 5, 6], vec![7, 8]));
+    for (pr, text) in [
+        (4, "ready"),
+        (5, "ready"),
+        (6, "ready"),
+        (7, "number 1 in line"),
+        (8, "number 2 in line"),
+    ] {
+        comment_says(&shop, pr, text);
+    }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_dispatch_a_run_of_its_own_is_started_once() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=5).await;
+    let close = shop.closes(1);
+    let closed = shop.run(&close).input("promote", "dispatch").go().await;
+    closed.ends(0, "removed");
+    assert_eq!(shop.line(), [4, 5], "it has not begun yet");
+    let push = shop.pushes(2);
+    shop.run(&push)
+        .input("promote", "dispatch")
+        .go()
+        .await
+        .ends(0, "deployed");
+    let started = shop.world.github.started(SHOP);
+    assert_eq!(started.len(), 1, "{started:?}");
+    assert_eq!(
+        (started[0].workflow.as_str(), started[0].branch.as_str()),
+        ("preview.yml", "main")
+    );
+    assert_eq!(started[0].inputs, json!({"command": "deploy", "pr": "4"}));
+    let dispatched = shop.dispatches(4, "deploy");
+    shop.run(&dispatched)
+        .input("promote", "dispatch")
+        .go()
+        .await
+        .ends(0, "deployed");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 4], vec![5]));
+    comment_says(&shop, 5, "number 1 in line");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_start_a_run_people_are_told_which_line_is_missing() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=4).await;
+    let refused = Fault::answer(
+        "POST",
+        "/repos/acme/shop/actions/workflows/*/dispatches",
+        403,
+        json!({"message": "Resource not accessible by integration"}),
+    );
+    shop.world.github.inject(refused.always());
+    let close = shop.closes(1);
+    let closed = shop.run(&close).input("promote", "dispatch").go().await;
+    closed.ends(0, "removed");
+    assert!(
+        closed
+            .annotations()
+            .iter()
+            .any(|line| line.contains("actions: write")),
+        "{:?}",
+        closed.annotations()
+    );
+    shop.world.github.clear_faults();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 4], vec![]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_one_that_waits_is_its_place() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=4).await;
+    let seen = shop.hears(&shop.says(4, "alice", "/status")).await;
+    seen.ends(0, "status-shown");
+    assert_eq!(seen.output("state"), "queued");
+    seen.says("number 1 in line");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maintainer_takes_a_slot_and_its_owner_is_told_by_whom_and_for_whom() {
+    let shop = Shop::open().await;
+    shop.world.github.add_user("mia");
+    shop.world
+        .github
+        .set_permission(SHOP, "mia", "write", "maintain");
+    full(&shop, 4..=5).await;
+    shop.opens(6);
+    let denied = shop.hears(&shop.says(6, "bob", "/deploy --take #2")).await;
+    denied.ends(0, "permission-denied");
+    let told = |line: &String| line.contains("`write`") && line.contains("`maintain` or `admin`");
+    assert!(
+        denied.annotations().iter().any(told),
+        "{:?}",
+        denied.annotations()
+    );
+    for (body, text) in [
+        ("/deploy --take #6", "#6 is this pull request"),
+        (
+            "/deploy --take 5",
+            "#5 holds no slot; name one that does: #1, #2, #3",
+        ),
+    ] {
+        let refused = shop.hears(&shop.says(6, "mia", body)).await;
+        refused.ends(0, "nothing-to-take");
+        assert!(
+            refused.annotations().iter().any(|line| line.contains(text)),
+            "{:?}",
+            refused.annotations()
+        );
+    }
+    shop.amend(|ledger| ledger["previews"]["1"]["pinned"] = true.into());
+    let pinned = shop.hears(&shop.says(6, "mia", "/deploy --take #1")).await;
+    pinned.ends(0, "nothing-to-take");
+    assert!(
+        pinned
+            .annotations()
+            .iter()
+            .any(|line| line.contains("comment `/unpin` on #1 first"))
+    );
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4, 5]));
+
+    let taken = shop.hears(&shop.says(6, "mia", "/deploy --take #2")).await;
+    taken.ends(0, "deployed");
+    taken.says("slot 2 of 3");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 3, 6], vec![4, 5]));
+    comment_says(&shop, 2, "Preview removed");
+    comment_says(&shop, 2, "`mia` moved it aside for [\\#6]");
+    comment_says(&shop, 2, "@alice");
+    comment_says(&shop, 4, "number 1 in line");
+    // Who was moved aside comes back behind those who wait.
+    shop.hears(&shop.says(2, "alice", "/deploy"))
+        .await
+        .ends(0, "queued");
+    assert_eq!(shop.line(), [4, 5, 2]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_moved_aside_where_a_slot_is_free_or_held_already() {
+    let shop = Shop::open().await;
+    shop.world
+        .github
+        .set_permission(SHOP, "bob", "admin", "admin");
+    shop.deployed(1).await;
+    shop.opens(2);
+    for _ in 0..2 {
+        let seen = shop.hears(&shop.says(2, "bob", "/deploy --take 1")).await;
+        assert_eq!(seen.exit, 0, "{seen:#?}");
+        assert!(
+            seen.annotations()
+                .iter()
+                .any(|line| line.contains("#1 was left alone")),
+            "{:?}",
+            seen.annotations()
+        );
+        assert_eq!(shop.holders(), [1, 2]);
+    }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_whose_first_deploy_failed_gives_way_unless_it_is_pinned() {
+    let broken = ONE_SERVICE.replace("web:{short-sha}", "web:crash-{short-sha}");
+    let shop = Shop::open().await;
+    for pr in [1, 2] {
+        shop.deployed(pr).await;
+    }
+    let opened = shop.opens(3);
+    drop(opened);
+    let failed = shop
+        .hears(&shop.pushes_files(3, &[(CONFIGURATION, &broken)]))
+        .await;
+    failed.ends(1, "crash-loop");
+    assert_eq!(shop.holders(), [1, 2, 3], "it stays for a look at it");
+    shop.amend(|ledger| ledger["previews"]["3"]["pinned"] = true.into());
+    shop.hears(&shop.opens(4)).await.ends(0, "queued");
+    shop.amend(|ledger| ledger["previews"]["3"]["pinned"] = false.into());
+    // The slot goes to the first in line, and the newcomer waits behind nobody then.
+    shop.hears(&shop.opens(5)).await.ends(0, "queued");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 4], vec![5]));
+    comment_says(&shop, 3, "its slot went to [\\#4]");
+    comment_says(&shop, 4, "Preview ready");
+    comment_says(&shop, 5, "number 1 in line");
+    // A failed update of one that was ready gives way to nobody.
+    let push = shop.pushes_files(1, &[(CONFIGURATION, &broken)]);
+    shop.hears(&push).await.ends(1, "crash-loop");
+    shop.hears(&shop.opens(6)).await.ends(0, "queued");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 4], vec![5, 6]));
+    // Mended, the third comes back behind those who wait.
+    shop.hears(&shop.pushes_files(3, &[(CONFIGURATION, ONE_SERVICE)]))
+        .await
+        .ends(0, "queued");
+    assert_eq!(shop.line(), [5, 6, 3]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_slots_stay_with_the_preview_and_go_to_whoever_has_the_slot_next() {
+    let two = format!(
+        "{ONE_SERVICE}  api: {{image: 'registry.example/api:{{sha}}', port: 8080, public: true}}\n"
+    );
+    let shop = Shop::selling(&two).await;
+    let by_slot = |event| {
+        let shop = &shop;
+        async move { shop.run(&event).input("url-mode", "slot").go().await }
+    };
+    for pr in [11, 12, 13] {
+        let seen = by_slot(shop.opens(pr)).await;
+        seen.ends(0, "deployed");
+        seen.says(&format!("http://pr{}.preview.example.test", pr - 10));
+        seen.says(&format!("http://pr{}-api.preview.example.test", pr - 10));
+    }
+    // The second keeps its slot over a redeploy; the first one's goes to who waits.
+    by_slot(shop.opens(14)).await.ends(0, "queued");
+    by_slot(shop.pushes(12))
+        .await
+        .says("http://pr2.preview.example.test");
+    by_slot(shop.closes(11)).await.ends(0, "removed");
+    comment_says(&shop, 14, "http://pr1.preview.example.test");
+    assert_eq!(shop.holders(), [12, 13, 14]);
+    by_slot(shop.pushes(12))
+        .await
+        .says("http://pr2.preview.example.test");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_somebody_else_took_meanwhile_renders_the_hosts_anew() {
+    let shop = Shop::open().await;
+    let events: Vec<_> = (1..=3).map(|pr| shop.opens(pr)).collect();
+    let runs = events
+        .iter()
+        .map(|event| shop.run(event).input("url-mode", "slot").go());
+    let seen = futures::future::join_all(runs).await;
+    let mut hosts: Vec<String> = seen
+        .iter()
+        .map(|seen| seen.output("url").to_owned())
+        .collect();
+    hosts.sort();
+    let expected = [1, 2, 3].map(|slot| format!("http://pr{slot}.preview.example.test"));
+    assert_eq!(hosts, expected, "{seen:#?}");
+    for seen in &seen {
+        let slot = seen
+            .output("url")
+            .trim_start_matches("http://pr")
+            .chars()
+            .next()
+            .unwrap();
+        seen.says(&format!("slot {slot} of 3"));
+    }
+    shop.ends();
+}
