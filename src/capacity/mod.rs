@@ -3,13 +3,16 @@
 //! The cap is exact because every change is a pure step from one version of this value to the next.
 
 mod claim;
+mod life;
 mod queue;
+mod sleep;
 mod turn;
 
 pub use claim::{
     Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid, rebuild, withdraw,
 };
 pub use queue::{WhenFull, leave, next};
+pub use sleep::put_to_sleep;
 pub use turn::{Turn, alive, begin, finish, hold};
 
 use crate::names::{CommitSha, Environment, Namespace, PrNumber, RepoId, State};
@@ -170,6 +173,9 @@ pub struct Record {
     /// That it sleeps, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asleep: Option<Asleep>,
+    /// True when its time was over and nothing has been deployed since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
     /// The expiry that its author was warned of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned: Option<Timestamp>,

@@ -231,6 +231,9 @@ impl Run {
             | Trigger::Announce(request)
             | Trigger::Remove(request)
             | Trigger::Rollback(request)
+            | Trigger::Life(request, _)
+            | Trigger::Sleep(request)
+            | Trigger::Wake(request)
             | Trigger::Status(request)
             | Trigger::Help(request) => format!(" pull request #{}", request.pr),
             Trigger::Sweep(_) | Trigger::Ignore(_) => String::new(),

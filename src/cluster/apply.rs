@@ -12,6 +12,7 @@ use super::{
     kinds::{self, Kind},
     outcome::{Applied, Failure},
     request::Answer,
+    sleep,
 };
 use crate::{
     manifests::{Manifest, ManifestSet, Origin},
@@ -311,7 +312,8 @@ fn scaled(refusal: &Refusal) -> bool {
 /// What was taken from other field managers, and what was left to them, in words.
 fn taken(refusal: &Refusal) -> Vec<String> {
     let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for fault in refusal.fields.iter().filter(|fault| !autoscaled(fault)) {
+    let others = |fault: &&FieldFault| !autoscaled(fault) && holder(fault) != sleep::SLEEPER;
+    for fault in refusal.fields.iter().filter(others) {
         let field = fault.field.trim_start_matches('.');
         fields.entry(holder(fault)).or_default().push(field);
     }

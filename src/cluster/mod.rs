@@ -37,6 +37,7 @@ mod request;
 mod retry;
 mod secrets;
 mod selectors;
+mod sleep;
 mod track;
 mod transport;
 mod wait;

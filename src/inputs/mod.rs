@@ -11,5 +11,5 @@ mod settings;
 pub use raw::{RawInputs, UnknownInput};
 pub use settings::{
     ConfigFrom, HealthAddress, HealthMode, ImageInput, InputError, InputErrors, KubeconfigSource,
-    OnFailedUpdate, SecretRef, Settings, TextOrPath, WhenFull,
+    OnFailedUpdate, SecretRef, Settings, TextOrPath, WhenFull, extension,
 };

@@ -115,11 +115,11 @@ impl Ending {
     }
 
     /// A sweep that met no failure.
-    pub(super) fn swept(removed: usize) -> Self {
+    pub(super) fn swept(done: usize) -> Self {
         Self::quiet(
             None,
             ReasonCode::Swept,
-            format!("the sweep removed {removed} previews"),
+            format!("the sweep saw to {done} previews"),
         )
     }
 
@@ -137,8 +137,8 @@ impl Ending {
         let told = self.view.is_none().then(|| self.why.clone());
         let swept = self.swept.iter().map(|one| {
             format!(
-                "pull request #{}, namespace {}: {}, so {}",
-                one.pr, one.namespace, one.reason, one.ending
+                "pull request #{}, namespace {}: {}, so {}: {}",
+                one.pr, one.namespace, one.reason, one.action, one.ending
             )
         });
         told.into_iter().chain(swept).collect()

@@ -4,7 +4,8 @@
 
 use super::{
     DeployRequest, Ending, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy, inspect,
-    remove, rollback,
+    life, remove, rollback,
+    sleep::Bed,
     sources::checked_out,
     sweep,
     teller::{Audience, Teller},
@@ -13,7 +14,7 @@ use crate::{
     event::{Event, PullRequest},
     inputs::ConfigFrom,
     names::{CommitSha, PreviewKey, ReasonCode, State},
-    trigger::{Asked, Denied, Request, Trigger, permission},
+    trigger::{Asked, Denied, Life, Request, Trigger, permission},
 };
 use futures::FutureExt as _;
 use std::{panic::AssertUnwindSafe, path::Path, time::Duration};
@@ -79,6 +80,9 @@ pub async fn respond(
             Trigger::Announce(request) => story(request).announce().await,
             Trigger::Remove(request) => story(request).remove().await,
             Trigger::Rollback(request) => story(request).rollback().await,
+            Trigger::Life(request, wish) => story(request).live(*wish).await,
+            Trigger::Sleep(request) => story(request).sleep(false).await,
+            Trigger::Wake(request) => story(request).sleep(true).await,
             Trigger::Status(request) => story(request).status().await,
             Trigger::Help(request) => story(request).help().await,
         }
@@ -327,6 +331,35 @@ impl<'a> Story<'a> {
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
         Box::pin(rollback(self.ports, &preview, &pull, &mut teller)).await
+    }
+
+    async fn live(&self, wish: Life) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(denied) = permission::may_deploy(&pull) {
+            return self.denied(&pull, denied).await;
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        life::live(self.ports, &self.preview(), &pull, wish, &mut teller).await
+    }
+
+    async fn sleep(&self, wake: bool) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(denied) = permission::may_deploy(&pull) {
+            return self.denied(&pull, denied).await;
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        let preview = self.preview();
+        let bed = Bed::of(self.ports, &preview, &pull)?;
+        match wake {
+            true => Box::pin(bed.wake(&mut teller)).await,
+            false => Box::pin(bed.sleep(&mut teller)).await,
+        }
     }
 
     async fn status(&self) -> Result<Ending, Failure> {

@@ -91,6 +91,9 @@ impl Work<'_> {
                 }
                 existing
             };
+            if taken.record.asleep.is_some() {
+                self.rouse(plan, fresh).await?;
+            }
             let existing = Arc::new(existing);
             self.begins_with(existing.clone());
             teller.reaches(Reached::Applied);
@@ -123,6 +126,18 @@ impl Work<'_> {
             ),
             "look who else deletes it, then deploy again",
         )))
+    }
+
+    /// Wakes what sleeps in the Namespace, now that the slot is ours; what is deployed comes over it.
+    async fn rouse(&self, plan: &Plan, fresh: bool) -> Result<(), Failure> {
+        if !fresh {
+            let quota = self.cluster.sleeping_by(&plan.namespace).await?;
+            self.cluster
+                .rouse(&plan.namespace, quota.as_deref())
+                .await?;
+        }
+        lock(&self.notes).awake = true;
+        Ok(())
     }
 
     fn when_full(&self) -> WhenFull {

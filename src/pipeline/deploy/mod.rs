@@ -108,6 +108,8 @@ impl DeployRequest {
             variant: None,
             now,
             own_run: self.own_run,
+            extended: None,
+            pinned: false,
         }
     }
 }
@@ -176,6 +178,8 @@ struct Notes {
     old_serves: bool,
     /// Marks of the last good sets, if they changed.
     marks: Option<Marks>,
+    /// True once nothing keeps the preview asleep any more.
+    awake: bool,
 }
 
 impl Work<'_> {
@@ -184,6 +188,7 @@ impl Work<'_> {
             removed_on_purpose: self.request.asked.then_some(false),
             removal: Begun::Revoked,
             yields: false,
+            used: true,
         };
         let taken = self.desk.take_turn(asking).await?;
         let taken = taken.ok_or(Stopped::Overtaken)?;
@@ -219,7 +224,14 @@ impl Work<'_> {
         teller.tell(State::Pending).await?;
 
         let configuration = self.sources.configuration(self.ports).await?;
-        let plan = plan::decide(&self.ports.settings, &configuration, &self.facts)?;
+        // By the server's clock, which all runs share; what somebody said of its life outlives a deploy.
+        let facts = Facts {
+            now: taken.record.last_activity.unwrap_or(taken.now),
+            extended: taken.record.extended,
+            pinned: taken.record.pinned,
+            ..self.facts.clone()
+        };
+        let plan = plan::decide(&self.ports.settings, &configuration, &facts)?;
         teller.planned(&plan);
         let set = super::render::objects(self.ports, self.sources, &plan, &configuration).await?;
         let hosts = super::hosts::free(self.cluster, &plan, &set, taken, teller);

@@ -133,6 +133,12 @@ impl Work<'_> {
             record.removed_on_purpose = false;
             record.removing = None;
         }
+        if notes.spot.is_some() {
+            record.expired = false;
+        }
+        if notes.awake {
+            record.asleep = None;
+        }
         if let Some(marks) = &notes.marks {
             record.good.clone_from(&marks.good);
             record.before.clone_from(&marks.before);
@@ -143,6 +149,7 @@ impl Work<'_> {
                 record.serving = None;
                 record.good = None;
                 record.before = None;
+                record.bury();
             }
             Some(Aftermath::NotRestored { .. }) => record.serving = None,
             Some(Aftermath::Stays) if !notes.old_serves => record.serving = None,

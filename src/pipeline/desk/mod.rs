@@ -4,11 +4,12 @@
 
 mod place;
 
-use super::{Failure, Ports};
+use super::{Failure, Ports, life::Home};
 use crate::{
     capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
     cluster::{Cluster, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
+    plan,
 };
 use std::{sync::PoisonError, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -45,6 +46,8 @@ pub(super) struct Asking {
     pub(super) removal: Begun,
     /// True when a run that is at work goes first.
     pub(super) yields: bool,
+    /// True when somebody uses the preview by this: it lives on from now.
+    pub(super) used: bool,
 }
 
 /// What a turn means for a removal that was begun and not yet told of.
@@ -60,7 +63,7 @@ pub(super) enum Begun {
 }
 
 impl Asking {
-    fn note(&self, record: &mut Record, turn: &Turn) {
+    fn note(&self, record: &mut Record, turn: &Turn, now: jiff::Timestamp) {
         if let Some(removed) = self.removed_on_purpose {
             record.removed_on_purpose = removed;
             // Who asks for the preview ends a hold as well.
@@ -69,6 +72,9 @@ impl Asking {
         // What waits for its turn has not begun yet.
         if !matches!(turn, Turn::Ours(_)) {
             return;
+        }
+        if self.used {
+            record.last_activity = Some(now);
         }
         match &self.removal {
             Begun::Now(removing) => record.removing = Some(removing.clone()),
@@ -87,6 +93,8 @@ pub(super) struct Taken {
     pub(super) record: Record,
     /// Cap.
     pub(super) capacity: u32,
+    /// The server's time.
+    pub(super) now: jiff::Timestamp,
 }
 
 /// Where a preview may live.
@@ -185,10 +193,11 @@ impl<'a> Desk<'a> {
                     if self.governs {
                         ledger.capacity = self.capacity();
                     }
-                    let taken = Taken {
+                    let mut taken = Taken {
                         holder,
                         record,
                         capacity: ledger.capacity,
+                        now,
                     };
                     if asking.yields && other && taken.record.is_active(now) {
                         return Step::Keep((Turn::Superseded, taken));
@@ -201,7 +210,8 @@ impl<'a> Desk<'a> {
                     if let (Turn::Ours(_) | Turn::After(_), Some(record)) =
                         (&turn, ledger.previews.get_mut(&self.key))
                     {
-                        asking.note(record, &turn);
+                        asking.note(record, &turn, now);
+                        taken.record.last_activity = record.last_activity;
                     }
                     Step::Write((turn, taken))
                 })
@@ -219,6 +229,49 @@ impl<'a> Desk<'a> {
                 }
             }
         }
+    }
+
+    /// What is known of the preview, and its Namespace if it has one; none while nothing is known.
+    pub(super) async fn record(&self) -> Result<Option<(Record, Option<Home>)>, Failure> {
+        let known = self
+            .transact(|ledger, _| {
+                let record = ledger.previews.get(&self.key).cloned();
+                let holder = ledger.holder(&self.key);
+                let held = holder.and_then(|one| Some((one.namespace.clone(), one.uid.clone()?)));
+                Step::Keep(record.map(|record| {
+                    let asleep = record.asleep.as_ref();
+                    let sleeps = asleep.map(|one| (one.namespace.clone(), one.uid.clone()));
+                    (record, held.or(sleeps))
+                }))
+            })
+            .await?;
+        Ok(known)
+    }
+
+    /// Changes what is known of the preview, whoever is at work on it; what it is then.
+    pub(super) async fn change(
+        &self,
+        mut step: impl FnMut(&mut Record, jiff::Timestamp),
+    ) -> Result<Record, Failure> {
+        self.transact(|ledger, now| {
+            let record = ledger.previews.entry(self.key.clone()).or_default();
+            step(record, now);
+            Step::Write(record.clone())
+        })
+        .await
+    }
+
+    /// Notes that the preview sleeps; what is known of it then.
+    pub(super) async fn fall_asleep(
+        &self,
+        step: impl Fn(&mut Ledger, &str),
+    ) -> Result<Record, Failure> {
+        self.transact(|ledger, _| {
+            step(ledger, &self.key);
+            let record = ledger.previews.get(&self.key).cloned();
+            Step::Write(record.unwrap_or_default())
+        })
+        .await
     }
 
     /// Gives a sign of life; false when a newer run exists.
@@ -351,6 +404,12 @@ async fn owned(cluster: &Cluster, name: &LedgerName) -> Result<Vec<Owned>, Failu
                     .get("preview-action/url")
                     .cloned()
                     .unwrap_or_default(),
+                life: match info.annotations.get(plan::EXPIRES) {
+                    _ if info.annotations.contains_key(plan::PINNED) => Some(None),
+                    expires => expires.and_then(|text| text.parse().ok()).map(Some),
+                },
+                asleep: info.labels.get("preview-action/state").map(String::as_str)
+                    == Some(State::Sleeping.as_str()),
                 namespace: info.name,
             })
         })
