@@ -72,6 +72,30 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/stuck.md.j2"),
     ),
     (
+        "comment/_life.md.j2",
+        include_str!("../templates/comment/_life.md.j2"),
+    ),
+    (
+        "comment/_volumes.md.j2",
+        include_str!("../templates/comment/_volumes.md.j2"),
+    ),
+    (
+        "comment/expired.md.j2",
+        include_str!("../templates/comment/expired.md.j2"),
+    ),
+    (
+        "comment/sleeping.md.j2",
+        include_str!("../templates/comment/sleeping.md.j2"),
+    ),
+    (
+        "comment/degraded.md.j2",
+        include_str!("../templates/comment/degraded.md.j2"),
+    ),
+    (
+        "comment/expiry.md.j2",
+        include_str!("../templates/comment/expiry.md.j2"),
+    ),
+    (
         "comment/removed.md.j2",
         include_str!("../templates/comment/removed.md.j2"),
     ),

@@ -5,14 +5,15 @@
 //! were admitted by [`claim`], because one compare-and-swap writes it. Workloads are applied only by a run that saw its holder
 //! confirmed, and only into the Namespace with that UID: after the Namespace was applied by its UID, or together with that by
 //! patches that name the UID of what was seen in it, which change what is there and make nothing. A confirmed holder is dropped only by [`drop_holder`] and
-//! [`forget_uid`], whose callers have read the Namespace by name and found that UID gone; a UID never returns. Clocks decide
+//! [`forget_uid`], whose callers have read the Namespace by name and found that UID gone; a UID never returns. Or by
+//! [`super::put_to_sleep`], when nothing can run in that Namespace until a run with a slot allows it again. Clocks decide
 //! only when an unconfirmed claim, which has no workloads, is given up.
 //!
 //! Why nobody is overtaken: who is not in the queue needs a free slot for everybody in it and one more, and who is in it one for
 //! everybody before them and one more.
 
 use super::{
-    Holder, Ledger, RunId, WhenFull,
+    Asleep, Holder, Ledger, RunId, WhenFull,
     queue::{self, ahead_of},
 };
 use crate::names::{Namespace, PrNumber};
@@ -74,6 +75,10 @@ pub struct Owned {
     pub slot: Option<u32>,
     /// Main address that its annotation names.
     pub url: String,
+    /// When it expires, as its annotation says; never when that says so.
+    pub life: Option<Option<Timestamp>>,
+    /// True when its label says that it sleeps.
+    pub asleep: bool,
 }
 
 /// Claims a slot; an existing holder keeps its own, so that an update is never refused.
@@ -209,10 +214,26 @@ pub fn withdraw(ledger: &mut Ledger, key: &str, run: &RunId) {
     queue::put_back(ledger, waited.collect());
 }
 
-/// Makes a ledger from the Namespaces that exist, when it was lost: each is a holder, even above the cap.
+/// Makes a ledger from the Namespaces that exist, when it was lost: each is a holder, even above the cap, unless it sleeps.
 pub fn rebuild(capacity: u32, owned: Vec<Owned>, now: Timestamp) -> Ledger {
     let mut ledger = Ledger::empty(capacity);
     for preview in owned {
+        let record = ledger.previews.entry(preview.key.clone()).or_default();
+        match preview.life {
+            Some(None) => record.pinned = true,
+            Some(expires) => record.extended = expires,
+            None => {}
+        }
+        if preview.asleep {
+            record.asleep = Some(Asleep {
+                since: now,
+                by: String::new(),
+                namespace: preview.namespace,
+                uid: preview.uid,
+                slot: preview.slot.unwrap_or_default(),
+            });
+            continue;
+        }
         let free = |slot: &u32| ledger.holders.iter().all(|holder| holder.slot != *slot);
         let slot = preview
             .slot

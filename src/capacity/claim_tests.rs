@@ -177,6 +177,8 @@ fn a_rebuilt_ledger_holds_every_owned_namespace_even_above_the_cap() {
         uid: format!("uid-{pr}"),
         slot,
         url: String::new(),
+        life: None,
+        asleep: false,
     };
     let mut ledger = rebuild(
         2,

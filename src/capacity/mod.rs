@@ -4,8 +4,10 @@
 
 mod claim;
 mod demand;
+mod life;
 mod queue;
 mod room;
+mod sleep;
 mod turn;
 
 pub use claim::{
@@ -15,6 +17,7 @@ pub use claim::{
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
 pub use queue::{WhenFull, leave, next, put_first, said_places, say_places, untold, wait};
 pub use room::{Fit, Node, Room, Shortage};
+pub use sleep::put_to_sleep;
 pub use turn::{Turn, alive, begin, finish, hold};
 
 use crate::names::{CommitSha, Environment, Namespace, PrNumber, RepoId, State};
@@ -202,6 +205,9 @@ pub struct Record {
     /// That it sleeps, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asleep: Option<Asleep>,
+    /// True when its time was over and nothing has been deployed since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
     /// The expiry that its author was warned of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned: Option<Timestamp>,

@@ -14,6 +14,7 @@ use super::{
     outcome::{Applied, Failure},
     recreate::foreign_ports,
     request::Answer,
+    sleep,
 };
 use crate::{
     capacity::Members,
@@ -333,7 +334,8 @@ fn scaled(refusal: &Refusal) -> bool {
 /// What was taken from other field managers, and what was left to them, in words.
 fn taken(refusal: &Refusal) -> Vec<String> {
     let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for fault in refusal.fields.iter().filter(|fault| !autoscaled(fault)) {
+    let others = |fault: &&FieldFault| !autoscaled(fault) && holder(fault) != sleep::SLEEPER;
+    for fault in refusal.fields.iter().filter(others) {
         let field = fault.field.trim_start_matches('.');
         fields.entry(holder(fault)).or_default().push(field);
     }

@@ -39,6 +39,7 @@ mod retry;
 mod room;
 mod secrets;
 mod selectors;
+mod sleep;
 mod track;
 mod transport;
 mod usage;

@@ -107,9 +107,30 @@ pub const INPUTS: &[InputSpec] = &[
     },
     InputSpec {
         name: "ttl",
-        purpose: "How long a preview lives after its last deploy, in `m`, `h` or `d`.",
+        purpose: "How long a preview lives after its last deploy or command, in `m`, `h` or `d`.",
         default: "7d",
         example: "36h",
+        required: false,
+    },
+    InputSpec {
+        name: "expiry-warning",
+        purpose: "Whether the pull request's author is told in a new comment before a preview expires; only then is it removed, by a later sweep.",
+        default: "true",
+        example: "false",
+        required: false,
+    },
+    InputSpec {
+        name: "sleep-after",
+        purpose: "How long nobody has to use a preview until a sweep puts it to sleep, in `m`, `h` or `d`; empty means never.",
+        default: "",
+        example: "12h",
+        required: false,
+    },
+    InputSpec {
+        name: "sleep-keeps-slot",
+        purpose: "Whether a sleeping preview keeps its slot, so that waking it never has to wait.",
+        default: "false",
+        example: "true",
         required: false,
     },
     InputSpec {

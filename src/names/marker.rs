@@ -12,6 +12,8 @@ pub enum MarkerKind {
     Status,
     /// The answer to `/help`.
     Help,
+    /// The warning that a preview expires at that time: one comment for each such time.
+    Expiry(jiff::Timestamp),
 }
 
 impl MarkerKind {
@@ -20,6 +22,7 @@ impl MarkerKind {
         match self {
             Self::Status => "status",
             Self::Help => "help",
+            Self::Expiry(_) => "expiry",
         }
     }
 }
@@ -41,12 +44,16 @@ impl fmt::Display for Marker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "<!-- preview-action v1 kind={} repo={} pr={} env={} -->",
+            "<!-- preview-action v1 kind={} repo={} pr={} env={}",
             self.kind.as_str(),
             self.repository,
             self.pr,
             self.environment
-        )
+        )?;
+        if let MarkerKind::Expiry(at) = self.kind {
+            write!(f, " until={}", at.as_second())?;
+        }
+        f.write_str(" -->")
     }
 }
 

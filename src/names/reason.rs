@@ -22,6 +22,12 @@ pub enum State {
     Stuck,
     /// Nothing is left in the cluster.
     Removed,
+    /// Nothing is left in the cluster, because its time was over; a push brings it back.
+    Expired,
+    /// Its workloads are scaled to none and its data stays; a push or `/wake` wakes it.
+    Sleeping,
+    /// It was ready and broke since.
+    Degraded,
     /// The cap is reached; it waits in line.
     Queued,
     /// The cap is reached; nothing was deployed.
@@ -44,6 +50,9 @@ impl State {
             Self::Removing => "removing",
             Self::Stuck => "stuck",
             Self::Removed => "removed",
+            Self::Expired => "expired",
+            Self::Sleeping => "sleeping",
+            Self::Degraded => "degraded",
             Self::Queued => "queued",
             Self::Refused => "refused",
             Self::Superseded => "superseded",
@@ -214,6 +223,26 @@ reason_codes! {
     Queued = "queued",
     /// The cluster's nodes have no room for the preview, whatever ends.
     NoRoom = "no-room",
+    /// The time of the preview was over, so it was removed.
+    Expired = "expired",
+    /// The preview lives longer now.
+    Extended = "extended",
+    /// The preview does not expire any more.
+    Pinned = "pinned",
+    /// The preview expires again.
+    Unpinned = "unpinned",
+    /// There is no preview that the command could be about.
+    NoPreview = "no-preview",
+    /// The author was told that the preview will expire.
+    ExpiryWarned = "expiry-warned",
+    /// The preview was put to sleep.
+    Slept = "slept",
+    /// The preview was woken.
+    Woken = "woken",
+    /// A run ended without a word.
+    RunLost = "run-lost",
+    /// A preview that was ready broke.
+    Degraded = "degraded",
 }
 
 impl std::fmt::Display for ReasonCode {

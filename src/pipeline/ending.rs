@@ -121,11 +121,11 @@ impl Ending {
     }
 
     /// A sweep that met no failure.
-    pub(super) fn swept(removed: usize) -> Self {
+    pub(super) fn swept(done: usize) -> Self {
         Self::quiet(
             None,
             ReasonCode::Swept,
-            format!("the sweep removed {removed} previews"),
+            format!("the sweep saw to {done} previews"),
         )
     }
 
@@ -143,8 +143,8 @@ impl Ending {
         let told = self.view.is_none().then(|| self.why.clone());
         let swept = self.swept.iter().map(|one| {
             format!(
-                "pull request #{}, namespace {}: {}, so {}",
-                one.pr, one.namespace, one.reason, one.ending
+                "pull request #{}, namespace {}: {}, so {}: {}",
+                one.pr, one.namespace, one.reason, one.action, one.ending
             )
         });
         let promoted = self.promoted.iter().map(|one| {

@@ -115,6 +115,9 @@ pub struct Status {
     pub(super) busy: bool,
     #[serde(skip)]
     pub(super) stuck: bool,
+    /// True when it holds a slot.
+    #[serde(skip)]
+    pub(super) holds: bool,
 }
 
 impl Status {
@@ -123,10 +126,12 @@ impl Status {
         match &self.preview {
             None if self.house.is_some() => State::Queued,
             None if self.record.removed_on_purpose => State::Removed,
+            None if self.record.expired => State::Expired,
             None => State::NotDeployed,
             Some(_) if self.stuck => State::Stuck,
             Some(preview) if preview.state == "terminating" => State::Removing,
             Some(_) if self.busy => State::Deploying,
+            Some(_) if self.record.asleep.is_some() => State::Sleeping,
             Some(_) if self.last_failed() => State::Failed,
             Some(_)
                 if self
@@ -199,6 +204,7 @@ pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failu
             .is_some_and(|since| super::remove::overdue(ports, since)),
         preview: found.map(Listed::from),
         workloads,
+        holds: ledger.holder(&key).is_some(),
         house: ledger
             .position(&key)
             .map(|place| House::seen(&ledger, Some(place))),

@@ -157,6 +157,7 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         return teller.failed(failure).await;
     }
     let state = match &result {
+        Ok(Removal::Gone(_)) if request.reason == RemoveReason::Expired => State::Expired,
         Ok(Removal::Gone(_) | Removal::Nothing) => State::Removed,
         Ok(Removal::Superseded | Removal::Deployed) => State::Superseded,
         Ok(Removal::Cancelled) => State::Cancelled,
@@ -248,6 +249,7 @@ impl Work<'_> {
                 by: teller.asker().to_owned(),
             }),
             yields: self.request.reason.yields(),
+            used: self.request.reason == RemoveReason::Asked,
             ..Asking::default()
         };
         let taken = match self.desk.take_turn(asking).await {
@@ -258,10 +260,11 @@ impl Work<'_> {
         if !self.request.reason.allowed_by(&taken.record) {
             return Ok(Removal::Deployed);
         }
-        let name = taken
-            .holder
-            .as_ref()
-            .map_or(&self.request.namespace, |holder| &holder.namespace)
+        let held = taken.holder.as_ref().map(|holder| &holder.namespace);
+        let sleeps = taken.record.asleep.as_ref();
+        let name = held
+            .or(sleeps.map(|asleep| &asleep.namespace))
+            .unwrap_or(&self.request.namespace)
             .clone();
         let found = self.cluster.namespace(&name).await?;
         let bound = taken.holder.as_ref().and_then(|holder| holder.uid.clone());
@@ -272,7 +275,7 @@ impl Work<'_> {
             return Ok(self.gone_before(name, &taken));
         };
         // The sweep saw the preview some time ago; now that it is our turn nobody changes it any more.
-        if !self.due(&found) {
+        if self.request.reason == RemoveReason::Expired && !self.expired(&taken) {
             return Ok(Removal::Deployed);
         }
         teller.begin(taken.holder.as_ref(), &taken.record);
@@ -292,9 +295,11 @@ impl Work<'_> {
         })
     }
 
-    /// True when a Namespace of this preview is to be removed as it is now.
-    fn due(&self, found: &NamespaceInfo) -> bool {
-        self.desk.owns(found) && (self.request.reason != RemoveReason::Expired || expired(found))
+    /// True when the time of the preview is over still, or its removal was begun before.
+    fn expired(&self, taken: &Taken) -> bool {
+        let begun = taken.record.removing.as_ref();
+        begun.is_some_and(|begun| begun.because == Because::Expired)
+            || taken.record.is_expired(self.ports.settings.ttl, taken.now)
     }
 
     async fn delete(
@@ -310,7 +315,10 @@ impl Work<'_> {
             teller.tell(State::Removing).await?;
         }
         let bound: Vec<String> = bound.into_iter().collect();
-        let away = away(self.ports, self.desk, found, &bound, |now| self.due(now)).await?;
+        let away = away(self.ports, self.desk, found, &bound, |now| {
+            self.desk.owns(now)
+        })
+        .await?;
         Ok(match away {
             Away::Gone(proof) => Removal::Gone(proof),
             Away::Spared => Removal::Deployed,
@@ -333,13 +341,18 @@ impl Work<'_> {
                 if state == State::Removed {
                     record.removed_on_purpose = self.request.reason == RemoveReason::Asked;
                 }
-                if matches!(state, State::Removed | State::Stuck) {
+                let gone = matches!(state, State::Removed | State::Expired);
+                if gone {
+                    record.expired = state == State::Expired;
+                    record.bury();
+                }
+                if gone || state == State::Stuck {
                     record.serving = None;
                     record.good = None;
                     record.before = None;
                     record.held = None;
                 }
-                if state == State::Superseded || (state == State::Removed && told) {
+                if state == State::Superseded || (gone && told) {
                     record.removing = None;
                 }
             })
@@ -416,15 +429,6 @@ async fn contents(cluster: &Cluster, name: &Namespace) -> Option<Contents> {
     counted
         .inspect_err(|error| tracing::warn!("what is in namespace {name} was not counted: {error}"))
         .ok()
-}
-
-/// True when the Namespace's own annotation says that its time is over.
-pub(super) fn expired(found: &NamespaceInfo) -> bool {
-    found
-        .annotations
-        .get("preview-action/expires")
-        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
-        .is_some_and(|expires| expires <= jiff::Timestamp::now())
 }
 
 /// True when a Namespace should have been gone for longer than a removal takes.

@@ -4,18 +4,20 @@
 
 use super::{
     DeployRequest, Ending, Entrance, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy,
-    inspect,
+    inspect, life,
     promote::promote,
     remove,
     request::{Basis, Word},
-    rollback, sweep,
+    rollback,
+    sleep::Bed,
+    sweep,
     take::Taking,
     teller::{Audience, Teller},
 };
 use crate::{
     event::{Event, PullRequest, Repository},
     names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
-    trigger::{Asked, Denied, Request, Trigger, permission},
+    trigger::{Asked, Denied, Life, Request, Trigger, permission},
 };
 use futures::FutureExt as _;
 use std::{panic::AssertUnwindSafe, path::Path, time::Duration};
@@ -82,6 +84,9 @@ pub async fn respond(
             Trigger::Announce(request) => story(request).announce().await,
             Trigger::Remove(request) => story(request).remove().await,
             Trigger::Rollback(request) => story(request).rollback().await,
+            Trigger::Life(request, wish) => story(request).live(*wish).await,
+            Trigger::Sleep(request) => story(request).sleep(false).await,
+            Trigger::Wake(request) => story(request).sleep(true).await,
             Trigger::Status(request) => story(request).status().await,
             Trigger::Help(request) => story(request).help().await,
         }
@@ -355,6 +360,35 @@ impl<'a> Story<'a> {
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
         Box::pin(rollback(self.ports, &preview, &pull, &mut teller)).await
+    }
+
+    async fn live(&self, wish: Life) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(denied) = permission::may_deploy(&pull) {
+            return self.denied(&pull, denied).await;
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        life::live(self.ports, &self.preview(), &pull, wish, &mut teller).await
+    }
+
+    async fn sleep(&self, wake: bool) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(denied) = permission::may_deploy(&pull) {
+            return self.denied(&pull, denied).await;
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        let preview = self.preview();
+        let bed = Bed::of(self.ports, &preview, &pull)?;
+        match wake {
+            true => Box::pin(bed.wake(&mut teller)).await,
+            false => Box::pin(bed.sleep(&mut teller)).await,
+        }
     }
 
     async fn status(&self) -> Result<Ending, Failure> {

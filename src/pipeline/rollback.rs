@@ -6,7 +6,7 @@ use super::{
     Ending, Failure, Ports,
     deploy::{Stopped, Waiting},
     desk::{self, Asking, Desk},
-    inspect,
+    inspect, life,
     restore::{self, Marks},
     teller::Teller,
 };
@@ -84,7 +84,11 @@ struct Back<'a> {
 
 impl Back<'_> {
     async fn run(&self, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
-        let taken = self.desk.take_turn(Asking::default()).await?;
+        let asking = Asking {
+            used: true,
+            ..Asking::default()
+        };
+        let taken = self.desk.take_turn(asking).await?;
         let taken = taken.ok_or(Stopped::Overtaken)?;
         let Some(holder) = &taken.holder else {
             return Ok(Done::Nothing);
@@ -104,8 +108,9 @@ impl Back<'_> {
         *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen.clone());
         teller.about(&chosen.mark.sha);
         teller.begin(Some(holder), &taken.record);
+        let expires = taken.record.expires(self.ports.settings.ttl);
         tokio::select! {
-            result = Box::pin(self.back(&found, &chosen.mark, teller)) => result.map(|()| Done::Back),
+            result = Box::pin(self.back(&found, &chosen.mark, expires, teller)) => result.map(|()| Done::Back),
             () = self.desk.lose_turn() => Err(Stopped::Overtaken),
         }
     }
@@ -114,12 +119,13 @@ impl Back<'_> {
         &self,
         found: &NamespaceInfo,
         mark: &KeptSet,
+        expires: Option<jiff::Timestamp>,
         teller: &mut Teller<'_>,
     ) -> Result<(), Stopped> {
         let good = restore::kept(self.cluster, &found.name, mark).await?;
         teller.addresses(&good.urls);
         teller.tell(State::Deploying).await?;
-        let object = marked(found, &good.sha, State::Deploying, self.expires());
+        let object = marked(found, &good.sha, State::Deploying, expires);
         if !matches!(
             self.cluster.apply_namespace(&object).await?,
             Reapplied::Live(_)
@@ -139,16 +145,9 @@ impl Back<'_> {
             deadline: Instant::now() + self.ports.settings.timeout,
         };
         restore::bring_back(waiting, &found.name, &good, teller).await?;
-        let object = marked(found, &good.sha, State::Ready, self.expires());
+        let object = marked(found, &good.sha, State::Ready, expires);
         self.cluster.apply_namespace(&object).await?;
         Ok(())
-    }
-
-    fn expires(&self) -> Option<jiff::Timestamp> {
-        jiff::Timestamp::now()
-            .checked_add(self.ports.settings.ttl)
-            .ok()
-            .and_then(|at| jiff::Timestamp::from_second(at.as_second()).ok())
     }
 
     async fn settle(&self, result: Result<Done, Stopped>, teller: &mut Teller<'_>) -> Ending {
@@ -238,37 +237,7 @@ fn marked(
     state: State,
     expires: Option<jiff::Timestamp>,
 ) -> Value {
-    let ours = |key: &str| {
-        key.starts_with("preview-action/")
-            || [
-                "app",
-                "pr",
-                "slot",
-                "app.kubernetes.io/managed-by",
-                "pod-security.kubernetes.io/enforce",
-            ]
-            .contains(&key)
-    };
-    let kept = |all: &std::collections::BTreeMap<String, String>| -> Value {
-        all.iter()
-            .filter(|(key, _)| ours(key))
-            .map(|(key, value)| (key.clone(), json!(value)))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    };
-    let mut object = json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": found.name,
-            "uid": found.uid,
-            "labels": kept(&found.labels),
-            "annotations": kept(&found.annotations),
-        },
-    });
+    let mut object = life::with_life(life::as_ours(found), expires);
     object["metadata"]["labels"]["preview-action/state"] = json!(state.as_str());
-    if let Some(expires) = expires {
-        object["metadata"]["annotations"]["preview-action/expires"] = json!(expires.to_string());
-    }
     restore::marked(object, sha)
 }

@@ -24,6 +24,9 @@ pub(crate) fn settings() -> Settings {
         max_previews: 3,
         auto_deploy: true,
         ttl: Duration::from_secs(7 * 24 * 3600),
+        expiry_warning: true,
+        sleep_after: None,
+        sleep_keeps_slot: false,
         timeout: Duration::from_secs(300),
         on_failed_update: OnFailedUpdate::Restore,
         when_full: WhenFull::Queue,
@@ -80,6 +83,8 @@ pub(crate) fn facts() -> Facts {
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         own_run: true,
         slot: None,
+        extended: None,
+        pinned: false,
     }
 }
 

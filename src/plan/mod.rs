@@ -47,8 +47,8 @@ pub struct Plan {
     pub domain: Option<Host>,
     /// Images by name: those of all services and of further entries of the input `images`.
     pub images: BTreeMap<String, String>,
-    /// When the preview expires.
-    pub expires: Timestamp,
+    /// When the preview expires; never when it is pinned.
+    pub expires: Option<Timestamp>,
     /// How long the deploy may take until it is ready.
     pub timeout: Duration,
 }
@@ -100,6 +100,10 @@ pub struct Facts {
     pub own_run: bool,
     /// Slot that it has or will have, as far as is known; hosts are made of it where the settings say so.
     pub slot: Option<u32>,
+    /// Somebody wants the preview to live until then at least.
+    pub extended: Option<Timestamp>,
+    /// True when it does not expire.
+    pub pinned: bool,
 }
 
 impl Plan {
@@ -165,11 +169,10 @@ pub fn decide(
     let unique = unique(&key);
     let images = images::decide(settings, configuration, facts)?;
     let urls = addresses::decide(settings, configuration, facts, slot, &unique)?;
-    let expires = facts.now.checked_add(settings.ttl).map_err(|_| PlanError {
-        reason: ReasonCode::BadInput,
-        cause: "input `ttl` reaches beyond the end of the calendar".into(),
-        remedy: "write a shorter one, such as `7d`".into(),
-    })?;
+    let expires = match facts.pinned {
+        true => None,
+        false => Some(expiry(facts.now, settings.ttl, facts.extended)),
+    };
     Ok(Plan {
         namespace: namespace(settings, &facts.repository, &key)?,
         labels: labels(&key),
@@ -286,18 +289,36 @@ fn labels(key: &PreviewKey) -> BTreeMap<String, String> {
     labels
 }
 
+/// When a preview expires that was used last at `since`, to the second: people read it.
+pub fn expiry(since: Timestamp, ttl: Duration, extended: Option<Timestamp>) -> Timestamp {
+    let usual = since.checked_add(ttl).unwrap_or(Timestamp::MAX);
+    let expires = extended.map_or(usual, |until| until.max(usual));
+    Timestamp::from_second(expires.as_second()).unwrap_or(expires)
+}
+
+/// Annotation of a Namespace: when its preview expires.
+pub const EXPIRES: &str = "preview-action/expires";
+
+/// Annotation of a Namespace whose preview does not expire.
+pub const PINNED: &str = "preview-action/pinned";
+
+/// The annotation that says how long a preview lives.
+pub fn life(expires: Option<Timestamp>) -> (&'static str, String) {
+    match expires {
+        Some(at) => (EXPIRES, at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        None => (PINNED, "true".into()),
+    }
+}
+
 fn annotations(
     facts: &Facts,
-    expires: Timestamp,
+    expires: Option<Timestamp>,
     main: Option<&PublicUrl>,
 ) -> BTreeMap<String, String> {
+    let (name, value) = life(expires);
     let mut annotations = BTreeMap::from([
         ("preview-action/sha".into(), facts.sha.to_string()),
-        (
-            "preview-action/expires".into(),
-            // People read it, so without the fraction.
-            expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        ),
+        (name.into(), value),
     ]);
     if let Some(main) = main {
         annotations.insert("preview-action/url".into(), main.url.clone());

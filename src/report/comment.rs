@@ -11,6 +11,7 @@ use super::{
     words,
 };
 use crate::names::Marker;
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// Characters of each piece of evidence, tried one after the other.
@@ -74,4 +75,44 @@ pub fn help(view: &HelpView, marker: &Marker) -> Result<String, ReportError> {
     };
     let text = render("comment/help.md.j2", &page)?;
     Ok(budget::COMMENT.cut(&text, &cut_notice()?))
+}
+
+/// A status comment that says all it said before, but for how long the preview lives; none when it has no last line of ours.
+pub fn with_life(body: &str, view: &StatusView) -> Result<Option<String>, ReportError> {
+    let life = render("comment/_life.md.j2", &page(view, 0))?;
+    let begin = body.rfind("\n<sub>").map(|at| at + "\n<sub>".len());
+    let Some((said, line)) = begin.and_then(|at| body.split_at_checked(at)) else {
+        return Ok(None);
+    };
+    let about_life = |part: &str| part.starts_with("expires ") || part.starts_with("pinned, ");
+    let life = life.trim().trim_end_matches('·').trim_end();
+    let (slot, rest): (Vec<&str>, Vec<&str>) = line
+        .split(" · ")
+        .filter(|part| !about_life(part))
+        .partition(|part| part.starts_with("slot "));
+    let life = (!life.is_empty()).then_some(life);
+    let parts: Vec<&str> = slot.into_iter().chain(life).chain(rest).collect();
+    Ok(Some(format!("{said}{}", parts.join(" · "))))
+}
+
+/// The body of the warning that a preview expires, which mentions its author.
+pub fn expiry(author: &str, expires: Timestamp, marker: &Marker) -> Result<String, ReportError> {
+    #[derive(Serialize)]
+    struct Warning {
+        marker: Markdown,
+        mention: Option<Markdown>,
+        expires: String,
+    }
+    // Whatever is no plain login mentions nobody.
+    let plain = !author.is_empty()
+        && author.len() <= 39
+        && author
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let page = Warning {
+        marker: Markdown::ours(marker.to_string()),
+        mention: plain.then(|| Markdown::ours(format!("@{author}"))),
+        expires: words::time(expires),
+    };
+    render("comment/expiry.md.j2", &page)
 }

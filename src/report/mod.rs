@@ -15,15 +15,15 @@ mod summary;
 mod view;
 mod words;
 
-pub use comment::{HelpView, Setting, comment, help};
+pub use comment::{HelpView, Setting, comment, expiry, help, with_life};
 pub use dashboard::{DashboardView, PreviewRow, QueueRow, dashboard, dashboard_marker};
 pub use diff::diff;
 pub use link::Link;
 pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};
 pub use view::{
-    Aftermath, AtCap, HolderView, ImageView, Leaving, Note, Reached, Removal, RemovedBecause, Slot,
-    StatusView,
+    Aftermath, AsleepView, AtCap, HolderView, ImageView, Leaving, Note, Reached, Removal,
+    RemovedBecause, Slot, StatusView,
 };
 
 /// A report cannot be rendered: a bug of ours in a template.

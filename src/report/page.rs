@@ -42,6 +42,7 @@ pub(super) struct Page {
     slot: Option<Slot>,
     at_cap: Option<Cap>,
     expires: Option<String>,
+    pinned: bool,
     took: Option<String>,
     run: Option<Markdown>,
     setup: Option<Markdown>,
@@ -60,7 +61,15 @@ pub(super) struct Page {
     removal: Option<Gone>,
     reached: &'static str,
     aftermath: Option<After>,
+    asleep: Option<Asleep>,
     rolled_back: bool,
+}
+
+#[derive(Serialize)]
+struct Asleep {
+    since: String,
+    by: Option<String>,
+    keeps_slot: bool,
 }
 
 #[derive(Serialize)]
@@ -167,8 +176,9 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
     let warnings: Vec<String> = warnings.chain(view.warnings.iter().cloned()).collect();
     let alive = !matches!(
         view.state,
-        State::Removed | State::NotDeployed | State::Queued | State::Refused
+        State::Removed | State::Expired | State::NotDeployed | State::Queued | State::Refused
     ) && view.aftermath != Some(Aftermath::Removed);
+    let lives = alive && !matches!(view.state, State::Removing | State::Stuck);
     Page {
         marker: None,
         reason: view.reason.map(|reason| reason.as_str()),
@@ -219,7 +229,8 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             capacity: slot.capacity,
         }),
         at_cap: view.at_cap.as_ref().map(|cap| at_cap(view, cap)),
-        expires: view.expires.map(words::time),
+        expires: view.expires.filter(|_| lives).map(words::time),
+        pinned: view.pinned && lives,
         took: view.took.map(words::span),
         run: link(view.run_url.as_deref()).map(|link| link.titled("run log")),
         setup: link(view.setup_url.as_deref()).map(|link| Markdown::ours(link.as_str().into())),
@@ -262,6 +273,11 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             Reached::Running => "running",
         },
         aftermath: view.aftermath.as_ref().map(|after| aftermath(view, after)),
+        asleep: view.asleep.as_ref().map(|asleep| Asleep {
+            since: words::time(asleep.since),
+            by: Some(asleep.by.clone()).filter(|by| !by.is_empty()),
+            keeps_slot: asleep.keeps_slot,
+        }),
         rolled_back: view.rolled_back,
     }
 }

@@ -51,6 +51,8 @@ pub struct StatusView {
     pub took: Option<Duration>,
     /// When the preview expires.
     pub expires: Option<Timestamp>,
+    /// True when it does not expire, because somebody wants it so.
+    pub pinned: bool,
     /// Address of the run's log.
     pub run_url: Option<String>,
     /// Where setting up is explained.
@@ -69,6 +71,8 @@ pub struct StatusView {
     pub reached: Reached,
     /// What became of the preview after its update failed.
     pub aftermath: Option<Aftermath>,
+    /// Since when it sleeps, if it does.
+    pub asleep: Option<AsleepView>,
     /// True when the preview was rolled back: only another push or `/deploy` brings a newer commit.
     pub rolled_back: bool,
 }
@@ -102,6 +106,7 @@ impl StatusView {
             started: None,
             took: None,
             expires: None,
+            pinned: false,
             run_url: None,
             setup_url: None,
             warnings: Vec::new(),
@@ -111,6 +116,7 @@ impl StatusView {
             removal: None,
             reached: Reached::Nothing,
             aftermath: None,
+            asleep: None,
             rolled_back: false,
         }
     }
@@ -157,6 +163,7 @@ impl StatusView {
         if let Some(Aftermath::NotRestored { cause, remedy, .. }) = &mut self.aftermath {
             texts.extend([cause, remedy]);
         }
+        texts.extend(self.asleep.as_mut().map(|asleep| &mut asleep.by));
         for holder in self.at_cap.iter_mut().flat_map(|cap| &mut cap.holders) {
             texts.extend([&mut holder.owner, &mut holder.url]);
             texts.extend(holder.leaving.as_mut().map(|leaving| &mut leaving.held_by));
@@ -247,6 +254,17 @@ pub struct Leaving {
     pub since: Timestamp,
     /// What holds it, such as a finalizer; empty when nothing is known.
     pub held_by: String,
+}
+
+/// A preview that sleeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsleepView {
+    /// Since when.
+    pub since: Timestamp,
+    /// Login of whoever asked; empty when it was idle.
+    pub by: String,
+    /// True when it keeps its slot.
+    pub keeps_slot: bool,
 }
 
 /// Cause and remedy, when no object failed.

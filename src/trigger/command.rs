@@ -2,7 +2,11 @@
 //! It does not know who wrote the comment or whether that person may give commands.
 //! The match is exact: prose that mentions a command, quotes and code blocks must never start anything.
 
-use crate::names::{CommitSha, PrNumber};
+use crate::{
+    inputs,
+    names::{CommitSha, PrNumber},
+};
+use std::time::Duration;
 
 /// What somebody asks for in a comment or in a run started by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +19,16 @@ pub enum Command {
     Undeploy,
     /// `/rollback`.
     Rollback,
+    /// `/extend`, with how much longer the preview is to live.
+    Extend(Duration),
+    /// `/pin`.
+    Pin,
+    /// `/unpin`.
+    Unpin,
+    /// `/sleep`.
+    Sleep,
+    /// `/wake`.
+    Wake,
     /// `/status`.
     Status,
     /// `/help`.
@@ -43,7 +57,21 @@ pub enum FirstLine {
 }
 
 /// Every command as it is written.
-pub const COMMANDS: [&str; 5] = ["/deploy", "/undeploy", "/rollback", "/status", "/help"];
+pub const COMMANDS: [&str; 10] = [
+    "/deploy",
+    "/undeploy",
+    "/rollback",
+    "/extend",
+    "/pin",
+    "/unpin",
+    "/sleep",
+    "/wake",
+    "/status",
+    "/help",
+];
+
+/// What `/extend` takes.
+const EXTENSION: &str = "a time from 5m to 90d, such as `2d`";
 
 /// Reads the first line of a comment; none when it does not look like a command of ours.
 pub fn parse(body: &str) -> Option<FirstLine> {
@@ -79,9 +107,18 @@ pub fn parse(body: &str) -> Option<FirstLine> {
                 );
             }
         },
+        ("/extend", Some(text)) => match inputs::extension(text) {
+            Some(time) if !more => Command::Extend(time),
+            _ => return bad(EXTENSION),
+        },
+        ("/extend", None) => return bad(EXTENSION),
         (_, Some(_)) => return bad("nothing"),
         ("/undeploy", None) => Command::Undeploy,
         ("/rollback", None) => Command::Rollback,
+        ("/pin", None) => Command::Pin,
+        ("/unpin", None) => Command::Unpin,
+        ("/sleep", None) => Command::Sleep,
+        ("/wake", None) => Command::Wake,
         ("/status", None) => Command::Status,
         (_, None) => Command::Help,
     };
@@ -128,6 +165,12 @@ mod tests {
     #[case("/deploy", Command::Deploy(None))]
     #[case("/undeploy", Command::Undeploy)]
     #[case("/rollback", Command::Rollback)]
+    #[case("/extend 2d", Command::Extend(Duration::from_secs(2 * 86_400)))]
+    #[case("/extend 90m", Command::Extend(Duration::from_secs(90 * 60)))]
+    #[case("/pin", Command::Pin)]
+    #[case("/unpin", Command::Unpin)]
+    #[case("/sleep", Command::Sleep)]
+    #[case("/wake", Command::Wake)]
     #[case("/status", Command::Status)]
     #[case("/help", Command::Help)]
     fn the_first_line_alone_is_the_command(#[case] line: &str, #[case] expected: Command) {
@@ -176,6 +219,13 @@ mod tests {
     #[case(&format!("/deploy {SHA} now"))]
     #[case("/undeploy now")]
     #[case("/rollback 4f2a9c1")]
+    #[case("/extend")]
+    #[case("/extend soon")]
+    #[case("/extend 91d")]
+    #[case("/extend 4m")]
+    #[case("/extend -2d")]
+    #[case("/extend 2d please")]
+    #[case("/pin 2d")]
     #[case("/status 12")]
     #[case("/help deploy")]
     fn anything_else_behind_a_command_makes_it_none(#[case] body: &str) {
@@ -239,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn a_command_begins_with_its_exact_word(body in "/?(deploy|undeploy|rollback|status|help)?\\PC{0,50}") {
+        fn a_command_begins_with_its_exact_word(body in "/?(deploy|undeploy|rollback|extend|pin|unpin|sleep|wake|status|help)?\\PC{0,50}") {
             if command(&body).is_some() {
                 prop_assert!(COMMANDS.contains(&body.split_ascii_whitespace().next().unwrap()));
             }

@@ -2,7 +2,10 @@
 //! It does not know the workflow that declares them; they arrive as text.
 //! Whoever fills a form wrongly is told so: doing nothing, or something else, would pass for success.
 
-use super::{About, Asked, Denied, Trigger, command::Command};
+use super::{
+    About, Asked, Denied, Trigger,
+    command::{self, Command, FirstLine},
+};
 use crate::{
     event::DispatchEvent,
     names::{CommitSha, PrNumber, ReasonCode},
@@ -19,6 +22,10 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
         "deploy" => Command::Deploy(named),
         "undeploy" => Command::Undeploy,
         "rollback" => Command::Rollback,
+        "pin" => Command::Pin,
+        "unpin" => Command::Unpin,
+        "sleep" => Command::Sleep,
+        "wake" => Command::Wake,
         "status" => Command::Status,
         "help" => Command::Help,
         "sweep" if event.pr.is_empty() => return Ok(Trigger::Sweep(event.repository.clone())),
@@ -28,6 +35,15 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
                 "leave `pr` empty",
             ));
         }
+        extend if extend.starts_with("extend") => match command::parse(&format!("/{extend}")) {
+            Some(FirstLine::Command(command)) => command,
+            _ => {
+                return Err(bad(
+                    format!("input `command` is {}, which says no time", shown(extend)),
+                    "write one from 5m to 90d behind it, such as `extend 2d`",
+                ));
+            }
+        },
         "" => return Err(bad("input `command` is empty", COMMANDS)),
         other => {
             return Err(bad(
@@ -46,7 +62,7 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
     Ok(about.asks_for(command))
 }
 
-const COMMANDS: &str = "write `deploy`, `undeploy`, `rollback`, `status`, `help` or `sweep`";
+const COMMANDS: &str = "write `deploy`, `undeploy`, `rollback`, `extend 2d`, `pin`, `unpin`, `sleep`, `wake`, `status`, `help` or `sweep`";
 
 fn pr(event: &DispatchEvent) -> Result<PrNumber, Denied> {
     let fix = "write the number of the pull request, such as `12`";

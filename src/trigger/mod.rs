@@ -13,6 +13,7 @@ use crate::{
     names::{CommitSha, PrNumber, ReasonCode},
 };
 use command::{Command, FirstLine};
+use std::time::Duration;
 
 /// Says what the run is to do; only wrong inputs of a run started by hand are refused here.
 pub fn decide(event: &Event, settings: &Settings) -> Result<Trigger, Denied> {
@@ -116,10 +117,24 @@ impl About<'_> {
             Command::Deploy(Some(sha)) => (Trigger::Deploy, Commit::Named(sha)),
             Command::Undeploy => (Trigger::Remove, Commit::Head),
             Command::Rollback => (Trigger::Rollback, Commit::Head),
+            Command::Extend(time) => return Trigger::Life(self.head(), Life::Extend(time)),
+            Command::Pin => return Trigger::Life(self.head(), Life::Pin),
+            Command::Unpin => return Trigger::Life(self.head(), Life::Unpin),
+            Command::Sleep => (Trigger::Sleep, Commit::Head),
+            Command::Wake => (Trigger::Wake, Commit::Head),
             Command::Status => (Trigger::Status, Commit::Head),
             Command::Help => (Trigger::Help, Commit::Head),
         };
         kind(request(commit))
+    }
+
+    fn head(self) -> Request {
+        Request {
+            repository: self.repository.clone(),
+            pr: self.pr,
+            commit: Commit::Head,
+            asked: self.asked,
+        }
     }
 }
 
@@ -141,6 +156,12 @@ pub enum Trigger {
     Remove(Request),
     /// Take the preview back to an earlier commit.
     Rollback(Request),
+    /// Change how long the preview lives.
+    Life(Request, Life),
+    /// Put the preview to sleep.
+    Sleep(Request),
+    /// Wake the preview.
+    Wake(Request),
     /// Show the status.
     Status(Request),
     /// Show the help.
@@ -149,6 +170,17 @@ pub enum Trigger {
     Sweep(Repository),
     /// Do nothing.
     Ignore(Ignored),
+}
+
+/// How long somebody wants a preview to live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// So much longer.
+    Extend(Duration),
+    /// For ever.
+    Pin,
+    /// No longer for ever.
+    Unpin,
 }
 
 /// A trigger about one pull request.
@@ -217,6 +249,9 @@ impl Trigger {
             | Self::Announce(request)
             | Self::Remove(request)
             | Self::Rollback(request)
+            | Self::Life(request, _)
+            | Self::Sleep(request)
+            | Self::Wake(request)
             | Self::Status(request)
             | Self::Help(request) => Some(request),
             Self::Sweep(_) | Self::Ignore(_) => None,
@@ -238,6 +273,11 @@ impl Trigger {
             Self::Announce(_) => "announce",
             Self::Remove(_) => "remove",
             Self::Rollback(_) => "rollback",
+            Self::Life(_, Life::Extend(_)) => "extend",
+            Self::Life(_, Life::Pin) => "pin",
+            Self::Life(_, Life::Unpin) => "unpin",
+            Self::Sleep(_) => "sleep",
+            Self::Wake(_) => "wake",
             Self::Status(_) => "status",
             Self::Help(_) => "help",
             Self::Sweep(_) => "sweep",

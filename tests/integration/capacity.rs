@@ -321,22 +321,16 @@ async fn the_sweep_removes_what_is_closed_or_expired_and_nothing_else() {
     let shop = Shop::open().await;
     three(&shop).await;
     shop.world.github.close(SHOP, 2);
-    // What the Namespace says counts.
-    let mut namespace = shop
-        .world
-        .cluster
-        .object("Namespace", "", "pr-shop-1")
-        .unwrap();
-    namespace["metadata"]["annotations"]["preview-action/expires"] = "2026-01-01T00:00:00Z".into();
-    shop.world.cluster.put(&namespace).unwrap();
-    let sweep = shop.hears(&shop.schedule()).await;
+    shop.unused_for(1, 8);
+    let silent = shop.run(&shop.schedule()).input("expiry-warning", "false");
+    let sweep = silent.go().await;
     sweep.ends(0, "swept");
     assert_eq!(shop.namespaces(), ["pr-shop-3"]);
     assert_eq!(shop.holders(), [3]);
-    for pr in [1, 2] {
+    for (pr, word) in [(1, "Preview expired"), (2, "Preview removed")] {
         let comments = shop.status_comments(pr);
         assert_eq!(comments.len(), 1);
-        assert!(comments[0].body.contains("removed"), "{}", comments[0].body);
+        assert!(comments[0].body.contains(word), "{}", comments[0].body);
     }
     // After expiry a push brings it back.
     shop.hears(&shop.pushes(1)).await.ends(0, "deployed");

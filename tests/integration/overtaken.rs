@@ -1,6 +1,6 @@
 //! What changes while a run is at work: names, clocks, other people's commands; the comment and the cap stay true.
 
-use crate::support::{SHOP, Shop};
+use crate::support::{LEDGER, SHOP, Shop};
 use preview_action::simulate::{Fault, Record};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -179,18 +179,25 @@ async fn a_run_that_is_not_the_newest_any_more_leaves_the_newer_word_alone() {
 async fn a_preview_that_is_deployed_anew_while_the_sweep_works_stays() {
     let shop = Arc::new(Shop::open().await);
     shop.deployed(1).await;
-    let expires = |shop: &Shop, at: &str| {
-        change(shop, "Namespace", "", "pr-shop-1", |object| {
-            object["metadata"]["annotations"]["preview-action/expires"] = at.into();
-        });
-    };
-    expires(&shop, "2020-01-01T00:00:00Z");
-    let weak = Arc::downgrade(&shop);
-    let anew = Fault::run("GET", "/api/v1/namespaces/pr-shop-1", move || {
-        if let Some(shop) = weak.upgrade() {
-            expires(&shop, "2999-01-01T00:00:00Z");
-        }
+    shop.unused_for(1, 8);
+    shop.change_record(1, |record| {
+        // As a sweep before has noted it.
+        let expires = record["lastActivity"]
+            .as_str()
+            .unwrap()
+            .parse::<jiff::Timestamp>()
+            .unwrap()
+            + jiff::SignedDuration::from_hours(7 * 24);
+        let expires = jiff::Timestamp::from_second(expires.as_second()).unwrap();
+        record["warned"] = expires.to_string().into();
     });
+    let weak = Arc::downgrade(&shop);
+    let anew = Fault::run("GET", LEDGER, move || {
+        if let Some(shop) = weak.upgrade() {
+            shop.unused_for(1, 0);
+        }
+    })
+    .nth(2);
     shop.world.cluster.inject(anew);
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     assert_eq!(shop.namespaces(), ["pr-shop-1"]);
@@ -204,9 +211,7 @@ async fn a_preview_that_is_deployed_anew_while_the_sweep_works_stays() {
 async fn the_sweep_does_not_stop_a_run_that_deploys_an_expired_preview_anew() {
     let shop = Shop::open().await;
     shop.deployed(1).await;
-    change(&shop, "Namespace", "", "pr-shop-1", |object| {
-        object["metadata"]["annotations"]["preview-action/expires"] = "2020-01-01T00:00:00Z".into();
-    });
+    shop.unused_for(1, 8);
     let push = shop.pushes(1);
     // The configuration is read once the turn is taken and before the Namespace is applied.
     let slow = preview_action::simulate::Action::Delay(std::time::Duration::from_secs(3));

@@ -262,6 +262,33 @@ impl Shop {
         serde_json::from_str(object["data"]["state.json"].as_str()?).ok()
     }
 
+    /// Lets so many days pass since a preview was used last.
+    pub(crate) fn unused_for(&self, pr: u64, days: i64) {
+        let used = self.world.clock.now() - jiff::SignedDuration::from_hours(24 * days);
+        self.change_record(pr, |record| {
+            record["lastActivity"] = used.to_string().into();
+        });
+    }
+
+    /// Changes what the ledger knows of a preview, behind the back of every run.
+    pub(crate) fn change_record(&self, pr: u64, change: impl FnOnce(&mut Value)) {
+        let mut ledger = self.ledger().unwrap();
+        change(&mut ledger["previews"][pr.to_string()]);
+        let name = self.ledger_name();
+        let mut object = self
+            .world
+            .cluster
+            .object("ConfigMap", "preview-system", &name)
+            .unwrap();
+        object["data"]["state.json"] = ledger.to_string().into();
+        self.world.cluster.put(&object).unwrap();
+    }
+
+    /// What the ledger knows of a preview.
+    pub(crate) fn record(&self, pr: u64) -> Value {
+        self.ledger().unwrap_or_default()["previews"][pr.to_string()].clone()
+    }
+
     /// Name of the ledger's ConfigMap.
     pub(crate) fn ledger_name(&self) -> String {
         let id = self.world.github.create_repository(SHOP);

@@ -41,8 +41,14 @@ pub struct Settings {
     pub promote: Promote,
     /// True when a pull request is deployed without being asked.
     pub auto_deploy: bool,
-    /// How long a preview lives after its last deploy.
+    /// How long a preview lives after its last deploy or command.
     pub ttl: Duration,
+    /// True when the author is told before a preview expires.
+    pub expiry_warning: bool,
+    /// How long nobody has to use a preview until it sleeps; none for never.
+    pub sleep_after: Option<Duration>,
+    /// True when a sleeping preview keeps its slot.
+    pub sleep_keeps_slot: bool,
     /// How long a deploy may take until it is ready.
     pub timeout: Duration,
     /// What becomes of a live preview whose update failed.
@@ -108,6 +114,9 @@ impl Settings {
         let promote = read.or("promote", "run", scalars::promote);
         let auto_deploy = read.or("auto-deploy", "true", scalars::boolean);
         let ttl = read.or("ttl", "7d", scalars::ttl);
+        let expiry_warning = read.or("expiry-warning", "true", scalars::boolean);
+        let sleep_after = read.optional("sleep-after", scalars::ttl);
+        let sleep_keeps_slot = read.or("sleep-keeps-slot", "false", scalars::boolean);
         let timeout = read.or("timeout", "5m", scalars::timeout);
         let on_failed_update = read.or("on-failed-update", "restore", scalars::on_failed_update);
         let namespace_pattern = read.or(
@@ -142,6 +151,9 @@ impl Settings {
                 promote: promote?,
                 auto_deploy: auto_deploy?,
                 ttl: ttl?,
+                expiry_warning: expiry_warning?,
+                sleep_after,
+                sleep_keeps_slot: sleep_keeps_slot?,
                 timeout: timeout?,
                 on_failed_update: on_failed_update?,
                 namespace_pattern: namespace_pattern?,
@@ -230,6 +242,11 @@ pub enum Nodes {
     Fixed,
     /// More come when they are needed.
     Elastic,
+}
+
+/// How much longer somebody wants a preview to live, as `/extend` takes it; none when it is no such time.
+pub fn extension(text: &str) -> Option<Duration> {
+    scalars::extension(text).ok()
 }
 
 /// What becomes of a preview that finds no free slot.

@@ -84,6 +84,11 @@ pub(super) fn ttl(text: &str) -> Result<Duration, Problem> {
     duration(text, 5 * MINUTE, 365 * DAY, "from 5m to 365d, such as `7d`")
 }
 
+/// How much longer somebody wants a preview to live.
+pub(super) fn extension(text: &str) -> Result<Duration, Problem> {
+    duration(text, 5 * MINUTE, 90 * DAY, "from 5m to 90d, such as `2d`")
+}
+
 /// How long a deploy may take.
 pub(super) fn timeout(text: &str) -> Result<Duration, Problem> {
     duration(text, 10, 6 * HOUR, "from 10s to 6h, such as `5m`")

@@ -4,7 +4,7 @@
 
 use super::{Entrance, Spot, Stopped, Waiting, Work, lock};
 use crate::{
-    capacity::{Holder, WhenFull},
+    capacity::{Attempt, Holder, WhenFull},
     cluster::{
         ApplyError, Existing, Reapplied, SecretRef,
         outcome::{Applied, Caution, Pruned},
@@ -56,34 +56,44 @@ impl Work<'_> {
                 Some((slot, uid)) => (slot, uid, false),
                 None => self.placed(plan).await?,
             };
+            let says = match fresh {
+                true => State::Deploying,
+                false => self.begins_as(taken),
+            };
             lock(&self.notes).spot = Some(Spot {
                 plan: plan.clone(),
                 slot,
                 uid: uid.clone(),
                 fresh,
+                says,
             });
             if plan.slot.is_some_and(|planned| planned != slot) {
                 return Err(Stopped::OtherSlot(slot));
             }
             teller.placed(plan, slot, taken.capacity);
+            let asleep = taken.record.asleep.is_some();
             if fresh {
+                lock(&self.notes).awake = asleep;
                 let existing = Existing::default();
                 self.begins_with(existing.clone().into(), teller);
                 // Pods that start before their pull secret is there fail once and wait ten seconds.
                 self.copy_pull_secret(plan).await?;
                 return self.in_order(plan, set, &existing, waiting, teller).await;
             }
-            let object = manifests::namespace(plan, slot, State::Deploying, Some(&uid));
+            let object = manifests::namespace(plan, slot, says, Some(&uid));
             let seen = match std::mem::take(&mut ahead) {
-                Some(ahead) => pinned(ahead.seen().await, set),
-                None => None,
+                Some(ahead) if !asleep => pinned(ahead.seen().await, set),
+                _ => None,
             };
             let live = match seen {
                 Some((existing, pinned)) => {
                     self.together(plan, set, &object, existing, &pinned, teller)
                         .await?
                 }
-                None => self.in_turn(plan, set, &object, waiting, teller).await?,
+                None => {
+                    self.in_turn(plan, set, &object, asleep, waiting, teller)
+                        .await?
+                }
             };
             let Some((existing, applied)) = live else {
                 // What was tried was not in a Namespace of ours any more, so that nothing has to be taken back.
@@ -118,6 +128,7 @@ impl Work<'_> {
         plan: &Plan,
         set: &ManifestSet,
         namespace: &Value,
+        asleep: bool,
         waiting: Waiting<'_>,
         teller: &mut Teller<'_>,
     ) -> Result<Option<Live>, Stopped> {
@@ -127,6 +138,9 @@ impl Work<'_> {
         );
         if !matches!(namespace?, Reapplied::Live(_)) {
             return Ok(None);
+        }
+        if asleep {
+            self.rouse(plan).await?;
         }
         let (existing, warning) = existing?;
         if let Some(warning) = warning {
@@ -187,6 +201,18 @@ impl Work<'_> {
         Ok(Some((existing, applied)))
     }
 
+    /// The state that the Namespace says meanwhile: a commit that was ready last is ready until something shows otherwise, and
+    /// then there is nothing to write at the end.
+    fn begins_as(&self, taken: &Taken) -> State {
+        let record = &taken.record;
+        let again = |last: &Attempt| last.sha == self.request.sha && last.outcome == State::Ready;
+        let served = record.serving.as_ref() == Some(&self.request.sha);
+        match served && record.asleep.is_none() && record.attempted.as_ref().is_some_and(again) {
+            true => State::Ready,
+            false => State::Deploying,
+        }
+    }
+
     /// Claims a slot; when none is free and a preview whose first deploy failed has one, that one gives way.
     async fn placed(&self, plan: &Plan) -> Result<(u32, String, bool), Stopped> {
         let mut asked = false;
@@ -228,6 +254,16 @@ impl Work<'_> {
         if let Some(failure) = ending.failure {
             tracing::warn!(pr = %weak.pr, "it could not give way: {}", failure.line());
         }
+        Ok(())
+    }
+
+    /// Wakes what sleeps in the Namespace, now that the slot is ours; what is deployed comes over it.
+    async fn rouse(&self, plan: &Plan) -> Result<(), Failure> {
+        let quota = self.cluster.sleeping_by(&plan.namespace).await?;
+        self.cluster
+            .rouse(&plan.namespace, quota.as_deref())
+            .await?;
+        lock(&self.notes).awake = true;
         Ok(())
     }
 

@@ -128,6 +128,8 @@ impl DeployRequest {
             now,
             own_run: self.own_run,
             slot: None,
+            extended: None,
+            pinned: false,
         }
     }
 }
@@ -168,6 +170,8 @@ struct Spot {
     uid: String,
     /// True when this run made the Namespace.
     fresh: bool,
+    /// The state that the Namespace says while this run is at work.
+    says: State,
 }
 
 struct Work<'a> {
@@ -207,6 +211,8 @@ struct Notes {
     waiting: Option<jiff::Timestamp>,
     /// Marks of the last good sets, if they changed.
     marks: Option<Marks>,
+    /// True once nothing keeps the preview asleep any more.
+    awake: bool,
 }
 
 impl Work<'_> {
@@ -217,6 +223,7 @@ impl Work<'_> {
             looks_ahead: true,
             yields: self.request.entrance == Entrance::FromQueue,
             from_queue: self.request.entrance == Entrance::FromQueue,
+            used: true,
         };
         let taken = self.desk.take_turn(asking).await?;
         let mut taken = taken.ok_or(Stopped::Overtaken)?;
@@ -282,8 +289,12 @@ impl Work<'_> {
         deadline: Instant,
         teller: &mut Teller<'_>,
     ) -> Result<Done, Stopped> {
+        // By the server's clock, which all runs share; what somebody said of its life outlives a deploy.
         let facts = Facts {
             slot: Some(slot),
+            now: taken.record.last_activity.unwrap_or(taken.now),
+            extended: taken.record.extended,
+            pinned: taken.record.pinned,
             ..self.facts.clone()
         };
         let plan = plan::decide(&self.ports.settings, configuration, &facts)?;

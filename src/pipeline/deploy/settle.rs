@@ -220,6 +220,12 @@ impl Work<'_> {
             record.removed_on_purpose = false;
             record.removing = None;
         }
+        if notes.spot.is_some() {
+            record.expired = false;
+        }
+        if notes.awake {
+            record.asleep = None;
+        }
         if let Some(marks) = &notes.marks {
             record.good.clone_from(&marks.good);
             record.before.clone_from(&marks.before);
@@ -230,6 +236,7 @@ impl Work<'_> {
                 record.serving = None;
                 record.good = None;
                 record.before = None;
+                record.bury();
             }
             Some(Aftermath::NotRestored { .. }) => record.serving = None,
             Some(Aftermath::Stays) if !notes.old_serves => record.serving = None,
@@ -258,6 +265,9 @@ impl Work<'_> {
         } else {
             state
         };
+        if restored.is_none() && state == spot.says {
+            return;
+        }
         let mut object = manifests::namespace(&spot.plan, spot.slot, state, Some(&spot.uid));
         if let Some(sha) = &restored {
             object = restore::marked(object, sha);

@@ -7,7 +7,7 @@ mod rebuild;
 
 pub(super) use rebuild::mend;
 
-use super::{Failure, Ports};
+use super::{Failure, Ports, life::Home};
 use crate::{
     capacity::{
         self, Attempt, Holder, Ledger, LedgerName, Record, Removing, RunId, Shortage, Turn,
@@ -58,6 +58,8 @@ pub(super) struct Asking {
     pub(super) looks_ahead: bool,
     /// True when there is only something to do while the preview waits in line.
     pub(super) from_queue: bool,
+    /// True when somebody uses the preview by this: it lives on from now.
+    pub(super) used: bool,
 }
 
 /// A look into a preview's Namespace that is under way; dropping it ends its requests.
@@ -108,7 +110,7 @@ pub(super) enum Begun {
 }
 
 impl Asking {
-    fn note(&self, record: &mut Record, turn: &Turn) {
+    fn note(&self, record: &mut Record, turn: &Turn, now: jiff::Timestamp) {
         if let Some(removed) = self.removed_on_purpose {
             record.removed_on_purpose = removed;
             // Who asks for the preview ends a hold as well.
@@ -117,6 +119,9 @@ impl Asking {
         // What waits for its turn has not begun yet.
         if !matches!(turn, Turn::Ours(_)) {
             return;
+        }
+        if self.used {
+            record.last_activity = Some(now);
         }
         match &self.removal {
             Begun::Now(removing) => record.removing = Some(removing.clone()),
@@ -141,6 +146,8 @@ pub(super) struct Taken {
     pub(super) waiting: Option<jiff::Timestamp>,
     /// The slot that it has, or would have now.
     pub(super) slot: u32,
+    /// The server's time.
+    pub(super) now: jiff::Timestamp,
 }
 
 /// Where a preview may live.
@@ -325,6 +332,7 @@ impl<'a> Desk<'a> {
                         holder,
                         record,
                         capacity: ledger.capacity,
+                        now,
                         ahead: Ahead::default(),
                         waiting: ledger
                             .queue
@@ -344,7 +352,8 @@ impl<'a> Desk<'a> {
                     if let (Turn::Ours(_) | Turn::After(_), Some(record)) =
                         (&turn, ledger.previews.get_mut(&self.key))
                     {
-                        asking.note(record, &turn);
+                        asking.note(record, &turn, now);
+                        taken.record.last_activity = record.last_activity;
                     }
                     // If this write wins, nobody had the turn between the ledger's last version and now.
                     if asking.looks_ahead && matches!(turn, Turn::Ours(_)) {
@@ -366,6 +375,49 @@ impl<'a> Desk<'a> {
                 }
             }
         }
+    }
+
+    /// What is known of the preview, and its Namespace if it has one; none while nothing is known.
+    pub(super) async fn record(&self) -> Result<Option<(Record, Option<Home>)>, Failure> {
+        let known = self
+            .transact(|ledger, _| {
+                let record = ledger.previews.get(&self.key).cloned();
+                let holder = ledger.holder(&self.key);
+                let held = holder.and_then(|one| Some((one.namespace.clone(), one.uid.clone()?)));
+                Step::Keep(record.map(|record| {
+                    let asleep = record.asleep.as_ref();
+                    let sleeps = asleep.map(|one| (one.namespace.clone(), one.uid.clone()));
+                    (record, held.or(sleeps))
+                }))
+            })
+            .await?;
+        Ok(known)
+    }
+
+    /// Changes what is known of the preview, whoever is at work on it; what it is then.
+    pub(super) async fn change(
+        &self,
+        mut step: impl FnMut(&mut Record, jiff::Timestamp),
+    ) -> Result<Record, Failure> {
+        self.transact(|ledger, now| {
+            let record = ledger.previews.entry(self.key.clone()).or_default();
+            step(record, now);
+            Step::Write(record.clone())
+        })
+        .await
+    }
+
+    /// Notes that the preview sleeps; what is known of it then.
+    pub(super) async fn fall_asleep(
+        &self,
+        step: impl Fn(&mut Ledger, &str),
+    ) -> Result<Record, Failure> {
+        self.transact(|ledger, _| {
+            step(ledger, &self.key);
+            let record = ledger.previews.get(&self.key).cloned();
+            Step::Write(record.unwrap_or_default())
+        })
+        .await
     }
 
     /// Gives a sign of life; false when a newer run exists.

@@ -6,8 +6,9 @@ use super::selector;
 use crate::{
     capacity::{self, Ledger, LedgerName, Owned},
     cluster::{Cluster, NamespaceInfo},
-    names::PrNumber,
+    names::{PrNumber, State},
     pipeline::{Failure, Ports},
+    plan,
 };
 use jiff::Timestamp;
 
@@ -78,6 +79,12 @@ fn preview(info: NamespaceInfo) -> Option<Owned> {
         uid: info.uid,
         slot: info.labels.get("slot").and_then(|slot| slot.parse().ok()),
         url: url.unwrap_or_default(),
+        life: match info.annotations.get(plan::EXPIRES) {
+            _ if info.annotations.contains_key(plan::PINNED) => Some(None),
+            expires => expires.and_then(|text| text.parse().ok()).map(Some),
+        },
+        asleep: info.labels.get("preview-action/state").map(String::as_str)
+            == Some(State::Sleeping.as_str()),
         namespace: info.name,
     })
 }

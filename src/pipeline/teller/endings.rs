@@ -4,7 +4,7 @@
 
 use super::{Teller, public_url};
 use crate::{
-    names::{CommitSha, ReasonCode, State},
+    names::{CommitSha, Marker, MarkerKind, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
         deploy::shortage_words,
@@ -152,8 +152,11 @@ impl Teller<'_> {
             counts: proof.contents.map(|contents| contents.counts),
             volumes: proof.volumes,
         });
-        self.end(State::Removed, ReasonCode::Removed, Exit::Done, None, why)
-            .await
+        let (state, code) = match reason {
+            RemoveReason::Expired => (State::Expired, ReasonCode::Expired),
+            _ => (State::Removed, ReasonCode::Removed),
+        };
+        self.end(state, code, Exit::Done, None, why).await
     }
 
     /// The Namespace does not go: who can help is told what holds it.
@@ -228,12 +231,17 @@ impl Teller<'_> {
     }
 
     fn is_about_removal(&self, body: &str) -> bool {
-        [State::Removed, State::Removing, State::Stuck]
-            .iter()
-            .any(|state| heading(body) == self.heading(*state).as_deref())
+        [
+            State::Removed,
+            State::Expired,
+            State::Removing,
+            State::Stuck,
+        ]
+        .iter()
+        .any(|state| heading(body) == self.heading(*state).as_deref())
     }
 
-    async fn comment_so_far(&mut self) -> Result<Option<String>, Failure> {
+    pub(super) async fn comment_so_far(&mut self) -> Result<Option<String>, Failure> {
         let Some(github) = &self.ports.github else {
             return Ok(None);
         };
@@ -249,6 +257,40 @@ impl Teller<'_> {
             ..self.view.clone()
         };
         heading(&report::comment(&view, &self.marker).ok()?).map(str::to_owned)
+    }
+
+    /// The preview sleeps.
+    pub(in crate::pipeline) async fn asleep(&mut self) -> Ending {
+        let why = "the preview sleeps".to_owned();
+        self.end(State::Sleeping, ReasonCode::Slept, Exit::Done, None, why)
+            .await
+    }
+
+    /// The preview is awake again.
+    pub(in crate::pipeline) async fn woken(&mut self) -> Ending {
+        self.view.serving = None;
+        let why = "the preview is awake".to_owned();
+        self.end(State::Ready, ReasonCode::Woken, Exit::Done, None, why)
+            .await
+    }
+
+    /// Tells the author in a comment of its own that the preview expires; the same expiry is told once.
+    pub(in crate::pipeline) async fn expires(
+        &mut self,
+        login: &str,
+        expires: jiff::Timestamp,
+    ) -> Result<(), Failure> {
+        let github = self.ports.github()?;
+        let marker = Marker {
+            kind: MarkerKind::Expiry(expires),
+            ..self.marker.clone()
+        };
+        let author = self.author(github).await?;
+        let body = report::expiry(login, expires, &marker)?;
+        github
+            .upsert(self.preview.pr, &marker, &author, &body, None)
+            .await?;
+        Ok(())
     }
 
     /// Says that nothing is left of the preview.
@@ -283,6 +325,7 @@ impl Teller<'_> {
         self.view.namespace = None;
         self.view.slot = None;
         self.view.expires = None;
+        self.view.pinned = false;
         self.view.serving = None;
     }
 
@@ -297,8 +340,10 @@ impl Teller<'_> {
         let mut state = status.state();
         let why = format!("the preview is {}", state.as_str());
         // The diagnosis and the proof of a removal say more than a look can.
-        if matches!(state, State::Failed | State::Stuck | State::Removed)
-            && reason == ReasonCode::StatusShown
+        if matches!(
+            state,
+            State::Failed | State::Stuck | State::Removed | State::Expired
+        ) && reason == ReasonCode::StatusShown
         {
             match self.comment_so_far().await {
                 Ok(Some(body)) if heading(&body) == self.heading(state).as_deref() => {
@@ -341,7 +386,7 @@ impl Teller<'_> {
         self.view.at_cap = status.house.as_ref().map(at_cap);
         if let Some(preview) = &status.preview {
             self.view.namespace = Some(preview.namespace.clone());
-            self.view.expires = preview.expires.as_ref().and_then(|text| text.parse().ok());
+            self.lives(&status.record);
             self.view.slot = preview.slot.map(|number| Slot {
                 number,
                 capacity: status.capacity,
@@ -351,6 +396,9 @@ impl Teller<'_> {
                 .iter()
                 .filter_map(|url| public_url(url))
                 .collect();
+            if state == State::Sleeping {
+                self.sleeps(&status.record, status.holds);
+            }
         } else if reason == ReasonCode::AutoDeployOff && state == State::Removed {
             state = State::NotDeployed;
         }

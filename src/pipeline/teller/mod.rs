@@ -5,15 +5,18 @@
 mod endings;
 mod help;
 
-use super::{Ending, Exit, Failure, Ports};
+use super::{Ending, Exit, Failure, Ports, desk::Taken};
 use crate::{
     capacity::{Holder, Record},
-    cluster::outcome::{Applied, Pruned, WorkloadStatus},
+    cluster::{
+        NamespaceInfo,
+        outcome::{Applied, Pruned, WorkloadStatus},
+    },
     github::{CommentId, GitHub},
     manifests::ManifestSet,
     names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
     plan::{Plan, PublicUrl},
-    report::{self, Aftermath, ImageView, Reached, Slot, StatusView, Timing},
+    report::{self, Aftermath, AsleepView, ImageView, Reached, Slot, StatusView, Timing},
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -117,6 +120,58 @@ impl<'a> Teller<'a> {
                 .serving
                 .clone()
                 .filter(|serving| self.view.sha.as_ref() != Some(serving));
+            self.lives(record);
+        }
+    }
+
+    /// Says how long the preview lives.
+    pub(super) fn lives(&mut self, record: &Record) {
+        self.view.expires = record.expires(self.ports.settings.ttl);
+        self.view.pinned = record.pinned;
+    }
+
+    /// Says that the preview sleeps.
+    pub(super) fn sleeps(&mut self, record: &Record, keeps_slot: bool) {
+        self.view.urls.clear();
+        self.view.services.clear();
+        self.view.slot = None;
+        self.lives(record);
+        self.view.asleep = record.asleep.as_ref().map(|asleep| AsleepView {
+            since: asleep.since,
+            by: asleep.by.clone(),
+            keeps_slot,
+        });
+    }
+
+    /// Says where the preview wakes.
+    pub(super) fn wakes(&mut self, found: &NamespaceInfo, slot: u32, taken: &Taken) {
+        let url = found.annotations.get("preview-action/url");
+        self.view.urls = url.and_then(|url| public_url(url)).into_iter().collect();
+        self.view.namespace = Some(found.name.clone());
+        self.view.slot = Some(Slot {
+            number: slot,
+            capacity: taken.capacity,
+        });
+        self.lives(&taken.record);
+    }
+
+    /// Main address; empty when there is none.
+    pub(super) fn main_url(&self) -> String {
+        let main = self.view.urls.first();
+        main.map(|url| url.url.clone()).unwrap_or_default()
+    }
+
+    /// Says in the comment how long the preview lives, and leaves the rest of it as it is; false when there is none to change.
+    pub(super) async fn relive(&mut self) -> Result<bool, Failure> {
+        let Some(github) = &self.ports.github else {
+            return Ok(true);
+        };
+        let Some(found) = self.comment_so_far().await? else {
+            return Ok(false);
+        };
+        match report::with_life(&found, &self.view)? {
+            Some(body) => self.write(github, body).await.map(|()| true),
+            None => Ok(false),
         }
     }
 
@@ -146,7 +201,8 @@ impl<'a> Teller<'a> {
     pub(super) fn placed(&mut self, plan: &Plan, slot: u32, capacity: u32) {
         self.view.namespace = Some(plan.namespace.clone());
         self.view.urls.clone_from(&plan.urls);
-        self.view.expires = Some(plan.expires);
+        self.view.expires = plan.expires;
+        self.view.pinned = plan.expires.is_none();
         self.view.slot = Some(Slot {
             number: slot,
             capacity,

@@ -1,0 +1,272 @@
+//! Puts a preview to sleep and wakes it: everything stops, data and Namespace stay, the slot is given back and claimed again.
+//! It renders nothing and knows no event; what is deployed stays as it was.
+//! The slot is free only once nothing can run without it, and nothing may run before it is ours again.
+
+use super::{
+    Blame, Ending, Failure, Ports,
+    deploy::{Stopped, Waiting},
+    desk::{self, Desk, Place, Taken},
+    life::{self, Home},
+    restore,
+    teller::Teller,
+};
+use crate::{
+    capacity::{self, Asleep, Holder, WhenFull},
+    cluster::{Cluster, NamespaceInfo, Reapplied},
+    event::PullRequest,
+    inputs,
+    names::{PreviewKey, ReasonCode, State},
+    report::Reached,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Pods end within this; ours are given ten seconds, those of others may take longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A command about the sleep of one preview.
+pub(super) struct Bed<'a> {
+    ports: &'a Ports,
+    cluster: &'a Cluster,
+    desk: Desk<'a>,
+    preview: &'a PreviewKey,
+    pull: &'a PullRequest,
+}
+
+impl<'a> Bed<'a> {
+    pub(super) fn of(
+        ports: &'a Ports,
+        preview: &'a PreviewKey,
+        pull: &'a PullRequest,
+    ) -> Result<Self, Failure> {
+        let cluster = ports.cluster()?;
+        Ok(Self {
+            ports,
+            cluster,
+            desk: Desk::new(ports, cluster, preview.clone(), false),
+            preview,
+            pull,
+        })
+    }
+
+    /// Follows `/sleep`, or the sweep where nobody asked.
+    pub(super) async fn sleep(&self, teller: &mut Teller<'_>) -> Result<Ending, Failure> {
+        // The sweep is no use of the preview.
+        let used = !teller.asker().is_empty();
+        let Some(taken) = life::own_turn(self.ports, &self.desk, used).await? else {
+            return Ok(busy(ReasonCode::Slept));
+        };
+        let slept = tokio::select! {
+            slept = Box::pin(self.put_down(&taken, teller)) => slept,
+            () = self.desk.lose_turn() => Ok(Some(Ending::superseded())),
+            () = self.ports.stop.cancelled() => Ok(Some(Ending::cancelled())),
+        };
+        let ended = self.desk.finish(None, |_, _, _| {});
+        let newest = desk::release(&self.ports.stop, ended).await?;
+        match slept? {
+            Some(ending) if newest => Ok(ending),
+            Some(_) => Ok(Ending::superseded()),
+            None => {
+                let (ports, preview) = (self.ports, self.preview);
+                life::nobody(ports, preview, self.pull, teller, "to put to sleep").await
+            }
+        }
+    }
+
+    /// Stops everything, gives the slot back, says so; none when there is nothing awake.
+    async fn put_down(
+        &self,
+        taken: &Taken,
+        teller: &mut Teller<'_>,
+    ) -> Result<Option<Ending>, Failure> {
+        let home = taken
+            .holder
+            .as_ref()
+            .filter(|_| taken.record.asleep.is_none());
+        let home = home.and_then(|one| Some((one, (one.namespace.clone(), one.uid.clone()?))));
+        let Some((holder, home)) = home else {
+            return Ok(None);
+        };
+        let Some(found) = self.home(&home).await? else {
+            return Ok(None);
+        };
+        let deadline = Instant::now() + self.cluster.patience(PATIENCE);
+        if !self.cluster.put_to_sleep(&found.name, deadline).await? {
+            self.wake_up(&found).await?;
+            return Err(Failure::new(
+                Blame::Theirs,
+                ReasonCode::TimedOut,
+                format!("pods of namespace {} do not end", found.name),
+                "look why they do not, then comment `/sleep` again; the preview is awake",
+            ));
+        }
+        self.mark(&found, State::Sleeping, None).await?;
+        let asleep = Asleep {
+            since: taken.now,
+            by: teller.asker().to_owned(),
+            namespace: found.name.clone(),
+            uid: found.uid.clone(),
+            slot: holder.slot,
+        };
+        let keeps = self.ports.settings.sleep_keeps_slot;
+        let record = self
+            .desk
+            .fall_asleep(|ledger, key| capacity::put_to_sleep(ledger, key, &asleep, keeps))
+            .await?;
+        if let Some(live) = found.annotations.get(restore::SHA) {
+            if let Ok(sha) = live.parse() {
+                teller.about(&sha);
+            }
+        }
+        teller.sleeps(&record, keeps);
+        Ok(Some(teller.asleep().await))
+    }
+
+    /// Follows `/wake`.
+    pub(super) async fn wake(&self, teller: &mut Teller<'_>) -> Result<Ending, Failure> {
+        let Some(taken) = life::own_turn(self.ports, &self.desk, true).await? else {
+            return Ok(busy(ReasonCode::Woken));
+        };
+        let Some(asleep) = taken.record.asleep.clone() else {
+            self.desk.finish(None, |_, _, _| {}).await?;
+            let (ports, preview) = (self.ports, self.preview);
+            return life::nobody(ports, preview, self.pull, teller, "that sleeps").await;
+        };
+        let result = tokio::select! {
+            result = Box::pin(self.rise(&taken, &asleep, teller)) => result,
+            () = self.desk.lose_turn() => Err(Stopped::Overtaken),
+            () = self.ports.stop.cancelled() => Err(Stopped::Cancelled),
+        };
+        let awake = result.is_ok() || matches!(result, Err(Stopped::Failed(_)));
+        let ending = match result {
+            Ok(()) => teller.woken().await,
+            Err(Stopped::Failed(failure)) => teller.failed(failure).await,
+            Err(Stopped::Full(house)) => teller.full(house).await,
+            Err(Stopped::Cancelled) => Ending::cancelled(),
+            Err(_) => Ending::superseded(),
+        };
+        let ended = self.desk.finish(None, |ledger, key, run| {
+            capacity::withdraw(ledger, key, run);
+            let held = ledger.holder(key).is_some();
+            if let Some(record) = ledger.previews.get_mut(key)
+                && awake
+                && held
+            {
+                record.asleep = None;
+            }
+            let mine = |holder: &&mut Holder| holder.key == key && holder.url.is_empty();
+            if let Some(holder) = ledger.holders.iter_mut().find(mine) {
+                holder.url = teller.main_url();
+            }
+        });
+        match desk::release(&self.ports.stop, ended).await? {
+            true => Ok(ending),
+            false => Ok(Ending::superseded()),
+        }
+    }
+
+    async fn rise(
+        &self,
+        taken: &Taken,
+        asleep: &Asleep,
+        teller: &mut Teller<'_>,
+    ) -> Result<(), Stopped> {
+        let home = (asleep.namespace.clone(), asleep.uid.clone());
+        let gone = || {
+            Stopped::Failed(Failure::yours(
+                ReasonCode::NoPreview,
+                format!("namespace {}, which slept, is gone", home.0),
+                "push, or comment `/deploy`",
+            ))
+        };
+        let found = self.home(&home).await?.ok_or_else(gone)?;
+        if let Some(Ok(sha)) = found.annotations.get(restore::SHA).map(|sha| sha.parse()) {
+            teller.about(&sha);
+        }
+        let object = |slot: u32| self.object(&found, State::Deploying, Some(slot));
+        let full = match self.ports.settings.when_full {
+            inputs::WhenFull::Queue => WhenFull::Queue,
+            inputs::WhenFull::Refuse => WhenFull::Refuse,
+        };
+        let login = &self.pull.author.login;
+        let placed = self
+            .desk
+            .place(&found.name, self.preview.pr, login, full, |slot| {
+                let mut object = object(slot);
+                if let Some(metadata) = object["metadata"].as_object_mut() {
+                    metadata.remove("uid");
+                }
+                object
+            })
+            .await?;
+        let slot = match placed {
+            Place::Full(house) => return Err(Stopped::Full(house)),
+            Place::Ours { uid, .. } if uid != found.uid => return Err(gone()),
+            Place::Ours { slot, .. } => slot,
+        };
+        if !self.mark(&found, State::Deploying, Some(slot)).await? {
+            return Err(gone());
+        }
+        teller.wakes(&found, slot, taken);
+        teller.reaches(Reached::Applied);
+        teller.tell(State::Deploying).await?;
+        let roused = self.wake_up(&found).await?;
+        let waiting = Waiting {
+            ports: self.ports,
+            cluster: self.cluster,
+            desk: &self.desk,
+            deadline: Instant::now() + self.ports.settings.timeout,
+        };
+        waiting.ready(&found.name, &roused, teller).await?;
+        if let Some(mark) = &taken.record.good {
+            let good = restore::kept(self.cluster, &found.name, mark).await?;
+            waiting.healthy(&good.urls, teller).await?;
+        }
+        self.mark(&found, State::Ready, Some(slot)).await?;
+        Ok(())
+    }
+
+    async fn wake_up(
+        &self,
+        found: &NamespaceInfo,
+    ) -> Result<Vec<crate::cluster::outcome::Applied>, Failure> {
+        let quota = self.cluster.sleeping_by(&found.name).await?;
+        Ok(self.cluster.rouse(&found.name, quota.as_deref()).await?)
+    }
+
+    /// The Namespace of the preview, if it is there, ours, and stays.
+    async fn home(&self, (name, uid): &Home) -> Result<Option<NamespaceInfo>, Failure> {
+        let found = self.cluster.namespace(name).await?;
+        Ok(found.filter(|one| one.uid == *uid && one.deleting.is_none() && self.desk.owns(one)))
+    }
+
+    fn object(&self, found: &NamespaceInfo, state: State, slot: Option<u32>) -> Value {
+        let mut object = life::as_ours(found);
+        object["metadata"]["labels"]["preview-action/state"] = json!(state.as_str());
+        if let Some(slot) = slot {
+            object["metadata"]["labels"]["slot"] = json!(slot.to_string());
+        }
+        object
+    }
+
+    /// Writes the state onto the Namespace; false when it is gone or going.
+    async fn mark(
+        &self,
+        found: &NamespaceInfo,
+        state: State,
+        slot: Option<u32>,
+    ) -> Result<bool, Failure> {
+        let object = self.object(found, state, slot);
+        let applied = self.cluster.apply_namespace(&object).await?;
+        Ok(matches!(applied, Reapplied::Live(_)))
+    }
+}
+
+fn busy(reason: ReasonCode) -> Ending {
+    Ending::quiet(
+        None,
+        reason,
+        "another run is at work on this preview; try again",
+    )
+}

@@ -1,0 +1,159 @@
+//! How long previews live: warned, expired, brought back, kept longer, pinned.
+
+use crate::support::{SHOP, Shop};
+use std::time::Duration;
+
+const NAMESPACE: &str = "pr-shop-1";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn annotation(shop: &Shop, name: &str) -> Option<String> {
+    let object = shop.world.cluster.object("Namespace", "", NAMESPACE)?;
+    let value = object["metadata"]["annotations"].get(name)?;
+    Some(value.as_str()?.to_owned())
+}
+
+fn warnings(shop: &Shop) -> Vec<String> {
+    let comments = shop.world.github.comments(SHOP, 1);
+    let bodies = comments.into_iter().map(|comment| comment.body);
+    bodies.filter(|body| body.contains("kind=expiry")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_expires_after_a_warning_and_a_push_brings_it_back() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await.says("expires ");
+    shop.world.advance(DAY * 5);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert!(warnings(&shop).is_empty());
+
+    shop.world.advance(DAY + DAY / 24);
+    for _ in 0..2 {
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+    }
+    let told = warnings(&shop);
+    let [warning] = told.as_slice() else {
+        unreachable!("{told:#?}")
+    };
+    for text in ["@alice", "/extend 2d", "/pin", "**expires 20"] {
+        assert!(warning.contains(text), "no {text} in {warning}");
+    }
+    assert_eq!(shop.namespaces(), [NAMESPACE]);
+
+    shop.world.advance(DAY);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), [""; 0]);
+    assert_eq!(shop.holders(), [0; 0]);
+    assert_eq!(warnings(&shop).len(), 1);
+    let comment = shop.status_comments(1).remove(0).body;
+    assert!(comment.contains("Preview expired"), "{comment}");
+    assert!(
+        comment.contains("The next push brings it back"),
+        "{comment}"
+    );
+    assert!(!comment.contains("expires 20"), "{comment}");
+
+    let status = shop.hears(&shop.says(1, "alice", "/status")).await;
+    assert_eq!(status.output("state"), "expired");
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_removed_unwarned_unless_warnings_are_off() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.deployed(2).await;
+    shop.unused_for(1, 30);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), [NAMESPACE, "pr-shop-2"]);
+    assert_eq!(warnings(&shop).len(), 1);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), ["pr-shop-2"]);
+
+    shop.unused_for(2, 30);
+    let silent = shop.run(&shop.schedule()).input("expiry-warning", "false");
+    silent.go().await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), [""; 0]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_change_how_long_it_lives_and_touch_no_workload() {
+    let shop = Shop::open().await;
+    let deployed = shop.deployed(1).await;
+    let since = shop.now();
+    let seen = shop.hears(&shop.says(1, "alice", "/extend 9d")).await;
+    seen.ends(0, "extended");
+    let until = shop.world.clock.now() + jiff::SignedDuration::from_hours(16 * 24);
+    seen.says(&format!("expires {}", until.strftime("%Y-%m-%d")));
+    seen.one_comment();
+    let until = annotation(&shop, "preview-action/expires").unwrap();
+    let extended = shop.record(1)["extended"].as_str().unwrap().to_owned();
+    assert_eq!(until[..19], extended[..19], "ledger and Namespace agree");
+    let untouched = |seen: &crate::support::Seen| {
+        let lines = |body: &str| {
+            body.lines()
+                .filter(|line| !line.starts_with("<sub>"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        lines(seen.comment())
+    };
+    assert_eq!(untouched(&seen), untouched(&deployed));
+    let others = shop.cluster_requests(since).into_iter().filter(|record| {
+        record.method != "GET"
+            && !record.path.contains("/configmaps/")
+            && !record.path.ends_with(NAMESPACE)
+    });
+    assert_eq!(others.count(), 0);
+
+    let pinned = shop.hears(&shop.says(1, "bob", "/pin")).await;
+    pinned.ends(0, "pinned");
+    pinned.says("pinned, does not expire");
+    assert!(
+        !pinned.comment().contains("expires 20"),
+        "{}",
+        pinned.comment()
+    );
+    assert_eq!(annotation(&shop, "preview-action/expires"), None);
+    assert_eq!(
+        annotation(&shop, "preview-action/pinned").as_deref(),
+        Some("true")
+    );
+    let push = shop.hears(&shop.pushes(1)).await;
+    push.ends(0, "deployed");
+    push.says("pinned, does not expire");
+    assert_eq!(
+        annotation(&shop, "preview-action/pinned").as_deref(),
+        Some("true")
+    );
+    shop.world.advance(DAY * 100);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), [NAMESPACE]);
+
+    let unpinned = shop.hears(&shop.says(1, "alice", "/unpin")).await;
+    unpinned.ends(0, "unpinned");
+    unpinned.says("expires 20");
+    assert_eq!(annotation(&shop, "preview-action/pinned"), None);
+    assert!(warnings(&shop).is_empty());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_cannot_be_kept_longer() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.hears(&shop.says(1, "alice", "/undeploy"))
+        .await
+        .ends(0, "removed");
+    let seen = shop.hears(&shop.says(1, "alice", "/pin")).await;
+    seen.ends(0, "no-preview");
+    for wrong in ["/extend", "/extend soon", "/extend 91d"] {
+        let seen = shop.hears(&shop.says(1, "alice", wrong)).await;
+        seen.ends(0, "not-a-command");
+        assert!(seen.log.contains("from 5m to 90d"), "{}", seen.log);
+    }
+    let seen = shop.hears(&shop.says(1, "mallory", "/pin")).await;
+    seen.ends(0, "permission-denied");
+    shop.ends();
+}

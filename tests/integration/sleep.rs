@@ -1,0 +1,218 @@
+//! Sleep and waking: nothing runs, data stays, the slot goes to others and is claimed again.
+
+use crate::support::{Event, Shop};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const NAMESPACE: &str = "pr-shop-1";
+
+const TWO: &str = "version: 1
+services:
+  web:
+    image: registry.example/web:{short-sha}
+    port: 8080
+    replicas: 2
+    public: true
+    health: {path: /}
+";
+
+fn replicas(shop: &Shop) -> Value {
+    let object = shop.world.cluster.object("Deployment", NAMESPACE, "web");
+    object.unwrap()["spec"]["replicas"].clone()
+}
+
+fn pods(shop: &Shop) -> usize {
+    shop.world.cluster.objects("Pod", NAMESPACE).len()
+}
+
+fn quota(shop: &Shop) -> bool {
+    let cluster = &shop.world.cluster;
+    cluster
+        .object("ResourceQuota", NAMESPACE, "preview-asleep")
+        .is_some()
+}
+
+fn cron_job(shop: &Shop, name: &str, suspend: bool) {
+    let pod = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "registry.example/a:1"}]}});
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"schedule": "0 3 * * *", "suspend": suspend, "jobTemplate": {"spec": {"template": pod}}},
+    });
+    shop.world.cluster.put(&job).unwrap();
+}
+
+fn suspended(shop: &Shop, name: &str) -> Value {
+    let object = shop.world.cluster.object("CronJob", NAMESPACE, name);
+    object.unwrap()["spec"]["suspend"].clone()
+}
+
+async fn asleep(shop: &Shop) {
+    shop.deployed(1).await;
+    let seen = shop.hears(&shop.says(1, "alice", "/sleep")).await;
+    seen.ends(0, "slept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeping_preview_gives_its_slot_away_and_wakes_as_it_was() {
+    let shop = Shop::selling(TWO).await;
+    shop.deployed(1).await;
+    cron_job(&shop, "nightly", false);
+    cron_job(&shop, "never", true);
+    let seen = shop.hears(&shop.says(1, "alice", "/sleep")).await;
+    seen.ends(0, "slept");
+    assert_eq!(seen.output("state"), "sleeping");
+    seen.one_comment();
+    for text in [
+        "Preview asleep",
+        "`alice` asked",
+        "/wake",
+        "data is kept",
+        "expires 20",
+    ] {
+        seen.says(text);
+    }
+    assert_eq!(
+        (replicas(&shop), pods(&shop), quota(&shop)),
+        (json!(0), 0, true)
+    );
+    assert_eq!(suspended(&shop, "nightly"), true);
+    assert_eq!(shop.holders(), [0; 0]);
+    assert_eq!(shop.namespaces(), [NAMESPACE]);
+    let label = shop
+        .world
+        .cluster
+        .object("Namespace", "", NAMESPACE)
+        .unwrap();
+    assert_eq!(
+        label["metadata"]["labels"]["preview-action/state"],
+        "sleeping"
+    );
+
+    // It is no orphan, and asking again finds nothing awake.
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let again = shop.hears(&shop.says(1, "alice", "/sleep")).await;
+    again.ends(0, "no-preview");
+    again.says("Preview asleep");
+    assert_eq!(shop.namespaces(), [NAMESPACE]);
+
+    let woken = shop.hears(&shop.says(1, "bob", "/wake")).await;
+    woken.ends(0, "woken");
+    woken.says("Preview ready");
+    woken.says("http://pr-1.preview.example.test");
+    assert_eq!((replicas(&shop), quota(&shop)), (json!(2), false));
+    assert_eq!(suspended(&shop, "nightly"), false);
+    assert_eq!(suspended(&shop, "never"), true);
+    assert_eq!(shop.holders(), [1]);
+    assert!(shop.record(1)["asleep"].is_null());
+    let twice = shop.hears(&shop.says(1, "bob", "/wake")).await;
+    twice.ends(0, "no-preview");
+
+    // What we have scaled ourselves is nobody else's change.
+    let push = shop.hears(&shop.pushes(1)).await;
+    push.ends(0, "deployed");
+    assert!(
+        !push.comment().contains("had been set by"),
+        "{}",
+        push.comment()
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_wakes_what_sleeps() {
+    let shop = Shop::selling(TWO).await;
+    asleep(&shop).await;
+    let push = shop.hears(&shop.pushes(1)).await;
+    push.ends(0, "deployed");
+    assert!(
+        !push.comment().contains("had been set by"),
+        "{}",
+        push.comment()
+    );
+    assert_eq!((replicas(&shop), quota(&shop)), (json!(2), false));
+    assert_eq!(shop.holders(), [1]);
+    assert!(shop.record(1)["asleep"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wakes_into_a_full_house_waits_like_everybody() {
+    let shop = Shop::open().await;
+    let one = async |event: Event| shop.run(&event).input("max-previews", "1").go().await;
+    let opened = shop.opens(1);
+    one(opened).await.ends(0, "deployed");
+    one(shop.says(1, "alice", "/sleep")).await.ends(0, "slept");
+    let second = shop.opens(2);
+    one(second).await.ends(0, "deployed");
+    let seen = one(shop.says(1, "alice", "/wake")).await;
+    seen.ends(0, "queued");
+    assert_eq!(shop.holders(), [2]);
+    assert_eq!((pods(&shop), quota(&shop)), (0, true), "it stays asleep");
+    assert!(!shop.record(1)["asleep"].is_null());
+    one(shop.closes(2)).await.ends(0, "removed");
+    one(shop.says(1, "alice", "/wake")).await.ends(0, "woken");
+    assert_eq!(shop.holders(), [1]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeping_preview_is_removed_when_its_pull_request_is_closed() {
+    let shop = Shop::open().await;
+    asleep(&shop).await;
+    let seen = shop.hears(&shop.closes(1)).await;
+    seen.ends(0, "removed");
+    seen.says("Preview removed");
+    assert_eq!(shop.namespaces(), [""; 0]);
+    assert!(shop.record(1)["asleep"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ledger_does_not_let_a_sleeper_hold_a_slot() {
+    let shop = Shop::open().await;
+    asleep(&shop).await;
+    let name = shop.ledger_name();
+    shop.world
+        .cluster
+        .delete("ConfigMap", "preview-system", &name);
+    shop.deployed(2).await;
+    assert_eq!(shop.holders(), [2]);
+    shop.hears(&shop.says(1, "alice", "/wake"))
+        .await
+        .ends(0, "woken");
+    assert_eq!(shop.holders(), [2, 1]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweep_puts_what_is_idle_to_sleep_and_a_slot_may_be_kept() {
+    let shop = Shop::open().await;
+    for pr in [1, 2, 3] {
+        shop.deployed(pr).await;
+    }
+    shop.world.advance(Duration::from_secs(13 * 3600));
+    shop.hears(&shop.says(2, "alice", "/pin"))
+        .await
+        .ends(0, "pinned");
+    shop.hears(&shop.pushes(3)).await.ends(0, "deployed");
+    let inputs = [("sleep-after", "12h"), ("sleep-keeps-slot", "true")];
+    let sweep = async |event: Event| shop.run(&event).inputs(&inputs).go().await;
+    sweep(shop.schedule()).await.ends(0, "swept");
+    assert!(quota(&shop));
+    assert_eq!(shop.holders(), [1, 2, 3]);
+    let comment = shop.status_comments(1).remove(0).body;
+    assert!(comment.contains("nobody had used it"), "{comment}");
+    assert!(comment.contains("keeps its slot"), "{comment}");
+    // It was no use of the preview.
+    let before = shop.now();
+    sweep(shop.schedule()).await.ends(0, "swept");
+    assert!(
+        shop.cluster_requests(before)
+            .iter()
+            .all(|one| one.method == "GET")
+    );
+    shop.hears(&shop.says(1, "alice", "/wake"))
+        .await
+        .ends(0, "woken");
+    shop.ends();
+}
