@@ -7,7 +7,7 @@ mod queue;
 mod turn;
 
 pub use claim::{
-    Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid,
+    Claim, Claimant, Owned, adopt, claim, confirm, drop_claim, drop_holder, forget_uid,
     give_up_old_claims, lowest_free_slot, rebuild, withdraw,
 };
 pub use queue::{WhenFull, leave, next, put_first, said_places, say_places, untold};

@@ -42,14 +42,14 @@ async fn fifty_processes_at_once_never_give_more_than_three_previews_workloads()
         let events = watch.end();
         let endings = Endings::of(&ended);
         println!(
-            "race {trial}: {} deployed, {} refused, in {:.1} s; at most {} with workloads at once",
+            "race {trial}: {} deployed, {} queued, in {:.1} s; at most {} with workloads at once",
             endings.deployed,
-            endings.refused,
+            endings.queued,
             took.as_secs_f64(),
             most(&events, &stay)
         );
         assert_eq!(
-            (endings.deployed, endings.refused),
+            (endings.deployed, endings.queued),
             (PLACES, ended.len() - PLACES),
             "{:#?}",
             endings.others
@@ -202,7 +202,7 @@ pub(crate) fn command(stay: &Stay, verb: &str, pr: u64) -> Command {
 /// What became of all processes.
 struct Endings {
     deployed: usize,
-    refused: usize,
+    queued: usize,
     others: Vec<String>,
 }
 
@@ -210,14 +210,14 @@ impl Endings {
     fn of(ended: &[Output]) -> Self {
         let reasons: Vec<String> = ended.iter().map(reason).collect();
         let count = |code: &str| reasons.iter().filter(|reason| *reason == code).count();
-        let expected = ["deployed", "at-capacity"];
+        let expected = ["deployed", "queued"];
         let others = ended
             .iter()
             .zip(&reasons)
             .filter(|(_, reason)| !expected.contains(&reason.as_str()));
         Self {
             deployed: count("deployed"),
-            refused: count("at-capacity"),
+            queued: count("queued"),
             others: others.map(|(output, _)| format!("{output:?}")).collect(),
         }
     }
