@@ -185,6 +185,30 @@ pub fn forget_uid(ledger: &mut Ledger, key: &str, gone: &str, run: &RunId, now: 
     }
 }
 
+/// Makes a Namespace that was there before us a holder, even above the cap; none when its preview has another one already.
+pub fn adopt(ledger: &mut Ledger, owned: &Owned, owner: &str, now: Timestamp) -> Option<u32> {
+    if let Some(holder) = ledger.holder(&owned.key) {
+        return (holder.uid.as_ref() == Some(&owned.uid)).then_some(holder.slot);
+    }
+    queue::leave(ledger, &owned.key);
+    let slot = lowest_free_slot(&ledger.holders);
+    ledger.holders.push(Holder {
+        key: owned.key.clone(),
+        pr: owned.pr,
+        namespace: owned.namespace.clone(),
+        uid: Some(owned.uid.clone()),
+        slot,
+        run: RunId("adopted".into()),
+        since: now,
+        owner: owner.into(),
+        url: owned.url.clone(),
+        members: None,
+        waited: None,
+        rest: serde_json::Map::new(),
+    });
+    Some(slot)
+}
+
 /// Frees the slot of a preview whose Namespace with this UID is gone.
 ///
 /// Call it only after reading the Namespace by name: 404, or another UID.

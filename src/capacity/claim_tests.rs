@@ -152,6 +152,29 @@ fn a_newer_run_takes_over_the_unconfirmed_claim_of_its_own_preview() {
 }
 
 #[test]
+fn an_adopted_namespace_is_a_holder_even_above_the_cap() {
+    let mut ledger = Ledger::empty(1);
+    assert!(matches!(
+        claim(&mut ledger, &who(1, "r"), at(0)),
+        Claim::Unconfirmed { slot: 1 }
+    ));
+    let old = |key: &str, uid: &str| Owned {
+        key: key.into(),
+        pr: PrNumber::new(9).unwrap(),
+        namespace: "old".parse().unwrap(),
+        uid: uid.into(),
+        slot: None,
+        url: String::new(),
+        life: None,
+        asleep: false,
+    };
+    assert_eq!(adopt(&mut ledger, &old("9", "u"), "lea", at(1)), Some(2));
+    assert_eq!(adopt(&mut ledger, &old("9", "u"), "lea", at(2)), Some(2));
+    assert_eq!(adopt(&mut ledger, &old("9", "other"), "lea", at(2)), None);
+    assert_eq!((ledger.holders.len(), ledger.free()), (2, 0));
+}
+
+#[test]
 fn withdrawing_leaves_a_confirmed_holder_alone() {
     let mut ledger = Ledger::empty(2);
     full(&mut ledger, [1]);

@@ -111,7 +111,7 @@ impl<C: Offers> Which<C> {
         self.whose.open(verbose).await
     }
 
-    fn preview(&self, opened: &Opened, repository: &Repository) -> PreviewKey {
+    pub(super) fn preview(&self, opened: &Opened, repository: &Repository) -> PreviewKey {
         PreviewKey {
             repository: repository.id,
             environment: opened.ports.settings.environment.clone(),
@@ -267,6 +267,10 @@ impl List {
             Output::Json => print::json(&listed),
             Output::Text => {
                 print::text(&print::table(&listed));
+                let hint = print::strangers(&listed);
+                if !hint.is_empty() {
+                    print::text(&format!("\n{hint}"));
+                }
                 Ok(0)
             }
         }

@@ -41,6 +41,8 @@ offers! {
     ForDeploy: &[];
     /// Inputs of `remove`: the cluster, the preview's name, the comment.
     ForRemove: &["token", "kubeconfig", "context", "namespace-pattern", "environment", "control-namespace", "ca-bundle"];
+    /// Inputs of `adopt`: the cluster and the ledger.
+    ForAdopt: &["token", "kubeconfig", "context", "ttl", "max-previews", "environment", "control-namespace", "ca-bundle"];
     /// Inputs of `list`: the cluster.
     ForList: &["kubeconfig", "context", "ca-bundle"];
     /// Inputs of `status`: the cluster, the ledger, and the token that finds the repository's number.
@@ -149,6 +151,7 @@ mod tests {
     fn every_offered_name_is_an_input() {
         for name in [
             ForRemove::INPUTS,
+            ForAdopt::INPUTS,
             ForList::INPUTS,
             ForStatus::INPUTS,
             ForRender::INPUTS,

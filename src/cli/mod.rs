@@ -3,6 +3,7 @@
 //! Without arguments inside a workflow it is the action; the same binary is the command line everywhere else.
 
 mod action;
+mod adopt;
 mod assess;
 mod command_line;
 mod diff;
@@ -52,6 +53,8 @@ enum Command {
     Deploy(command_line::Deploy),
     /// Remove a pull request's preview and wait until it is gone
     Remove(command_line::Remove),
+    /// Take over a Namespace labelled app=preview that was made before
+    Adopt(adopt::Adopt),
     /// List the previews of a cluster
     List(command_line::List),
     /// Show one preview: state, address, workloads
@@ -119,6 +122,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
     let result = match command {
         Command::Deploy(deploy) => deploy.run(verbose).await,
         Command::Remove(remove) => remove.run(verbose).await,
+        Command::Adopt(adopt) => adopt.run(verbose).await,
         Command::List(list) => list.run(verbose).await,
         Command::Status(status) => status.run(verbose).await,
         Command::Render(render) => render.run(verbose).await,

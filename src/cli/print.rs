@@ -218,6 +218,30 @@ pub(super) fn table(listed: &[Listed]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// What can be done about Namespaces that are labelled as previews and are nobody's; empty when there are none.
+pub(super) fn strangers(listed: &[Listed]) -> String {
+    let strangers: Vec<String> = listed
+        .iter()
+        .filter(|one| !one.ours())
+        .map(|one| one.namespace.to_string())
+        .collect();
+    match strangers.first() {
+        None => String::new(),
+        Some(first) => format!(
+            "nobody's, so not counted and never removed: {}; to take one over: preview-action adopt {first} --repository OWNER/NAME --pr NUMBER",
+            strangers.join(", ")
+        ),
+    }
+}
+
+/// Asks the person at the terminal; anything but a yes is a no.
+pub(super) fn agrees(question: &str) -> bool {
+    progress(&format!("{question} [yes/no]"));
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "yes" | "y")
+}
+
 /// The status of one preview for people.
 pub(super) fn status(status: &Status) -> String {
     let mut lines = vec![status.state().as_str().to_owned()];

@@ -2,6 +2,7 @@
 //! It knows that GitHub and a cluster both exist; nothing below it does.
 //! Each use case takes open ports and returns an [`Ending`], so that every door tells the same story.
 
+mod adopt;
 mod ask;
 mod assess;
 mod delete;
@@ -31,6 +32,7 @@ mod take;
 mod teller;
 
 pub use crate::capacity::RunId;
+pub use adopt::{Adopted, adopt, adoptable};
 pub use assess::{Verdict, assess};
 pub use deploy::{DeployRequest, Entrance, deploy};
 pub use diff::diff;

@@ -5,7 +5,7 @@
 use super::{
     Blame, Ending, Failure, Sources,
     deploy::deploy,
-    desk::House,
+    desk::{Desk, House},
     request::{Basis, Word},
     teller::Teller,
 };
@@ -19,9 +19,13 @@ use crate::{
 };
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
 
 /// A workflow that was started to deploy a preview gets this long to begin with it.
 const CALLED: SignedDuration = SignedDuration::from_mins(10);
+
+/// What telling one place may take: the word on a preview is anybody's again half a minute after it was taken.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How many comments are edited at once.
 const ABREAST: usize = 4;
@@ -43,7 +47,9 @@ pub struct Promoted {
 }
 
 /// Deploys whoever has a slot waiting for them, and tells all others their places.
-pub(super) async fn promote(basis: Basis<'_>, governs: bool) -> Vec<Promoted> {
+///
+/// A sweep looks first whether somebody deleted a Namespace by hand: nobody else would notice while no newcomer asks.
+pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Vec<Promoted> {
     let Ok(cluster) = basis.ports.cluster() else {
         return Vec::new();
     };
@@ -53,6 +59,9 @@ pub(super) async fn promote(basis: Basis<'_>, governs: bool) -> Vec<Promoted> {
         cluster,
         ledger: basis.ports.ledger(basis.repository.id),
     };
+    if sweeps && let Err(failure) = line.look().await {
+        tracing::warn!(reason = %failure.reason(), "who holds the slots could not be looked at: {}", failure.line());
+    }
     let promoted = line.advance().await;
     if let Err(failure) = line.tell_places().await {
         tracing::warn!(reason = %failure.reason(), "the places in line could not be told: {}", failure.line());
@@ -68,6 +77,19 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// Frees slots whose Namespace is gone, when somebody waits and none is free.
+    async fn look(&self) -> Result<(), Failure> {
+        let Some((ledger, _)) = self.cluster.ledger_seen(&self.ledger) else {
+            return Ok(());
+        };
+        let first = ledger.queue.first().filter(|_| ledger.free() == 0);
+        if let Some(preview) = first.and_then(|waiting| self.preview(&waiting.key)) {
+            let desk = Desk::new(self.basis.ports, self.cluster, preview, false);
+            desk.free_vanished(&mut House::seen(&ledger, None)).await?;
+        }
+        Ok(())
+    }
+
     /// Each who waits is tried once at most, so this ends.
     async fn advance(&self) -> Vec<Promoted> {
         let mut tried = Vec::new();
@@ -235,8 +257,15 @@ impl Line<'_> {
     }
 
     async fn tell(&self, waiting: Waiting, place: usize, ledger: &Ledger) {
-        if let Err(failure) = self.tell_one(&waiting, place, ledger).await {
-            tracing::warn!(pr = %waiting.pr, reason = %failure.reason(), "its place in line could not be told: {}", failure.line());
+        let told = tokio::time::timeout(PATIENCE, self.tell_one(&waiting, place, ledger));
+        match told.await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                tracing::warn!(pr = %waiting.pr, reason = %failure.reason(), "its place in line could not be told: {}", failure.line());
+            }
+            Err(_) => {
+                tracing::warn!(pr = %waiting.pr, "its place in line could not be told in time")
+            }
         }
     }
 

@@ -105,7 +105,8 @@ pub async fn respond(
         Err(_) => bug(ports, trigger, audience).await,
     };
     if let Some(repository) = trigger.repository().filter(|_| !ports.stop.is_cancelled()) {
-        let promoted = promote(basis(ports, repository, caller), governed(trigger));
+        let sweeps = matches!(trigger, Trigger::Sweep(_));
+        let promoted = promote(basis(ports, repository, caller), governed(trigger), sweeps);
         ending.promoted = tokio::select! {
             promoted = AssertUnwindSafe(promoted).catch_unwind() => promoted.unwrap_or_default(),
             () = patience() => Vec::new(),

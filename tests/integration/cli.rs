@@ -32,8 +32,8 @@ fn output(arguments: &[&str]) -> String {
 #[test]
 fn every_command_explains_itself() {
     let commands = [
-        "deploy", "remove", "list", "status", "render", "diff", "simulate", "assess", "setup",
-        "schema",
+        "deploy", "remove", "adopt", "list", "status", "render", "diff", "simulate", "assess",
+        "setup", "schema",
     ];
     let all = output(&["--help"]);
     for command in commands {

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and shows the numbers that it found"
 )]
 
+mod adopt;
 mod assess;
 mod bad_input;
 mod cancel;

@@ -483,3 +483,29 @@ async fn a_slot_that_somebody_else_took_meanwhile_renders_the_hosts_anew() {
     }
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schedule_finds_a_slot_whose_namespace_was_deleted_by_hand() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=4).await;
+    shop.world.cluster.delete("Namespace", "", "pr-shop-2");
+    shop.world
+        .cluster
+        .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-2").is_none())
+        .await;
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 3, 4], vec![]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_waits_no_more() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=5).await;
+    let push = shop.pushes(4);
+    let refused = shop.run(&push).input("when-full", "refuse").go().await;
+    refused.ends(0, "at-capacity");
+    assert_eq!(shop.line(), [5]);
+    comment_says(&shop, 5, "number 1 in line");
+    shop.ends();
+}

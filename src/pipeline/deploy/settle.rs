@@ -73,7 +73,8 @@ impl Work<'_> {
                 place: Some(place), ..
             })) => InLine::Told(*place),
             Err(Stopped::Failed(failure)) if failure.blame != Blame::Theirs => InLine::Leaves,
-            Err(Stopped::RemovedOnPurpose) => InLine::Leaves,
+            // Who is refused waits for nothing, even if it did so under other settings.
+            Err(Stopped::Full(_) | Stopped::RemovedOnPurpose) => InLine::Leaves,
             _ => InLine::Stays,
         };
         match (&result, began) {

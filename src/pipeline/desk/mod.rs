@@ -7,10 +7,10 @@ mod rebuild;
 
 pub(super) use rebuild::mend;
 
-use super::{Failure, Ports, life::Home};
+use super::{Adopted, Failure, Ports, life::Home};
 use crate::{
     capacity::{
-        self, Attempt, Holder, Ledger, LedgerName, Record, Removing, RunId, Shortage, Turn,
+        self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Shortage, Turn,
     },
     cluster::{Cluster, ClusterError, Existing, NamespaceInfo, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
@@ -478,6 +478,35 @@ impl<'a> Desk<'a> {
             // That is as good as `/deploy`.
             record.removed_on_purpose = false;
             record.held = None;
+            Step::Write(())
+        })
+        .await
+    }
+
+    /// Gives a Namespace that was there before us a slot; none when the preview has another one.
+    pub(super) async fn adopt(
+        &self,
+        owned: &Owned,
+        owner: &str,
+    ) -> Result<Option<Adopted>, Failure> {
+        self.transact(|ledger, now| {
+            let Some(slot) = capacity::adopt(ledger, owned, owner, now) else {
+                return Step::Keep(None);
+            };
+            Step::Write(Some(Adopted {
+                namespace: owned.namespace.clone(),
+                slot,
+                taken: ledger.holders.len(),
+                capacity: ledger.capacity,
+            }))
+        })
+        .await
+    }
+
+    /// Takes the slot back from a Namespace that has not become ours, so that nothing of ours is in it.
+    pub(super) async fn disown(&self, uid: &str) -> Result<(), Failure> {
+        self.transact(|ledger, _| {
+            capacity::drop_holder(ledger, &self.key, uid);
             Step::Write(())
         })
         .await

@@ -170,7 +170,10 @@ impl Desk<'_> {
     }
 
     /// Frees slots whose Namespace is gone, each read by name; true when there was one, else those that are going are noted.
-    async fn free_vanished(&self, house: &mut House) -> Result<bool, Failure> {
+    pub(in crate::pipeline) async fn free_vanished(
+        &self,
+        house: &mut House,
+    ) -> Result<bool, Failure> {
         let holders = house.holders.iter().map(|lodger| &lodger.holder);
         let bound: Vec<(String, String, Namespace)> = holders
             .filter_map(|one| Some((one.key.clone(), one.uid.clone()?, one.namespace.clone())))

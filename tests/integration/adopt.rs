@@ -1,0 +1,154 @@
+//! Namespaces that were made before this tool came: shown, and taken over on request.
+
+use crate::support::{Shop, binary};
+use serde_json::{Value, json};
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt as _;
+
+struct Said {
+    exit: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs a command with this answer on its standard input.
+async fn says(shop: &Shop, arguments: &[&str], answer: &str) -> Said {
+    let mut child = tokio::process::Command::new(binary())
+        .env_clear()
+        .env("KUBECONFIG", shop.world.cluster.kubeconfig())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(answer.as_bytes()).await.unwrap();
+    drop(input);
+    let output = child.wait_with_output().await.unwrap();
+    Said {
+        exit: output.status.code().unwrap(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+async fn adopts(shop: &Shop, namespace: &str, pr: &str, more: &[&str], answer: &str) -> Said {
+    let id = shop.world.github.create_repository("acme/shop").to_string();
+    let usual = [
+        "adopt",
+        namespace,
+        "--repository",
+        "acme/shop",
+        "--repository-id",
+        &id,
+        "--pr",
+        pr,
+    ];
+    says(shop, &[&usual[..], more].concat(), answer).await
+}
+
+fn old(shop: &Shop, name: &str, labels: Value) {
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+    shop.world.cluster.put(&object).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_namespace_is_shown_and_taken_over_above_the_cap_by_who_says_yes() {
+    let shop = Shop::open().await;
+    for pr in 1..=3 {
+        shop.deployed(pr).await;
+    }
+    shop.opens(9);
+    old(&shop, "old-9", json!({"app": "preview", "pr": "9"}));
+    let listed = says(&shop, &["list"], "").await;
+    assert!(
+        listed
+            .out
+            .contains("nobody's, so not counted and never removed: old-9"),
+        "{}",
+        listed.out
+    );
+    assert!(
+        listed.out.contains("preview-action adopt old-9"),
+        "{}",
+        listed.out
+    );
+    let silent = adopts(&shop, "old-9", "9", &[], "").await;
+    assert_eq!(silent.exit, 1, "{}", silent.err);
+    assert!(silent.err.contains("give --yes"), "{}", silent.err);
+    assert_eq!(shop.holders(), [1, 2, 3]);
+
+    let adopted = adopts(&shop, "old-9", "9", &[], "yes\n").await;
+    assert_eq!(adopted.exit, 0, "{}", adopted.err);
+    assert!(
+        adopted.out.contains("slot 4; 4 of 3 are taken"),
+        "{}",
+        adopted.out
+    );
+    assert_eq!(shop.holders(), [1, 2, 3, 9]);
+    let namespace = shop.world.cluster.object("Namespace", "", "old-9").unwrap();
+    assert_eq!(namespace["metadata"]["labels"]["slot"], "4");
+    // It counts, and again is nothing new.
+    let again = adopts(&shop, "old-9", "9", &["--yes"], "").await;
+    assert_eq!(again.exit, 0, "{}", again.err);
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    shop.hears(&shop.opens(4)).await.ends(0, "queued");
+    // It goes like any other, and then there is room.
+    shop.hears(&shop.closes(9)).await.ends(0, "removed");
+    assert!(
+        shop.world
+            .cluster
+            .object("Namespace", "", "old-9")
+            .is_none()
+    );
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 4], vec![]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_somebody_else_is_not_taken_over() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let id = shop.world.github.create_repository("acme/shop").to_string();
+    for (name, labels, says) in [
+        ("plain", json!({}), "not labelled app=preview"),
+        (
+            "theirs",
+            json!({"app": "preview", "preview-action/repository-id": "77"}),
+            "repository-id is 77",
+        ),
+        (
+            "other-pr",
+            json!({"app": "preview", "pr": "8"}),
+            "label pr is 8",
+        ),
+        (
+            "elsewhere",
+            json!({"app": "preview", "preview-action/repository-id": id, "preview-action/environment": "staging"}),
+            "environment is staging",
+        ),
+    ] {
+        old(&shop, name, labels);
+        let before = shop.world.cluster.object("Namespace", "", name);
+        let refused = adopts(&shop, name, "9", &["--yes"], "").await;
+        assert_eq!(refused.exit, 1, "{name}: {}", refused.err);
+        assert!(refused.err.contains(says), "{name}: {}", refused.err);
+        assert_eq!(shop.world.cluster.object("Namespace", "", name), before);
+    }
+    let missing = adopts(&shop, "nowhere", "9", &["--yes"], "").await;
+    assert!(
+        missing.err.contains("there is no namespace nowhere"),
+        "{}",
+        missing.err
+    );
+    old(&shop, "second", json!({"app": "preview", "pr": "1"}));
+    let second = adopts(&shop, "second", "1", &["--yes"], "").await;
+    assert!(
+        second.err.contains("#1 has another preview already"),
+        "{}",
+        second.err
+    );
+    assert_eq!(shop.holders(), [1]);
+    shop.ends();
+}
