@@ -9,7 +9,8 @@ mod sleep;
 mod turn;
 
 pub use claim::{
-    Claim, Claimant, Owned, claim, confirm, drop_claim, drop_holder, forget_uid, rebuild, withdraw,
+    Claim, Claimant, Owned, bind, claim, confirm, drop_claim, drop_holder, forget_uid,
+    give_up_old_claims, rebuild, withdraw,
 };
 pub use queue::{WhenFull, leave, next};
 pub use sleep::put_to_sleep;

@@ -41,6 +41,8 @@ offers! {
     ForDeploy: &[];
     /// Inputs of `remove`: the cluster, the preview's name, the comment.
     ForRemove: &["token", "kubeconfig", "context", "namespace-pattern", "environment", "control-namespace", "ca-bundle"];
+    /// Inputs of `sweep`: all that a deploy has, because it may deploy.
+    ForSweep: &[];
     /// Inputs of `list`: the cluster.
     ForList: &["kubeconfig", "context", "ca-bundle"];
     /// Inputs of `status`: the cluster, the ledger, and the token that finds the repository's number.

@@ -12,6 +12,7 @@ mod play;
 mod print;
 mod setup;
 mod simulate;
+mod sweep;
 
 pub use action::{Surroundings, act};
 pub use play::{Player, Seen, Stage, Watch, control_namespace, parse, read_outputs};
@@ -51,6 +52,8 @@ enum Command {
     Deploy(command_line::Deploy),
     /// Remove a pull request's preview and wait until it is gone
     Remove(command_line::Remove),
+    /// Do what the schedule does: remove what is closed or expired, and heal what was missed
+    Sweep(sweep::Sweep),
     /// List the previews of a cluster
     List(command_line::List),
     /// Show one preview: state, address, workloads
@@ -116,6 +119,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
     let result = match command {
         Command::Deploy(deploy) => deploy.run(verbose).await,
         Command::Remove(remove) => remove.run(verbose).await,
+        Command::Sweep(sweep) => sweep.run(verbose).await,
         Command::List(list) => list.run(verbose).await,
         Command::Status(status) => status.run(verbose).await,
         Command::Render(render) => render.run(verbose).await,

@@ -125,6 +125,7 @@ impl Status {
             Some(_) if self.busy => State::Deploying,
             Some(_) if self.record.asleep.is_some() => State::Sleeping,
             Some(_) if self.last_failed() => State::Failed,
+            Some(_) if self.broke() => State::Degraded,
             Some(_)
                 if self
                     .workloads
@@ -143,6 +144,13 @@ impl Status {
             }
             Some(_) => State::Deploying,
         }
+    }
+
+    fn broke(&self) -> bool {
+        let last = self.record.attempted.as_ref();
+        let ready = |workload: &WorkloadStatus| workload.readiness == Readiness::Ready;
+        last.is_some_and(|last| last.outcome == State::Degraded)
+            && !self.workloads.iter().all(ready)
     }
 
     fn last_failed(&self) -> bool {

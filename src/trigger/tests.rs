@@ -59,6 +59,9 @@ fn request(trigger: &Trigger) -> &Request {
         | Trigger::Announce(request)
         | Trigger::Remove(request)
         | Trigger::Rollback(request)
+        | Trigger::Life(request, _)
+        | Trigger::Sleep(request)
+        | Trigger::Wake(request)
         | Trigger::Status(request)
         | Trigger::Help(request) => request,
         Trigger::Sweep(_) | Trigger::Ignore(_) => panic!("{trigger:?} is about no pull request"),

@@ -7,7 +7,7 @@ mod place;
 use super::{Failure, Ports, life::Home};
 use crate::{
     capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
-    cluster::{Cluster, Step},
+    cluster::{Cluster, NamespaceInfo, Step},
     names::{PrNumber, PreviewKey, ReasonCode, State},
     plan,
 };
@@ -386,34 +386,31 @@ pub(super) async fn release(
 
 async fn owned(cluster: &Cluster, name: &LedgerName) -> Result<Vec<Owned>, Failure> {
     let found = cluster.list_namespaces(&selector(name)).await?;
-    Ok(found
-        .into_iter()
-        .filter_map(|info| {
-            let pr: PrNumber = info.labels.get("pr")?.parse().ok()?;
-            let key = match info.labels.get("preview-action/variant") {
-                None => pr.to_string(),
-                Some(variant) => format!("{pr}-{variant}"),
-            };
-            Some(Owned {
-                key,
-                pr,
-                uid: info.uid,
-                slot: info.labels.get("slot").and_then(|slot| slot.parse().ok()),
-                url: info
-                    .annotations
-                    .get("preview-action/url")
-                    .cloned()
-                    .unwrap_or_default(),
-                life: match info.annotations.get(plan::EXPIRES) {
-                    _ if info.annotations.contains_key(plan::PINNED) => Some(None),
-                    expires => expires.and_then(|text| text.parse().ok()).map(Some),
-                },
-                asleep: info.labels.get("preview-action/state").map(String::as_str)
-                    == Some(State::Sleeping.as_str()),
-                namespace: info.name,
-            })
-        })
-        .collect())
+    Ok(found.into_iter().filter_map(owned_by_label).collect())
+}
+
+/// A Namespace that carries our labels, as the ledger takes it.
+pub(super) fn owned_by_label(info: NamespaceInfo) -> Option<Owned> {
+    let pr: PrNumber = info.labels.get("pr")?.parse().ok()?;
+    let key = match info.labels.get("preview-action/variant") {
+        None => pr.to_string(),
+        Some(variant) => format!("{pr}-{variant}"),
+    };
+    let state = info.labels.get("preview-action/state");
+    let url = info.annotations.get("preview-action/url");
+    Some(Owned {
+        key,
+        pr,
+        uid: info.uid,
+        slot: info.labels.get("slot").and_then(|slot| slot.parse().ok()),
+        url: url.cloned().unwrap_or_default(),
+        life: match info.annotations.get(plan::EXPIRES) {
+            _ if info.annotations.contains_key(plan::PINNED) => Some(None),
+            expires => expires.and_then(|text| text.parse().ok()).map(Some),
+        },
+        asleep: state.map(String::as_str) == Some(State::Sleeping.as_str()),
+        namespace: info.name,
+    })
 }
 
 /// Label selector of every Namespace of a repository and environment.
