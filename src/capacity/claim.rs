@@ -22,6 +22,13 @@ use jiff::{SignedDuration, Timestamp};
 /// An unconfirmed claim of another run is given up after this time.
 const CLAIM_LIFE: SignedDuration = SignedDuration::from_mins(2);
 
+impl Holder {
+    /// True for a claim whose run has died before it was confirmed.
+    pub fn is_given_up(&self, now: Timestamp) -> bool {
+        self.uid.is_none() && now.duration_since(self.since) >= CLAIM_LIFE
+    }
+}
+
 /// Who asks for a slot.
 #[derive(Debug, Clone)]
 pub struct Claimant {
@@ -130,8 +137,7 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
 
 /// Puts claims that nobody confirmed in time back to the head of the queue: whoever made them has died.
 pub fn give_up_old_claims(ledger: &mut Ledger, now: Timestamp) {
-    let old =
-        |holder: &Holder| holder.uid.is_none() && now.duration_since(holder.since) >= CLAIM_LIFE;
+    let old = |holder: &Holder| holder.is_given_up(now);
     let (given_up, kept) = std::mem::take(&mut ledger.holders)
         .into_iter()
         .partition(old);
@@ -242,43 +248,61 @@ pub fn withdraw(ledger: &mut Ledger, key: &str, run: &RunId) {
 pub fn rebuild(capacity: u32, owned: Vec<Owned>, now: Timestamp) -> Ledger {
     let mut ledger = Ledger::empty(capacity);
     for preview in owned {
-        let record = ledger.previews.entry(preview.key.clone()).or_default();
-        match preview.life {
-            Some(None) => record.pinned = true,
-            Some(expires) => record.extended = expires,
-            None => {}
-        }
-        if preview.asleep {
-            record.asleep = Some(Asleep {
-                since: now,
-                by: String::new(),
-                namespace: preview.namespace,
-                uid: preview.uid,
-                slot: preview.slot.unwrap_or_default(),
-            });
-            continue;
-        }
-        let free = |slot: &u32| ledger.holders.iter().all(|holder| holder.slot != *slot);
-        let slot = preview
-            .slot
-            .filter(free)
-            .unwrap_or_else(|| lowest_free_slot(&ledger.holders));
-        ledger.holders.push(Holder {
-            key: preview.key,
-            pr: preview.pr,
-            namespace: preview.namespace,
-            uid: Some(preview.uid),
-            slot,
-            run: RunId("rebuilt".into()),
-            since: now,
-            owner: String::new(),
-            url: preview.url,
-            members: None,
-            waited: None,
-            rest: serde_json::Map::new(),
-        });
+        bind(&mut ledger, preview, now);
     }
     ledger
+}
+
+/// Counts a Namespace that exists and that no holder is bound to, even above the cap, unless it sleeps.
+pub fn bind(ledger: &mut Ledger, preview: Owned, now: Timestamp) {
+    let known = ledger.previews.contains_key(&preview.key);
+    let record = ledger.previews.entry(preview.key.clone()).or_default();
+    match preview.life {
+        _ if known => {}
+        Some(None) => record.pinned = true,
+        Some(expires) => record.extended = expires,
+        None => {}
+    }
+    let claim = ledger
+        .holders
+        .iter_mut()
+        .find(|holder| holder.key == preview.key);
+    if let Some(claim) = claim {
+        if claim.uid.is_none() {
+            claim.uid = Some(preview.uid);
+            claim.namespace = preview.namespace;
+        }
+        return;
+    }
+    if preview.asleep {
+        record.asleep = Some(Asleep {
+            since: now,
+            by: String::new(),
+            namespace: preview.namespace,
+            uid: preview.uid,
+            slot: preview.slot.unwrap_or_default(),
+        });
+        return;
+    }
+    let free = |slot: &u32| ledger.holders.iter().all(|holder| holder.slot != *slot);
+    let slot = preview
+        .slot
+        .filter(free)
+        .unwrap_or_else(|| lowest_free_slot(&ledger.holders));
+    ledger.holders.push(Holder {
+        key: preview.key,
+        pr: preview.pr,
+        namespace: preview.namespace,
+        uid: Some(preview.uid),
+        slot,
+        run: RunId("rebuilt".into()),
+        since: now,
+        owner: String::new(),
+        url: preview.url,
+        members: None,
+        waited: None,
+        rest: serde_json::Map::new(),
+    });
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod sleep;
 mod turn;
 
 pub use claim::{
-    Claim, Claimant, Owned, adopt, claim, confirm, drop_claim, drop_holder, forget_uid,
+    Claim, Claimant, Owned, adopt, bind, claim, confirm, drop_claim, drop_holder, forget_uid,
     give_up_old_claims, lowest_free_slot, rebuild, withdraw,
 };
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};

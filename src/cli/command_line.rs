@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     event::Repository,
+    inputs::RawInputs,
     names::{CommitSha, PrNumber, PreviewKey, RepoId, RepoName},
     pipeline::{
         self, DeployRequest, Ending, Entrance, RemoveReason, RemoveRequest, Sources, Teller,
@@ -76,33 +77,8 @@ pub(super) struct What {
 
 impl<C: Offers> Whose<C> {
     pub(super) async fn open(&self, verbose: u8) -> Result<(Opened, Repository), Failed> {
-        let github = Some((self.api_url.clone(), self.repository.clone()));
-        let opened = open::command_line(&self.inputs.raw, github, verbose)?;
-        let id = match (self.repository_id, &opened.ports.github) {
-            (Some(id), _) => RepoId(id),
-            (None, Some(github)) => {
-                github
-                    .repository()
-                    .await
-                    .map_err(pipeline::Failure::from)?
-                    .id
-            }
-            (None, None) => {
-                return Err(Failed::yours(
-                    "the number of the repository is not known",
-                    format!(
-                        "give --repository-id, which `gh api repos/{} --jq .id` prints, or --token",
-                        self.repository
-                    ),
-                ));
-            }
-        };
-        let repository = Repository {
-            id,
-            name: self.repository.clone(),
-            default_branch: None,
-        };
-        Ok((opened, repository))
+        let which = (&self.repository, self.repository_id);
+        opened(which, &self.api_url, &self.inputs.raw, verbose).await
     }
 }
 
@@ -168,6 +144,40 @@ impl<C: Offers> Which<C> {
             entrance: Entrance::Ordinary,
         })
     }
+}
+
+/// Opens what the inputs name, and finds the repository's number.
+pub(super) async fn opened(
+    (name, id): (&RepoName, Option<u64>),
+    api_url: &str,
+    raw: &RawInputs,
+    verbose: u8,
+) -> Result<(Opened, Repository), Failed> {
+    let opened = open::command_line(raw, Some((api_url.to_owned(), name.clone())), verbose)?;
+    let id = match (id, &opened.ports.github) {
+        (Some(id), _) => RepoId(id),
+        (None, Some(github)) => {
+            github
+                .repository()
+                .await
+                .map_err(pipeline::Failure::from)?
+                .id
+        }
+        (None, None) => {
+            return Err(Failed::yours(
+                "the number of the repository is not known",
+                format!(
+                    "give --repository-id, which `gh api repos/{name} --jq .id` prints, or --token"
+                ),
+            ));
+        }
+    };
+    let repository = Repository {
+        id,
+        name: name.clone(),
+        default_branch: None,
+    };
+    Ok((opened, repository))
 }
 
 /// Options of `preview-action deploy`.

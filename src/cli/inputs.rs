@@ -43,6 +43,8 @@ offers! {
     ForRemove: &["token", "kubeconfig", "context", "namespace-pattern", "environment", "control-namespace", "ca-bundle"];
     /// Inputs of `adopt`: the cluster and the ledger.
     ForAdopt: &["token", "kubeconfig", "context", "ttl", "max-previews", "environment", "control-namespace", "ca-bundle"];
+    /// Inputs of `sweep`: all that a deploy has, because it may deploy.
+    ForSweep: &[];
     /// Inputs of `list`: the cluster.
     ForList: &["kubeconfig", "context", "ca-bundle"];
     /// Inputs of `status`: the cluster, the ledger, and the token that finds the repository's number.

@@ -14,6 +14,7 @@ mod play;
 mod print;
 mod setup;
 mod simulate;
+mod sweep;
 
 pub use action::{Surroundings, act};
 pub use play::{Player, Seen, Stage, Watch, control_namespace, parse, read_outputs};
@@ -55,6 +56,8 @@ enum Command {
     Remove(command_line::Remove),
     /// Take over a Namespace labelled app=preview that was made before
     Adopt(adopt::Adopt),
+    /// Do what the schedule does: remove what is closed or expired, and heal what was missed
+    Sweep(sweep::Sweep),
     /// List the previews of a cluster
     List(command_line::List),
     /// Show one preview: state, address, workloads
@@ -123,6 +126,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Command::Deploy(deploy) => deploy.run(verbose).await,
         Command::Remove(remove) => remove.run(verbose).await,
         Command::Adopt(adopt) => adopt.run(verbose).await,
+        Command::Sweep(sweep) => sweep.run(verbose).await,
         Command::List(list) => list.run(verbose).await,
         Command::Status(status) => status.run(verbose).await,
         Command::Render(render) => render.run(verbose).await,

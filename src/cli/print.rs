@@ -4,7 +4,7 @@
 
 use crate::{
     names::ReasonCode,
-    pipeline::{Ending, Exit, Failure, Listed, Status},
+    pipeline::{Due, Ending, Exit, Failure, Listed, Status},
     report::StatusView,
 };
 use serde::Serialize;
@@ -240,6 +240,20 @@ pub(super) fn agrees(question: &str) -> bool {
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim(), "yes" | "y")
+}
+
+/// What a sweep would do, for people.
+pub(super) fn due(due: &[Due]) -> String {
+    if due.is_empty() {
+        return "nothing to do".into();
+    }
+    let line = |one: &Due| {
+        format!(
+            "#{:<6} {:<8} {:<40} {}",
+            one.pr, one.action, one.namespace, one.reason
+        )
+    };
+    due.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The status of one preview for people.

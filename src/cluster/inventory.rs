@@ -10,10 +10,13 @@ use super::{
     call::{Call, Selector},
     error::ClusterError,
     kinds::{self, Kind},
-    outcome::{Fate, VolumeEnd, WorkloadStatus},
+    outcome::{Applied, Change, Fate, Readiness, VolumeEnd, WorkloadStatus},
     readiness::assess,
 };
-use crate::names::Namespace;
+use crate::{
+    manifests::Origin,
+    names::{Namespace, RepoId},
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
@@ -53,6 +56,9 @@ static WORKLOADS: [&Kind; 4] = [
     &kinds::DAEMON_SET,
     &kinds::JOB,
 ];
+
+/// What runs for as long as the preview lives.
+static LASTING: [&Kind; 3] = [&kinds::DEPLOYMENT, &kinds::STATEFUL_SET, &kinds::DAEMON_SET];
 
 impl Cluster {
     /// Counts what a Namespace holds, by kind; kinds of which there is nothing are left out.
@@ -140,6 +146,52 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Workloads of a repository's previews that are not ready now, by Namespace; three lists, however many previews there are.
+    pub async fn unready(
+        &self,
+        repository: RepoId,
+    ) -> Result<BTreeMap<String, Vec<Applied>>, ClusterError> {
+        let selector = Selector {
+            labels: Some(format!("preview-action/repository-id={repository}")),
+            name: None,
+        };
+        let selector = &selector;
+        let lists: Vec<_> = stream::iter(LASTING)
+            .map(|kind| async move {
+                let call = Call::list(kind, None, selector)?;
+                Ok::<_, ClusterError>((kind, self.send(call).await?.body))
+            })
+            .buffered(WIDTH)
+            .try_collect()
+            .await?;
+        let mut unready: BTreeMap<String, Vec<Applied>> = BTreeMap::new();
+        for (kind, mut list) in lists {
+            let version = list["apiVersion"].take();
+            let items = list["items"].as_array_mut().map(std::mem::take);
+            for mut object in items.into_iter().flatten() {
+                object["kind"] = kind.kind.into();
+                object["apiVersion"] = version.clone();
+                let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
+                let (namespace, id) = (text("namespace").to_owned(), kind.object(text("name")));
+                let verdict = assess(&object, jiff::Timestamp::now(), None);
+                if verdict.into_status(id.clone()).readiness == Readiness::Ready {
+                    continue;
+                }
+                unready.entry(namespace).or_default().push(Applied {
+                    id,
+                    change: Change::Unchanged,
+                    warnings: Vec::new(),
+                    origin: Origin {
+                        file: "built-in/sweep".into(),
+                        line: 1,
+                    },
+                    live: super::apply::without_ballast(object),
+                });
+            }
+        }
+        Ok(unready)
     }
 
     /// Reads the workloads of a Namespace, by kind and name.

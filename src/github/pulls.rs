@@ -7,6 +7,7 @@ use crate::{
     event::{PullRequest, Repository, User},
     names::{CommitSha, PrNumber, RepoId},
 };
+use jiff::Timestamp;
 use serde::Deserialize;
 
 const READ: &str = "pull-requests: read";
@@ -21,12 +22,14 @@ impl GitHub {
         self.json::<Pull>(&call).await.map(Into::into)
     }
 
-    /// Reads every open pull request.
-    pub async fn open_pulls(&self) -> Result<Vec<PullRequest>, GitHubError> {
+    /// Reads every open pull request, and when somebody last touched it.
+    pub async fn open_pulls(&self) -> Result<Vec<(PullRequest, Option<Timestamp>)>, GitHubError> {
         let path = self.path("/pulls?state=open&per_page=100");
         let call = Call::get(path, "list the open pull requests", READ);
         let pulls = self.pages::<Pull>(call, MOST_PAGES).await?;
-        Ok(pulls.into_iter().map(Into::into).collect())
+        let touched = |pull: Pull| (pull.updated_at, pull.into());
+        let pulls = pulls.into_iter().map(touched);
+        Ok(pulls.map(|(at, pull)| (pull, at)).collect())
     }
 
     /// Reads the repository.
@@ -58,6 +61,8 @@ struct Pull {
     merged: Option<bool>,
     #[serde(default)]
     merged_at: Option<String>,
+    #[serde(default)]
+    updated_at: Option<Timestamp>,
     #[serde(default)]
     draft: Option<bool>,
     user: Option<Account>,

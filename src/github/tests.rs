@@ -715,7 +715,8 @@ async fn a_pull_request_is_read_with_all_that_may_be_missing() {
         .open_pulls()
         .await
         .unwrap();
-    assert!(list[0].merged && !list[0].open && !list[0].from_fork() && list[0].author.bot);
+    let (first, _) = &list[0];
+    assert!(first.merged && !first.open && !first.from_fork() && first.author.bot);
 }
 
 async fn contents(answer: Value) -> Result<Option<String>, GitHubError> {

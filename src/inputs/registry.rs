@@ -263,11 +263,11 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "state",
-        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `queued`, `refused`, `superseded` or `cancelled`.",
+        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `expired`, `sleeping`, `degraded`, `queued`, `refused`, `superseded` or `cancelled`.",
     },
     OutputSpec {
         name: "decision",
-        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `status`, `help`, `sweep` or `ignore`.",
+        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `extend`, `pin`, `unpin`, `sleep`, `wake`, `status`, `help`, `sweep` or `ignore`.",
     },
     OutputSpec {
         name: "reason-code",

@@ -133,6 +133,7 @@ impl Status {
             Some(_) if self.busy => State::Deploying,
             Some(_) if self.record.asleep.is_some() => State::Sleeping,
             Some(_) if self.last_failed() => State::Failed,
+            Some(_) if self.broke() => State::Degraded,
             Some(_)
                 if self
                     .workloads
@@ -151,6 +152,13 @@ impl Status {
             }
             Some(_) => State::Deploying,
         }
+    }
+
+    fn broke(&self) -> bool {
+        let last = self.record.attempted.as_ref();
+        let ready = |workload: &WorkloadStatus| workload.readiness == Readiness::Ready;
+        last.is_some_and(|last| last.outcome == State::Degraded)
+            && !self.workloads.iter().all(ready)
     }
 
     fn last_failed(&self) -> bool {

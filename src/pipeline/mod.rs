@@ -48,5 +48,5 @@ pub use respond::{Caller, ignored, respond, without_credentials};
 pub use rollback::rollback;
 pub use sandbox::{RENDER_COMMAND, Sandbox, render_templates};
 pub use sources::{Sources, checked_out};
-pub use sweep::{Swept, sweep};
+pub use sweep::{Due, Swept, sweep, would_sweep};
 pub use teller::{Audience, Teller};

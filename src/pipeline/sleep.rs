@@ -11,7 +11,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Asleep, Holder, WhenFull},
+    capacity::{self, Asleep, Holder, Record, WhenFull},
     cluster::{Cluster, NamespaceInfo, Reapplied},
     event::PullRequest,
     inputs,
@@ -83,17 +83,27 @@ impl<'a> Bed<'a> {
         let home = taken
             .holder
             .as_ref()
-            .filter(|_| taken.record.asleep.is_none());
-        let home = home.and_then(|one| Some((one, (one.namespace.clone(), one.uid.clone()?))));
+            .and_then(|one| Some((one, (one.namespace.clone(), one.uid.clone()?))));
         let Some((holder, home)) = home else {
             return Ok(None);
         };
         let Some(found) = self.home(&home).await? else {
             return Ok(None);
         };
+        let asleep = Asleep {
+            since: taken.now,
+            by: teller.asker().to_owned(),
+            namespace: found.name.clone(),
+            uid: found.uid.clone(),
+            slot: holder.slot,
+        };
+        let note = |keeps| self.note(&asleep, keeps);
+        // First of all, so that whoever comes after a crash knows what to wake; the slot stays ours until nothing runs.
+        note(true).await?;
         let deadline = Instant::now() + self.cluster.patience(PATIENCE);
         if !self.cluster.put_to_sleep(&found.name, deadline).await? {
             self.wake_up(&found).await?;
+            self.desk.change(|record, _| record.asleep = None).await?;
             return Err(Failure::new(
                 Blame::Theirs,
                 ReasonCode::TimedOut,
@@ -102,18 +112,8 @@ impl<'a> Bed<'a> {
             ));
         }
         self.mark(&found, State::Sleeping, None).await?;
-        let asleep = Asleep {
-            since: taken.now,
-            by: teller.asker().to_owned(),
-            namespace: found.name.clone(),
-            uid: found.uid.clone(),
-            slot: holder.slot,
-        };
         let keeps = self.ports.settings.sleep_keeps_slot;
-        let record = self
-            .desk
-            .fall_asleep(|ledger, key| capacity::put_to_sleep(ledger, key, &asleep, keeps))
-            .await?;
+        let record = note(keeps).await?;
         if let Some(live) = found.annotations.get(restore::SHA) {
             if let Ok(sha) = live.parse() {
                 teller.about(&sha);
@@ -121,6 +121,12 @@ impl<'a> Bed<'a> {
         }
         teller.sleeps(&record, keeps);
         Ok(Some(teller.asleep().await))
+    }
+
+    async fn note(&self, asleep: &Asleep, keeps: bool) -> Result<Record, Failure> {
+        self.desk
+            .fall_asleep(|ledger, key| capacity::put_to_sleep(ledger, key, asleep, keeps))
+            .await
     }
 
     /// Follows `/wake`.

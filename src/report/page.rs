@@ -243,7 +243,7 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
                     RemovedBecause::Closed | RemovedBecause::Merged
                 )
             }),
-        removable: view.state == State::Ready || view.serving.is_some(),
+        removable: matches!(view.state, State::Ready | State::Degraded) || view.serving.is_some(),
         more_warnings: warnings.len().saturating_sub(MOST_WARNINGS),
         warnings: warnings.into_iter().take(MOST_WARNINGS).collect(),
         more_pruned: view.pruned.len().saturating_sub(MOST_PRUNED),

@@ -360,6 +360,53 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             view.aftermath = None;
             view
         }),
+        ("expired", {
+            let mut view = removed();
+            view.state = State::Expired;
+            view.removal.as_mut().unwrap().because = RemovedBecause::Expired;
+            view.closed = false;
+            view
+        }),
+        ("pinned", {
+            let mut view = ready();
+            view.expires = None;
+            view.pinned = true;
+            view
+        }),
+        ("sleeping", {
+            let mut view = ready();
+            view.state = State::Sleeping;
+            view.urls.clear();
+            view.services.clear();
+            view.images.clear();
+            view.slot = None;
+            view.asleep = Some(AsleepView {
+                since: at("2026-11-21T06:00:00Z"),
+                by: "lea @team".into(),
+                keeps_slot: false,
+            });
+            view
+        }),
+        ("degraded", {
+            let mut view = failed();
+            view.state = State::Degraded;
+            view.serving = None;
+            view.aftermath = None;
+            view
+        }),
+        ("sleeping-idle", {
+            let mut view = ready();
+            view.state = State::Sleeping;
+            view.urls.clear();
+            view.services.clear();
+            view.images.clear();
+            view.asleep = Some(AsleepView {
+                since: at("2026-11-21T06:00:00Z"),
+                by: String::new(),
+                keeps_slot: true,
+            });
+            view
+        }),
         ("removed", removed()),
         ("removed-asked", {
             let mut view = removed();
@@ -966,4 +1013,37 @@ mod untrusted_text {
             prop_assert_eq!(result["warnings"][0].as_str().unwrap(), format!("x{text}"));
         }
     }
+}
+
+#[test]
+fn the_warning_mentions_its_author_and_nobody_else() {
+    let marker = Marker {
+        kind: MarkerKind::Expiry(at("2026-11-28T07:12:00Z")),
+        ..marker()
+    };
+    let text = |login| expiry(login, at("2026-11-28T07:12:00Z"), &marker).unwrap();
+    snapshot("expiry", &text("lea-k"));
+    for other in [
+        "",
+        "renovate[bot]",
+        "a b",
+        "x](y)",
+        "all @org/team",
+        &"a".repeat(40),
+    ] {
+        assert!(!text(other).contains('@'), "{other}");
+    }
+}
+
+#[test]
+fn how_long_it_lives_is_changed_in_the_last_line_alone() {
+    let view = ready();
+    let body = comment(&view, &marker()).unwrap();
+    let mut pinned = view.clone();
+    pinned.expires = None;
+    pinned.pinned = true;
+    let changed = with_life(&body, &pinned).unwrap().unwrap();
+    assert_eq!(changed, comment(&pinned, &marker()).unwrap());
+    assert_eq!(with_life(&changed, &view).unwrap().unwrap(), body);
+    assert_eq!(with_life("something else", &view).unwrap(), None);
 }

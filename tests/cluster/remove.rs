@@ -217,14 +217,7 @@ async fn the_schedule_removes_what_is_closed_or_expired_and_nothing_else() {
     let namespaces = [43, 44, 45].map(|pr| stay.namespace(pr));
     alone::play(&stay, SWEEP, async |step, _, github| {
         if step.say.starts_with("alice opens a third") {
-            let long_ago = "preview-action/expires=2020-01-01T00:00:00Z";
-            real.kubectl(&[
-                "annotate",
-                "--overwrite",
-                "namespace",
-                &namespaces[1],
-                long_ago,
-            ]);
+            stay.expire(44);
         }
         if step.say.starts_with("the schedule") {
             assert_eq!(stay.namespaces(), [namespaces[2].clone()]);
@@ -232,7 +225,7 @@ async fn the_schedule_removes_what_is_closed_or_expired_and_nothing_else() {
             let holders = ledger["holders"].as_array().expect("holders");
             let held: Vec<_> = holders.iter().map(|holder| &holder["namespace"]).collect();
             assert_eq!(held, [&namespaces[2]]);
-            for (pr, why) in [(43, "is closed"), (44, "had expired")] {
+            for (pr, why) in [(43, "is closed"), (44, "Preview expired")] {
                 let comments = github.comments("acme/shop", pr);
                 assert!(comments[0].body.contains(why), "{}", comments[0].body);
             }
@@ -244,6 +237,7 @@ async fn the_schedule_removes_what_is_closed_or_expired_and_nothing_else() {
 const SWEEP: &str = r#"
 title: What the schedule finds
 inputs:
+  expiry-warning: "false"
   domain: preview.example.test
   images: "web=${registry}/web:{short-sha}"
 steps:

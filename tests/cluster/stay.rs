@@ -90,6 +90,17 @@ impl Stay {
         serde_json::from_str(object["data"]["state.json"].as_str()?).ok()
     }
 
+    /// Lets the time of a preview be over.
+    pub(crate) fn expire(&self, pr: u64) {
+        let name = self.ledgers().into_iter().next().expect("a ledger");
+        let mut ledger = self.ledger().expect("a ledger");
+        ledger["previews"][pr.to_string()]["lastActivity"] = "2020-01-01T00:00:00Z".into();
+        let patch = serde_json::json!({"data": {"state.json": ledger.to_string()}}).to_string();
+        let merge = ["--type=merge", "-p", &patch];
+        let patch = ["patch", "configmap", &name, "-n", CONTROL];
+        self.real.kubectl(&[&patch[..], &merge].concat());
+    }
+
     fn ledgers(&self) -> Vec<String> {
         let names = ["-o", "jsonpath={.items[*].metadata.name}"];
         let found = self

@@ -37,6 +37,7 @@ mod settings;
 mod sleep;
 mod sources;
 mod support;
+mod sweep;
 mod turns;
 mod untrusted;
 mod watch;

@@ -5,7 +5,7 @@
 mod place;
 mod rebuild;
 
-pub(super) use rebuild::mend;
+pub(super) use rebuild::{mend, owned_by_label};
 
 use super::{Adopted, Failure, Ports, life::Home};
 use crate::{

@@ -63,10 +63,11 @@ fn anew(ports: &Ports, owned: Vec<Owned>) -> Ledger {
 
 async fn owned(cluster: &Cluster, name: &LedgerName) -> Result<Vec<Owned>, Failure> {
     let found = cluster.list_namespaces(&selector(name)).await?;
-    Ok(found.into_iter().filter_map(preview).collect())
+    Ok(found.into_iter().filter_map(owned_by_label).collect())
 }
 
-fn preview(info: NamespaceInfo) -> Option<Owned> {
+/// A Namespace that carries our labels, as the ledger takes it.
+pub(in crate::pipeline) fn owned_by_label(info: NamespaceInfo) -> Option<Owned> {
     let pr: PrNumber = info.labels.get("pr")?.parse().ok()?;
     let key = match info.labels.get("preview-action/variant") {
         None => pr.to_string(),

@@ -5,23 +5,28 @@
 mod plan;
 
 use super::{
-    Ending, Exit, Failure, Ports, desk,
+    DeployRequest, Ending, Entrance, Exit, Failure, Ports, Sources, deploy, desk,
     remove::{RemoveRequest, remove},
     sleep::Bed,
     teller::Teller,
 };
 use crate::{
-    capacity::Ledger,
-    cluster::{ClusterError, Moment, NamespaceInfo, Step},
+    capacity::{self, Ledger, Owned},
+    cluster::{ClusterError, Moment, NamespaceInfo, Step, outcome::Verdict},
     event::{PullRequest, Repository},
-    names::{Namespace, PrNumber, PreviewKey, ReasonCode},
+    inputs::ConfigFrom,
+    names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
 };
 use futures::{StreamExt, stream};
 use plan::{Action, Sight, Task};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
 
 /// How much is done at once: one preview that is stuck must not keep the others waiting.
 const ABREAST: usize = 4;
+
+/// What a node gets to repair what is not ready, before people are told.
+const REPAIR: Duration = Duration::from_secs(60);
 
 /// What the sweep did with one preview.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -41,6 +46,7 @@ pub struct Swept {
 /// Sweeps one repository and environment.
 pub async fn sweep(ports: &Ports, repository: &Repository) -> Result<Ending, Failure> {
     let sight = look(ports, repository).await?;
+    count(ports, repository, &sight).await?;
     let broom = Broom {
         ports,
         repository,
@@ -52,6 +58,62 @@ pub async fn sweep(ports: &Ports, repository: &Repository) -> Result<Ending, Fai
         .collect()
         .await;
     Ok(summed_up(endings))
+}
+
+/// What a sweep would do, without doing anything.
+pub async fn would_sweep(ports: &Ports, repository: &Repository) -> Result<Vec<Due>, Failure> {
+    let sight = look(ports, repository).await?;
+    let counted = sight.uncounted().into_iter().filter_map(|info| {
+        Some(Due {
+            pr: info.labels.get("pr")?.parse().ok()?,
+            namespace: info.name,
+            action: "count",
+            reason: "no slot is noted for it".into(),
+        })
+    });
+    let tasks = sight.tasks().into_iter().map(|task| Due {
+        pr: task.preview.pr,
+        namespace: task.namespace,
+        action: task.action.word(),
+        reason: task.action.why(),
+    });
+    Ok(counted.chain(tasks).collect())
+}
+
+/// What a sweep would do about one preview.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Due {
+    /// Pull request.
+    pub pr: PrNumber,
+    /// Namespace.
+    pub namespace: Namespace,
+    /// What.
+    pub action: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+/// Brings the ledger in line with what exists: a Namespace that nobody counts gets its slot, a claim whose run died goes back in line.
+async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Result<(), Failure> {
+    let owned: Vec<Owned> = sight
+        .uncounted()
+        .into_iter()
+        .filter_map(desk::owned_by_label)
+        .collect();
+    if owned.is_empty() && !sight.has_dead_claims() {
+        return Ok(());
+    }
+    let name = ports.ledger(repository.id);
+    let step = |ledger: &mut Ledger, moment: Moment| {
+        for one in owned.clone() {
+            tracing::warn!(namespace = %one.namespace, "no slot was noted for it; it counts from now on");
+            capacity::bind(ledger, one, moment.now);
+        }
+        capacity::give_up_old_claims(ledger, moment.now);
+        Step::Write(())
+    };
+    ports.cluster()?.transact(&name, step).await?;
+    Ok(())
 }
 
 /// One ending for all: every failure is told, and the first one decides the exit code.
@@ -81,11 +143,15 @@ async fn look<'a>(ports: &'a Ports, repository: &'a Repository) -> Result<Sight<
     let name = ports.ledger(repository.id);
     let selector = desk::selector(&name);
     let seen = |ledger: &mut Ledger, moment: Moment| Step::Keep((ledger.clone(), moment.now));
-    let (found, open, ledger) = tokio::join!(
+    let (found, open, ledger, unready) = tokio::join!(
         cluster.list_namespaces(&selector),
         github.open_pulls(),
-        cluster.transact(&name, seen)
+        cluster.transact(&name, seen),
+        cluster.unready(repository.id)
     );
+    let blind = |error: &ClusterError| {
+        tracing::warn!("what has broken cannot be seen: {error}");
+    };
     let namespaces = found?
         .into_iter()
         .filter_map(|info| Some((preview(ports, repository, &info)?, info)))
@@ -108,7 +174,8 @@ async fn look<'a>(ports: &'a Ports, repository: &'a Repository) -> Result<Sight<
         ledger,
         now,
         namespaces,
-        open: open?.into_iter().map(|pull| (pull.number, pull)).collect(),
+        unready: unready.inspect_err(blind).ok(),
+        open: open?.into_iter().map(|one| (one.0.number, one)).collect(),
         closed: BTreeMap::new(),
     };
     let doubtful = sight.doubtful();
@@ -166,9 +233,9 @@ impl<'a> Broom<'a> {
                 .warn(&task.preview, *expires)
                 .await
                 .unwrap_or_else(Ending::failed),
-            Action::Sleep => match self.sight.open.get(&task.preview.pr) {
-                Some(pull) => self
-                    .sleep(&task.preview, pull)
+            _ => match self.sight.open.get(&task.preview.pr) {
+                Some((pull, _)) => self
+                    .see_to(&task, pull)
                     .await
                     .unwrap_or_else(Ending::failed),
                 None => Ending::superseded(),
@@ -180,6 +247,144 @@ impl<'a> Broom<'a> {
 
     fn teller(&self, preview: &PreviewKey) -> Teller<'a> {
         Teller::open(self.ports, preview, &self.repository.name, &|_| {})
+    }
+
+    async fn see_to(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
+        match &task.action {
+            Action::Deploy(sha) => Ok(Box::pin(self.deploy(&task.preview, sha, pull)).await),
+            Action::End => self.end(&task.preview, pull).await,
+            Action::Diagnose => self.diagnose(task, pull).await,
+            Action::Recover => self.recover(task, pull).await,
+            _ => self.sleep(&task.preview, pull).await,
+        }
+    }
+
+    /// Deploys a head whose own run never came; a failure of it is its comment's to tell, not the sweep's.
+    async fn deploy(&self, preview: &PreviewKey, sha: &CommitSha, pull: &PullRequest) -> Ending {
+        let reference = match self.ports.settings.config_from {
+            ConfigFrom::Head => sha,
+            ConfigFrom::Base => &pull.base_sha,
+        };
+        let request = DeployRequest {
+            repository: self.repository.clone(),
+            pr: pull.number,
+            sha: sha.clone(),
+            branch: pull.head_branch.clone(),
+            author: pull.author.login.clone(),
+            own_run: false,
+            asked: false,
+            governs: true,
+            entrance: Entrance::Ordinary,
+        };
+        let sources = Sources::at(reference, None);
+        let mut teller = self.teller(preview);
+        teller.about(sha);
+        let ending = deploy(self.ports, &request, &sources, &mut teller).await;
+        tolerant(ending)
+    }
+
+    /// Ends the turn of a run that has died, and says so where the comment still promises something.
+    async fn end(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        let cluster = self.ports.cluster()?;
+        let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+        let Some(taken) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        let ending = match teller.promises().await? {
+            true => {
+                teller.begin(taken.holder.as_ref(), &taken.record);
+                let failure = Failure::new(
+                    super::Blame::Theirs,
+                    ReasonCode::RunLost,
+                    "the run that was at work on this preview ended without a word",
+                    "look into its log, then push or comment `/deploy`",
+                );
+                tolerant(teller.failed(failure).await)
+            }
+            false => Ending::quiet(None, ReasonCode::RunLost, "its comment is true"),
+        };
+        desk.finish(None, |_, _, _| {}).await?;
+        Ok(ending)
+    }
+
+    /// Gives what is not ready the time that a node takes to repair it, and says what is wrong if that does not help.
+    async fn diagnose(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
+        let cluster = self.ports.cluster()?;
+        let unready = self.sight.unready.as_ref();
+        let Some(broken) = unready.and_then(|all| all.get(task.namespace.as_str())) else {
+            return Ok(Ending::superseded());
+        };
+        let deadline = Instant::now() + cluster.patience(REPAIR);
+        let stop = &self.ports.stop;
+        let rollout = cluster
+            .wait_until_ready(&task.namespace, broken, deadline, stop, &mut |_| {})
+            .await?;
+        let (Verdict::Failed(causes) | Verdict::TimedOut(causes)) = rollout.verdict else {
+            let why = "it has recovered by itself";
+            return Ok(Ending::quiet(State::Ready, ReasonCode::Unchanged, why));
+        };
+        let desk = desk::Desk::new(self.ports, cluster, task.preview.clone(), false);
+        let Some(taken) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let before = self.sight.ledger.previews.get(&task.preview.in_ledger());
+        let same = before.is_some_and(|before| before.attempted == taken.record.attempted);
+        let ending = match same {
+            true => {
+                let mut teller = self.teller(&task.preview);
+                let live = taken.record.serving.as_ref();
+                teller.about(live.unwrap_or(&pull.head_sha));
+                teller.begin(taken.holder.as_ref(), &taken.record);
+                teller.progressed(&rollout.workloads);
+                teller.degraded(causes).await
+            }
+            false => Ending::superseded(),
+        };
+        self.notes(&desk, same.then_some(State::Degraded)).await?;
+        Ok(ending)
+    }
+
+    async fn recover(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
+        let desk = desk::Desk::new(
+            self.ports,
+            self.ports.cluster()?,
+            task.preview.clone(),
+            false,
+        );
+        let Some(_) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        self.notes(&desk, Some(State::Ready)).await?;
+        let status = super::inspect::status(self.ports, &task.preview).await?;
+        let mut teller = self.teller(&task.preview);
+        teller.about(&pull.head_sha);
+        let reason = ReasonCode::StatusShown;
+        Ok(teller.status(&status, &pull.head_sha, reason).await)
+    }
+
+    /// Takes the turn of a preview if nobody is at work on it.
+    async fn turn(&self, desk: &desk::Desk<'_>) -> Result<Option<desk::Taken>, Failure> {
+        let asking = desk::Asking {
+            yields: true,
+            ..desk::Asking::default()
+        };
+        desk.take_turn(asking).await
+    }
+
+    /// Ends the turn, and notes what has become of the last commit that was tried.
+    async fn notes(&self, desk: &desk::Desk<'_>, outcome: Option<State>) -> Result<(), Failure> {
+        desk.finish(None, |ledger, key, _| {
+            let record = ledger.previews.get_mut(key);
+            if let (Some(outcome), Some(last)) =
+                (outcome, record.and_then(|one| one.attempted.as_mut()))
+            {
+                last.outcome = outcome;
+            }
+        })
+        .await?;
+        Ok(())
     }
 
     async fn sleep(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
@@ -196,7 +401,7 @@ impl<'a> Broom<'a> {
         expires: jiff::Timestamp,
     ) -> Result<Ending, Failure> {
         let author = self.sight.open.get(&preview.pr);
-        let author = author.map_or("", |pull| pull.author.login.as_str());
+        let author = author.map_or("", |(pull, _)| pull.author.login.as_str());
         self.teller(preview).expires(author, expires).await?;
         let cluster = self.ports.cluster()?;
         let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
@@ -204,6 +409,18 @@ impl<'a> Broom<'a> {
             .await?;
         let why = format!("the author was told that the preview expires {expires}");
         Ok(Ending::quiet(None, ReasonCode::ExpiryWarned, why))
+    }
+}
+
+/// What a preview's own comment tells is no failure of the sweep.
+fn tolerant(ending: Ending) -> Ending {
+    match ending.exit {
+        Exit::Yours | Exit::Theirs => Ending {
+            exit: Exit::Done,
+            failure: None,
+            ..ending
+        },
+        Exit::Done | Exit::Ours | Exit::Cancelled => ending,
     }
 }
 

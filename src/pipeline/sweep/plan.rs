@@ -2,17 +2,20 @@
 //! It asks nobody and changes nothing, so that `--dry-run` shows exactly what would be done.
 //! What is not proved finished is kept: only a pull request that GitHub itself calls closed, or a time that is over.
 
-use super::super::remove::RemoveReason;
 use crate::{
     capacity::{Because, Holder, Ledger, Record},
-    cluster::NamespaceInfo,
+    cluster::{NamespaceInfo, outcome::Applied},
     event::{PullRequest, Repository},
-    inputs::Settings,
-    names::{Namespace, PrNumber, PreviewKey},
+    inputs::{Settings, WhenFull},
+    names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
+    pipeline::RemoveReason,
     plan,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A head that somebody touched less long ago is left to its own run, which may be building its images still.
+const SETTLED: SignedDuration = SignedDuration::from_mins(15);
 
 /// What is to be done about one preview.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +42,14 @@ pub(super) enum Action {
     Warn(Timestamp),
     /// Put it to sleep, because nobody uses it.
     Sleep,
+    /// Deploy a commit that no run has tried.
+    Deploy(CommitSha),
+    /// Say that its run has ended without a word.
+    End,
+    /// Look what is wrong with it, and say so if it lasts.
+    Diagnose,
+    /// Say that it is well again.
+    Recover,
 }
 
 impl Action {
@@ -48,6 +59,10 @@ impl Action {
             Self::Remove { .. } => "remove",
             Self::Warn(_) => "warn",
             Self::Sleep => "sleep",
+            Self::Deploy(_) => "deploy",
+            Self::End => "end",
+            Self::Diagnose => "diagnose",
+            Self::Recover => "recover",
         }
     }
 
@@ -65,6 +80,10 @@ impl Action {
             Self::Remove { .. } => "closed".into(),
             Self::Warn(at) => format!("expires {at}"),
             Self::Sleep => "idle".into(),
+            Self::Deploy(sha) => format!("{} was never tried", sha.short()),
+            Self::End => "its run ended without a word".into(),
+            Self::Diagnose => "not ready any more".into(),
+            Self::Recover => "ready again".into(),
         }
     }
 }
@@ -77,8 +96,10 @@ pub(super) struct Sight<'a> {
     /// The server's time.
     pub(super) now: Timestamp,
     pub(super) namespaces: BTreeMap<PreviewKey, NamespaceInfo>,
-    /// Open pull requests.
-    pub(super) open: BTreeMap<PrNumber, PullRequest>,
+    /// Workloads that are not ready, by Namespace; none when nobody may look.
+    pub(super) unready: Option<BTreeMap<String, Vec<Applied>>>,
+    /// Open pull requests, and when somebody last touched each.
+    pub(super) open: BTreeMap<PrNumber, (PullRequest, Option<Timestamp>)>,
     /// Pull requests that GitHub itself calls closed, and whether they are merged.
     pub(super) closed: BTreeMap<PrNumber, bool>,
 }
@@ -102,6 +123,11 @@ impl Sight<'_> {
         previews.extend(self.known().map(|(preview, _)| preview));
         let waiting = self.ledger.queue.iter();
         previews.extend(waiting.filter_map(|one| self.preview_of(&one.key)));
+        let open = self.open.keys();
+        previews.extend(open.filter_map(|pr| self.preview_of(&pr.to_string())));
+        let in_progress = self.ledger.previews.iter();
+        let in_progress = in_progress.filter(|(_, record)| record.active.is_some());
+        previews.extend(in_progress.filter_map(|(key, _)| self.preview_of(key)));
         previews
             .into_iter()
             .filter_map(|preview| {
@@ -121,18 +147,91 @@ impl Sight<'_> {
             let reason = RemoveReason::Closed { merged: *merged };
             return Some(self.removal(preview, reason));
         }
-        if !self.open.contains_key(&preview.pr) {
-            return None;
-        }
-        let record = self.record(preview)?;
+        let (pull, touched) = self.open.get(&preview.pr)?;
+        let missed = || {
+            let settled = touched.is_none_or(|at| self.now.duration_since(at) >= SETTLED);
+            (settled && self.is_missed(preview, pull))
+                .then(|| Action::Deploy(pull.head_sha.clone()))
+        };
+        let Some(record) = self.record(preview) else {
+            return missed();
+        };
         let begun = record.removing.as_ref().map(|one| one.because);
         match begun {
             // A pull request that was opened again is not closed any more.
             None | Some(Because::Closed | Because::Merged) => {}
             Some(because) => return Some(self.removal(preview, because.into())),
         }
+        let lost = record.active.is_some() && !record.is_active(self.now);
         self.end_of_life(preview, record)
+            .or_else(missed)
+            .or_else(|| lost.then_some(Action::End))
             .or_else(|| self.idle(preview, record))
+            .or_else(|| self.health(preview, record))
+    }
+
+    /// Whether a preview that was ready has broken, or one that had broken is well.
+    fn health(&self, preview: &PreviewKey, record: &Record) -> Option<Action> {
+        let unready = self.unready.as_ref()?;
+        let last = record.attempted.as_ref()?.outcome;
+        let info = self.namespaces.get(preview)?;
+        let watched = self.lives(preview)
+            && record.asleep.is_none()
+            && record.removing.is_none()
+            && record.active.is_none()
+            && self.holder(preview).is_some();
+        let broken = unready.contains_key(info.name.as_str());
+        match (watched, last, broken) {
+            (true, State::Ready, true) => Some(Action::Diagnose),
+            (true, State::Degraded, false) => Some(Action::Recover),
+            _ => None,
+        }
+    }
+
+    /// Whether the head of an open pull request was never tried although pushes deploy by themselves, and nobody has said otherwise.
+    fn is_missed(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
+        let key = preview.in_ledger();
+        let has_slot = self.ledger.holder(&key).is_some();
+        let room = match self.settings.when_full {
+            _ if self.ledger.capacity == 0 => false,
+            WhenFull::Queue => true,
+            WhenFull::Refuse => self.ledger.free() > self.ledger.queue.len(),
+        };
+        let untried = self.record(preview).is_none_or(|record| {
+            let tried = record.attempted.as_ref().map(|last| &last.sha);
+            let holds = record.held.as_ref() == Some(&pull.head_sha);
+            tried != Some(&pull.head_sha)
+                && !holds
+                && !record.removed_on_purpose
+                && record.removing.is_none()
+                && !record.is_active(self.now)
+        });
+        self.settings.auto_deploy
+            && preview.variant.is_none()
+            && !pull.from_fork()
+            && self.ledger.position(&key).is_none()
+            && (has_slot || room)
+            && untried
+    }
+
+    /// Namespaces of ours that nobody counts: no holder is bound to them, they do not sleep, and nobody is at work on them.
+    pub(super) fn uncounted(&self) -> Vec<NamespaceInfo> {
+        let uncounted = self.namespaces.iter().filter(|(preview, info)| {
+            let bound = |holder: &Holder| holder.uid.is_some();
+            let record = self.record(preview);
+            info.deleting.is_none()
+                && !self.closed.contains_key(&preview.pr)
+                && !self.holder(preview).is_some_and(bound)
+                && record
+                    .is_none_or(|record| record.asleep.is_none() && !record.is_active(self.now))
+        });
+        uncounted.map(|(_, info)| info.clone()).collect()
+    }
+
+    /// True when a run has died between its claim and its Namespace.
+    pub(super) fn has_dead_claims(&self) -> bool {
+        let holders = self.ledger.holders.iter();
+        holders.into_iter().any(|one| one.is_given_up(self.now))
     }
 
     /// Whether the preview holds a slot and nobody uses it.

@@ -224,6 +224,18 @@ impl Teller<'_> {
             .await
     }
 
+    /// True when the comment says that something is under way.
+    pub(in crate::pipeline) async fn promises(&mut self) -> Result<bool, Failure> {
+        let Some(body) = self.comment_so_far().await? else {
+            return Ok(false);
+        };
+        let under_way = [State::Pending, State::Deploying]
+            .iter()
+            .any(|state| heading(&body) == self.heading(*state).as_deref());
+        let restoring = heading(&body).is_some_and(|line| line.ends_with("Preview restoring"));
+        Ok(under_way || restoring)
+    }
+
     /// True when the comment says that the preview was removed, is being removed or cannot be.
     pub(in crate::pipeline) async fn says_removed(&mut self) -> Result<bool, Failure> {
         let found = self.comment_so_far().await?;
@@ -257,6 +269,18 @@ impl Teller<'_> {
             ..self.view.clone()
         };
         heading(&report::comment(&view, &self.marker).ok()?).map(str::to_owned)
+    }
+
+    /// The preview was ready and has broken since.
+    pub(in crate::pipeline) async fn degraded(
+        &mut self,
+        causes: Vec<crate::cluster::outcome::Failure>,
+    ) -> Ending {
+        self.view.failures = causes;
+        self.view.serving = None;
+        let why = "the preview was ready and has broken since".to_owned();
+        self.end(State::Degraded, ReasonCode::Degraded, Exit::Done, None, why)
+            .await
     }
 
     /// The preview sleeps.
@@ -342,7 +366,7 @@ impl Teller<'_> {
         // The diagnosis and the proof of a removal say more than a look can.
         if matches!(
             state,
-            State::Failed | State::Stuck | State::Removed | State::Expired
+            State::Failed | State::Degraded | State::Stuck | State::Removed | State::Expired
         ) && reason == ReasonCode::StatusShown
         {
             match self.comment_so_far().await {

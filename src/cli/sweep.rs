@@ -1,0 +1,62 @@
+//! The command that does by hand what the schedule does, or shows what it would do.
+//! It decides nothing; the plan and the work are those of the scheduled run.
+//! A dry run writes nothing anywhere, so that anybody may look at what the next sweep has in mind.
+
+use super::{
+    command_line::{Format, Output, opened},
+    inputs::{ForSweep, Inputs},
+    print::{self, Failed},
+};
+use crate::{names::RepoName, pipeline};
+use clap::Args;
+
+/// Options of `preview-action sweep`.
+#[derive(Debug, Args)]
+pub(super) struct Sweep {
+    /// Repository
+    #[arg(long, value_name = "OWNER/NAME")]
+    repository: RepoName,
+    /// Number of the repository, as `gh api repos/OWNER/NAME --jq .id` prints it; asked of GitHub without it
+    #[arg(long, value_name = "ID")]
+    repository_id: Option<u64>,
+    /// Address of GitHub's API, for the token
+    #[arg(long, value_name = "URL", default_value = "https://api.github.com")]
+    api_url: String,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    inputs: Inputs<ForSweep>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Sweep {
+    pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
+        let which = (&self.repository, self.repository_id);
+        let (opened, repository) = opened(which, &self.api_url, &self.inputs.raw, verbose).await?;
+        let ports = &opened.ports;
+        if self.dry_run {
+            let due = pipeline::would_sweep(ports, &repository).await?;
+            return match self.format.output {
+                Output::Json => print::json(&due),
+                Output::Text => {
+                    print::text(&print::due(&due));
+                    Ok(0)
+                }
+            };
+        }
+        let ending = pipeline::sweep(ports, &repository).await?;
+        match self.format.output {
+            Output::Json => {
+                print::json(&ending.swept)?;
+            }
+            Output::Text => print::text(&ports.redaction.redact(&ending.lines().join("\n"))),
+        }
+        if let Some(failure) = &ending.failure {
+            let text = Failed::from(failure.clone()).to_string();
+            print::error(&ports.redaction.redact(&text));
+        }
+        Ok(ending.exit.code())
+    }
+}

@@ -1,0 +1,246 @@
+//! What the scheduled run heals, what it leaves alone, and how little it asks when all is well.
+
+use crate::support::{Shop, binary};
+use preview_action::simulate::github;
+use std::{process::Stdio, time::Duration};
+
+const QUARTER: Duration = Duration::from_secs(16 * 60);
+
+fn writes(shop: &Shop, since: usize) -> Vec<String> {
+    ["cluster", "github"]
+        .iter()
+        .flat_map(|site| shop.requests(site, since))
+        .filter(|one| one.method != "GET")
+        .map(|one| format!("{} {}", one.method, one.path))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_finds_all_well_asks_three_times_and_writes_nothing() {
+    let shop = Shop::open().await;
+    for pr in [1, 2, 3] {
+        shop.deployed(pr).await;
+    }
+    let before = shop.now();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(writes(&shop, before), [""; 0]);
+    let asked = shop.requests("cluster", before).len();
+    assert_eq!(asked, 5, "namespaces, ledger, three kinds of workloads");
+    assert_eq!(
+        shop.requests("github", before).len(),
+        1,
+        "open pull requests"
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_no_run_has_tried_is_deployed_once_and_no_sooner_than_its_own_run_might() {
+    let shop = Shop::open().await;
+    // The server's time comes with the ledger.
+    shop.deployed(3).await;
+    shop.opens(1);
+    shop.opens_as(
+        2,
+        github::NewPull {
+            author: "mallory".into(),
+            fork: Some("mallory/shop".into()),
+            ..github::NewPull::default()
+        },
+    );
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(
+        shop.namespaces(),
+        ["pr-shop-3"],
+        "its own run may be on its way"
+    );
+    shop.world.advance(QUARTER);
+    let off = shop.run(&shop.schedule()).input("auto-deploy", "false");
+    off.go().await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), ["pr-shop-3"]);
+    let seen = shop.hears(&shop.schedule()).await;
+    seen.ends(0, "swept");
+    assert_eq!(shop.namespaces(), ["pr-shop-1", "pr-shop-3"], "{seen:#?}");
+    let comment = shop.status_comments(1).remove(0).body;
+    assert!(comment.contains("Preview ready"), "{comment}");
+
+    // What failed once is not tried again, and neither is what somebody took down.
+    shop.pushes_files(1, &[(crate::support::CONFIGURATION, "version: 7")]);
+    shop.world.advance(QUARTER);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let failed = shop.status_comments(1).remove(0).body;
+    assert!(failed.contains("Preview failed"), "{failed}");
+    let before = shop.now();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(writes(&shop, before), [""; 0]);
+    shop.hears(&shop.says(1, "alice", "/undeploy"))
+        .await
+        .ends(0, "removed");
+    shop.pushes(1);
+    shop.world.advance(QUARTER);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), ["pr-shop-3"]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_that_promises_what_nobody_does_any_more_is_ended() {
+    let shop = Shop::open().await;
+    let opened = shop.opens(1);
+    assert!(shop.run(&opened).dies_at("cluster", 14).await);
+    let comment = shop.status_comments(1).remove(0).body;
+    assert!(
+        comment.contains("pending") || comment.contains("deploying"),
+        "{comment}"
+    );
+    let sweep = async || {
+        shop.run(&shop.schedule())
+            .input("auto-deploy", "false")
+            .go()
+            .await
+    };
+    sweep().await.ends(0, "swept");
+    assert_eq!(
+        shop.status_comments(1)[0].body,
+        comment,
+        "it may be at work still"
+    );
+    shop.world.advance(Duration::from_secs(31));
+    sweep().await.ends(0, "swept");
+    let ended = shop.status_comments(1).remove(0).body;
+    assert!(ended.contains("Preview failed"), "{ended}");
+    assert!(ended.contains("ended without a word"), "{ended}");
+    assert!(ended.contains("/deploy"), "{ended}");
+    let before = shop.now();
+    sweep().await.ends(0, "swept");
+    assert_eq!(writes(&shop, before), [""; 0]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_nobody_counts_gets_its_slot_back() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let mut ledger = shop.ledger().unwrap();
+    ledger["holders"] = serde_json::json!([]);
+    let name = shop.ledger_name();
+    let cluster = &shop.world.cluster;
+    let mut object = cluster
+        .object("ConfigMap", "preview-system", &name)
+        .unwrap();
+    object["data"]["state.json"] = ledger.to_string().into();
+    cluster.put(&object).unwrap();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.holders(), [1]);
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_cannot_be_read_keeps_its_preview() {
+    use preview_action::simulate::{Action, Fault};
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.world.github.close(crate::support::SHOP, 1);
+    let gone = Action::Answer {
+        status: 404,
+        body: serde_json::json!({"message": "Not Found"}),
+        headers: Vec::new(),
+    };
+    shop.world
+        .github
+        .inject(Fault::on("GET", "/repos/acme/shop/pulls/1", gone).always());
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_what_would_be_done_and_does_nothing() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.deployed(2).await;
+    shop.world.github.close(crate::support::SHOP, 1);
+    shop.unused_for(2, 30);
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, shop.world.cluster.kubeconfig()).unwrap();
+    let before = shop.now();
+    let sweep = async |format: &str| {
+        let output = tokio::process::Command::new(binary())
+            .args([
+                "sweep",
+                "--dry-run",
+                "--repository",
+                "acme/shop",
+                "--output",
+                format,
+            ])
+            .args(["--api-url", &shop.world.github.url()])
+            .env_clear()
+            .env("PREVIEW_TOKEN", shop.world.github.token())
+            .env("KUBECONFIG", &kubeconfig)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{error}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = sweep("text").await;
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0], ["#1", "remove", "pr-shop-1", "closed"], "{text}");
+    assert_eq!(lines[1][..3], ["#2", "warn", "pr-shop-2"], "{text}");
+    let json: serde_json::Value = serde_json::from_str(&sweep("json").await).unwrap();
+    assert_eq!(json[0]["action"], "remove");
+    assert_eq!(writes(&shop, before), [""; 0]);
+    assert_eq!(shop.namespaces(), ["pr-shop-1", "pr-shop-2"]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_is_told_with_its_cause_and_so_is_its_recovery() {
+    use preview_action::simulate::cluster::Fate;
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let replace_pods = || {
+        for pod in shop.world.cluster.objects("Pod", "pr-shop-1") {
+            let name = pod["metadata"]["name"].as_str().unwrap();
+            shop.world.cluster.delete("Pod", "pr-shop-1", name);
+        }
+    };
+    let available = |wanted: u64| {
+        move |cluster: &preview_action::simulate::cluster::Handle| {
+            let web = cluster.object("Deployment", "pr-shop-1", "web").unwrap();
+            web["status"]["availableReplicas"]
+                .as_u64()
+                .unwrap_or_default()
+                == wanted
+        }
+    };
+    shop.world.cluster.script_fate("/web", Fate::Crash);
+    shop.world.cluster.script_log("/web", "no room left");
+    replace_pods();
+    shop.world.cluster.wait_until(available(0)).await;
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let told = shop.status_comments(1).remove(0).body;
+    assert!(told.contains("Preview degraded"), "{told}");
+    assert!(told.contains("no room left"), "{told}");
+    let status = shop.hears(&shop.says(1, "alice", "/status")).await;
+    assert_eq!(status.output("state"), "degraded");
+    let before = shop.now();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(writes(&shop, before), [""; 0], "it is said once");
+
+    shop.world.cluster.script_fate("/web", Fate::Ready);
+    replace_pods();
+    shop.world.cluster.wait_until(available(1)).await;
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let well = shop.status_comments(1).remove(0).body;
+    assert!(well.contains("Preview ready"), "{well}");
+    shop.ends();
+}
