@@ -48,6 +48,10 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/dashboard.md.j2"),
     ),
     (
+        "comment/operator.md.j2",
+        include_str!("../templates/comment/operator.md.j2"),
+    ),
+    (
         "comment/_holders.md.j2",
         include_str!("../templates/comment/_holders.md.j2"),
     ),

@@ -42,6 +42,7 @@ impl Ledger {
             capacity,
             holders: Vec::new(),
             queue: Vec::new(),
+            issues: BTreeMap::new(),
             floor: 0,
             previews: BTreeMap::new(),
             rest: serde_json::Map::new(),
@@ -82,6 +83,9 @@ pub struct Ledger {
     /// Sequences of new records begin above this: a ledger that was made anew must not fall behind what its old runs knew.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub floor: u64,
+    /// Issues that the sweep keeps, and what it wrote there last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub issues: BTreeMap<String, Noted>,
     /// What is known of each preview, by [`crate::names::PreviewKey::in_ledger`].
     #[serde(default)]
     pub previews: BTreeMap<String, Record>,
@@ -133,6 +137,16 @@ pub struct Members {
     pub list: String,
     /// Kinds, such as `Deployment.apps`.
     pub kinds: BTreeSet<String>,
+}
+
+/// An issue, and the digest of what was written there last.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Noted {
+    /// Number.
+    pub number: u64,
+    /// Digest.
+    pub digest: String,
 }
 
 /// A preview that waits for a slot.

@@ -58,6 +58,7 @@ pub use namespaces::{Created, Deleted, Gone, NamespaceInfo, Reapplied};
 pub use obstacles::{Obstacle, Obstacles};
 pub use retry::RetryPolicy;
 pub use secrets::SecretRef;
+pub use usage::NamespaceUsage;
 
 /// The owner of every field that we set. One name for good: fields of another name would never be removed.
 pub const FIELD_MANAGER: &str = "preview-action";

@@ -5,6 +5,7 @@
 mod comments;
 mod error;
 mod files;
+mod issues;
 mod permissions;
 mod pulls;
 mod refusal;
@@ -13,6 +14,7 @@ mod workflows;
 
 pub use comments::{Comment, CommentId, CommentRef};
 pub use error::GitHubError;
+pub use issues::IssueText;
 pub use permissions::Access;
 
 use crate::{

@@ -113,6 +113,13 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "dashboard-issue",
+        purpose: "Whether the scheduled run keeps one issue that shows all previews, and opens another when only an operator can help; needs `issues: write`.",
+        default: "true",
+        example: "false",
+        required: false,
+    },
+    InputSpec {
         name: "expiry-warning",
         purpose: "Whether the pull request's author is told in a new comment before a preview expires; only then is it removed, by a later sweep.",
         default: "true",

@@ -5,11 +5,11 @@
 use super::{Ending, Failure, Ports, desk};
 use crate::{
     capacity::Ledger,
-    cluster::{Moment, Step},
+    cluster::{Moment, NamespaceInfo, NamespaceUsage, Step},
     metrics::{Action, Figures, Now, RunRecord, Usage},
     names::{CommitSha, PrNumber, RepoId, State},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What a record says beyond how the run ended.
 #[derive(Debug, Clone)]
@@ -63,30 +63,48 @@ pub async fn metrics(ports: &Ports, repository: RepoId) -> Result<(Figures, Now)
     let name = ports.ledger(repository);
     let selector = desk::selector(&name);
     let seen = |ledger: &mut Ledger, _: Moment| Step::Keep(ledger.clone());
-    let (records, ledger, namespaces, usage) = tokio::join!(
-        cluster.records(&name),
+    let (ledger, namespaces, recorded) = tokio::join!(
         cluster.transact(&name, seen),
         cluster.list_namespaces(&selector),
-        cluster.usage()
+        recorded(ports, repository)
     );
     let ledger = ledger?.unwrap_or_else(|| Ledger::empty(ports.settings.max_previews));
-    let usage = usage?;
-    let rows = namespaces?.into_iter().filter_map(|info| {
+    let (figures, usage) = recorded?;
+    Ok((figures, now(&ledger, &namespaces?, &usage)))
+}
+
+/// The figures of the recorded runs, and what each Namespace of the cluster uses.
+pub(super) async fn recorded(
+    ports: &Ports,
+    repository: RepoId,
+) -> Result<(Figures, BTreeMap<String, NamespaceUsage>), Failure> {
+    let cluster = ports.cluster()?;
+    let name = ports.ledger(repository);
+    let (records, usage) = tokio::join!(cluster.records(&name), cluster.usage());
+    Ok((Figures::of(&records?), usage?))
+}
+
+/// What is live: as the ledger has it, and as far as these Namespaces use something.
+pub(super) fn now(
+    ledger: &Ledger,
+    namespaces: &[NamespaceInfo],
+    usage: &BTreeMap<String, NamespaceUsage>,
+) -> Now {
+    let rows = namespaces.iter().filter_map(|info| {
         let used = usage.get(info.name.as_str()).copied().unwrap_or_default();
         Some(Usage {
             pr: info.labels.get("pr")?.parse().ok()?,
-            namespace: info.name,
+            namespace: info.name.clone(),
             cpu: used.cpu,
             memory: used.memory,
             measured: used.measured,
             quota: used.quota,
         })
     });
-    let now = Now {
+    Now {
         capacity: ledger.capacity,
         active: ledger.holders.len(),
         queued: ledger.queue.len(),
         usage: rows.collect(),
-    };
-    Ok((Figures::of(&records?), now))
+    }
 }

@@ -14,6 +14,7 @@ mod existing;
 mod failure;
 mod hosts;
 mod inspect;
+mod issues;
 mod life;
 mod metrics;
 mod ports;

@@ -25,6 +25,7 @@ pub(crate) fn settings() -> Settings {
         auto_deploy: true,
         ttl: Duration::from_secs(7 * 24 * 3600),
         expiry_warning: true,
+        dashboard_issue: true,
         sleep_after: None,
         sleep_keeps_slot: false,
         timeout: Duration::from_secs(300),

@@ -9,6 +9,7 @@ mod diff;
 mod engine;
 mod escape;
 mod link;
+mod operator;
 mod outputs;
 mod page;
 mod summary;
@@ -19,6 +20,7 @@ pub use comment::{HelpView, Setting, comment, expiry, help, with_life};
 pub use dashboard::{DashboardView, PreviewRow, QueueRow, dashboard, dashboard_marker};
 pub use diff::diff;
 pub use link::Link;
+pub use operator::{operator, operator_marker};
 pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};
 pub use view::{

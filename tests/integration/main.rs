@@ -22,6 +22,7 @@ mod faults;
 mod fence;
 mod hosts;
 mod life;
+mod issues;
 mod many;
 mod metrics;
 mod overtaken;

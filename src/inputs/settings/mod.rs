@@ -45,6 +45,8 @@ pub struct Settings {
     pub ttl: Duration,
     /// True when the author is told before a preview expires.
     pub expiry_warning: bool,
+    /// Whether the sweep keeps a dashboard as an issue, and calls for an operator by another.
+    pub dashboard_issue: bool,
     /// How long nobody has to use a preview until it sleeps; none for never.
     pub sleep_after: Option<Duration>,
     /// True when a sleeping preview keeps its slot.
@@ -115,6 +117,7 @@ impl Settings {
         let auto_deploy = read.or("auto-deploy", "true", scalars::boolean);
         let ttl = read.or("ttl", "7d", scalars::ttl);
         let expiry_warning = read.or("expiry-warning", "true", scalars::boolean);
+        let dashboard_issue = read.or("dashboard-issue", "true", scalars::boolean);
         let sleep_after = read.optional("sleep-after", scalars::ttl);
         let sleep_keeps_slot = read.or("sleep-keeps-slot", "false", scalars::boolean);
         let timeout = read.or("timeout", "5m", scalars::timeout);
@@ -152,6 +155,7 @@ impl Settings {
                 auto_deploy: auto_deploy?,
                 ttl: ttl?,
                 expiry_warning: expiry_warning?,
+                dashboard_issue: dashboard_issue?,
                 sleep_after,
                 sleep_keeps_slot: sleep_keeps_slot?,
                 timeout: timeout?,

@@ -50,6 +50,7 @@ fn nothing_given_means_the_defaults() {
                 auto_deploy: true,
                 ttl: 7 * day,
                 expiry_warning: true,
+                dashboard_issue: true,
                 sleep_after: None,
                 sleep_keeps_slot: false,
                 timeout: Duration::from_secs(300),
@@ -350,7 +351,7 @@ proptest! {
     fn no_input_makes_it_panic(
         name in prop::sample::select(vec![
             "token", "kubeconfig", "context", "domain", "config", "images", "max-previews",
-            "when-full", "nodes", "promote", "auto-deploy", "ttl", "expiry-warning", "sleep-after", "sleep-keeps-slot", "timeout", "on-failed-update", "namespace-pattern", "url-mode", "host-pattern", "environment",
+            "when-full", "nodes", "promote", "auto-deploy", "ttl", "expiry-warning", "dashboard-issue", "sleep-after", "sleep-keeps-slot", "timeout", "on-failed-update", "namespace-pattern", "url-mode", "host-pattern", "environment",
             "control-namespace", "config-from", "comment-author", "templates", "values",
             "pull-secret", "health", "health-address", "ca-bundle",
         ]),

@@ -5,7 +5,7 @@
 mod plan;
 
 use super::{
-    DeployRequest, Ending, Entrance, Exit, Failure, Ports, Sources, deploy, desk,
+    DeployRequest, Ending, Entrance, Exit, Failure, Ports, Sources, deploy, desk, issues,
     remove::{RemoveRequest, remove},
     sleep::Bed,
     teller::Teller,
@@ -57,7 +57,9 @@ pub async fn sweep(ports: &Ports, repository: &Repository) -> Result<Ending, Fai
         .buffer_unordered(ABREAST)
         .collect()
         .await;
-    Ok(summed_up(endings))
+    let ending = summed_up(endings);
+    Box::pin(issues::keep(ports, repository, &ending)).await;
+    Ok(ending)
 }
 
 /// What a sweep would do, without doing anything.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-pub use self::model::{Access, Comment, NewPull, Started};
+pub use self::model::{Access, Comment, Issue, NewPull, Started};
 use self::model::{Model, Repository};
 use super::clock::Clock;
 use super::fault::Fault;
@@ -314,6 +314,12 @@ impl Handle {
         let mut comments = self.all_comments(full_name, number);
         comments.retain(|comment| comment.deleted_at.is_none());
         comments
+    }
+
+    /// Returns the issues that are no pull requests, the oldest first.
+    pub fn issues(&self, full_name: &str) -> Vec<Issue> {
+        self.with(full_name, |repository| repository.issues.clone())
+            .unwrap_or_default()
     }
 
     /// Returns the runs that were started by hand, in their order.

@@ -110,10 +110,29 @@ pub(super) struct Repository {
     pub(super) comments: Vec<Comment>,
     pub(super) commits: BTreeMap<String, Commit>,
     pub(super) branches: BTreeMap<String, String>,
+    /// Issues that are no pull requests.
+    pub(super) issues: Vec<Issue>,
     /// Runs that were started by hand.
     pub(super) started: Vec<Started>,
     /// Permission and role name by login.
     pub(super) permissions: BTreeMap<String, (String, String)>,
+}
+
+/// An issue that is no pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// Number.
+    pub number: u64,
+    /// Title.
+    pub title: String,
+    /// Body.
+    pub body: String,
+    /// `open` or `closed`.
+    pub state: String,
+    /// Names of its labels.
+    pub labels: Vec<String>,
+    /// How often it was edited.
+    pub edits: usize,
 }
 
 /// A run of a workflow that was started by hand or by a program.
@@ -186,6 +205,7 @@ impl Model {
                 comments: Vec::new(),
                 commits: BTreeMap::new(),
                 branches: BTreeMap::new(),
+                issues: Vec::new(),
                 started: Vec::new(),
                 permissions: BTreeMap::new(),
             });

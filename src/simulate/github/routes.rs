@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::Inner;
-use super::model::{Access, Model, Repository};
+use super::model::{Access, Issue, Model, Repository};
 use super::{contents, views};
 use crate::simulate::http::{Reply, Request};
 
@@ -94,6 +94,8 @@ impl Asked<'_> {
                 self.start_workflow(model, file)
             }
             ("DELETE", ["issues", "comments", id]) => self.delete_comment(model, id),
+            ("POST", ["issues"]) => self.open_issue(model),
+            ("PATCH", ["issues", number]) => self.edit_issue(model, number),
             ("GET", ["collaborators", login, "permission"]) => self.permission(model, login),
             ("GET", rest) => match model.repositories.get(&self.full_name) {
                 Some(repository) => self.read(repository, rest),
@@ -125,6 +127,7 @@ impl Asked<'_> {
     fn read(&self, repository: &Repository, rest: &[&str]) -> Reply {
         match rest {
             [] => Reply::json(200, &views::repository(repository)),
+            ["issues"] => self.list_issues(repository),
             ["pulls"] => self.list_pulls(repository),
             ["pulls", number] => {
                 let pull = number
@@ -247,6 +250,61 @@ impl Asked<'_> {
         }
     }
 
+    fn list_issues(&self, repository: &Repository) -> Reply {
+        let label = self.request.param("labels").unwrap_or_default();
+        let state = self.request.param("state").unwrap_or("open");
+        let wanted = |issue: &&Issue| {
+            (label.is_empty() || issue.labels.iter().any(|one| one == label))
+                && (state == "all" || issue.state == state)
+        };
+        let issues = repository.issues.iter().filter(wanted).map(issue_view);
+        Reply::json(200, &Value::Array(issues.collect()))
+    }
+
+    fn open_issue(&self, model: &mut Model) -> Reply {
+        let json = self.request.json().unwrap_or_default();
+        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+        let labels = json["labels"].as_array().into_iter().flatten();
+        let labels = labels.filter_map(|label| label.as_str().map(str::to_owned));
+        let Some(repository) = model.repositories.get_mut(&self.full_name) else {
+            return not_found();
+        };
+        let issue = Issue {
+            // Pull requests and issues share their numbers; these start where no test's pull requests are.
+            number: 9001 + repository.issues.len() as u64,
+            title: text("title"),
+            body: text("body"),
+            state: "open".into(),
+            labels: labels.collect(),
+            edits: 0,
+        };
+        repository.issues.push(issue.clone());
+        Reply::json(201, &issue_view(&issue))
+    }
+
+    fn edit_issue(&self, model: &mut Model, number: &str) -> Reply {
+        let json = self.request.json().unwrap_or_default();
+        let repository = model.repositories.get_mut(&self.full_name);
+        let issue = repository.and_then(|repository| {
+            let mut issues = repository.issues.iter_mut();
+            issues.find(|issue| issue.number.to_string() == number)
+        });
+        let Some(issue) = issue else {
+            return not_found();
+        };
+        for (name, field) in [
+            ("title", &mut issue.title),
+            ("body", &mut issue.body),
+            ("state", &mut issue.state),
+        ] {
+            if let Some(text) = json[name].as_str() {
+                text.clone_into(field);
+            }
+        }
+        issue.edits += 1;
+        Reply::json(200, &issue_view(issue))
+    }
+
     /// Reads the `body` of a comment, or says what is wrong with it.
     fn comment_body(&self) -> Result<String, Reply> {
         let json = self
@@ -363,4 +421,13 @@ fn encode(text: &str) -> String {
             other => format!("%{other:02X}"),
         })
         .collect()
+}
+
+fn issue_view(issue: &Issue) -> Value {
+    let labels: Vec<Value> = issue
+        .labels
+        .iter()
+        .map(|name| json!({"name": name}))
+        .collect();
+    json!({"number": issue.number, "title": issue.title, "body": issue.body, "state": issue.state, "labels": labels})
 }

@@ -1,0 +1,86 @@
+//! The two issues that the scheduled run keeps: the dashboard, and the one that calls for an operator.
+
+use crate::support::{SHOP, Shop};
+use preview_action::simulate::github::Issue;
+use serde_json::json;
+
+fn issue(shop: &Shop, kind: &str) -> Option<Issue> {
+    let marker = format!("<!-- preview-action v1 kind={kind} ");
+    let mut issues = shop.world.github.issues(SHOP);
+    issues.retain(|issue| issue.body.starts_with(&marker));
+    assert!(issues.len() <= 1, "{issues:#?}");
+    issues.pop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_is_one_issue_that_is_edited_only_when_something_is_new() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.deployed(2).await;
+    let old = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "old-one", "labels": {"app": "preview"}}});
+    shop.world.cluster.put(&old).unwrap();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let first = issue(&shop, "dashboard").unwrap();
+    assert_eq!(first.title, "Previews of acme/shop (preview)");
+    assert_eq!(first.labels, ["preview-action"]);
+    for text in [
+        "**2 of 3** slots are taken",
+        "http://pr-2.preview.example.test",
+        "`alice`",
+        "100 % of deploys became ready at the first attempt (2 of 2)",
+        "deploy until ready",
+        "`old-one`",
+    ] {
+        assert!(first.body.contains(text), "no {text:?} in\n{}", first.body);
+    }
+    let since = shop.now();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let again = issue(&shop, "dashboard").unwrap();
+    assert_eq!((again.edits, &again.body), (0, &first.body));
+    let (cluster, github) = (
+        shop.requests("cluster", since),
+        shop.requests("github", since),
+    );
+    assert!(cluster.len() <= 12, "{} requests: {cluster:#?}", cluster.len());
+    assert_eq!(github.len(), 1, "{github:#?}");
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let later = issue(&shop, "dashboard").unwrap();
+    assert!(later.body.contains("**1 of 3** slots"), "{}", later.body);
+    assert_eq!(issue(&shop, "operator"), None);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_person_can_mend_opens_an_issue_and_its_end_closes_it() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let held = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+        "name": "held", "namespace": "pr-shop-1", "finalizers": ["example.com/hold"]}});
+    shop.world.cluster.put(&held).unwrap();
+    shop.hears(&shop.closes(1)).await.ends(3, "removal-stuck");
+    let swept = shop.hears(&shop.schedule()).await;
+    assert_eq!(swept.exit, 3, "{swept:#?}");
+    let called = issue(&shop, "operator").unwrap();
+    assert_eq!(called.state, "open");
+    assert!(called.body.contains("example.com/hold"), "{}", called.body);
+    let mut free = held.clone();
+    free["metadata"]["finalizers"] = json!([]);
+    shop.world.cluster.put(&free).unwrap();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let ended = issue(&shop, "operator").unwrap();
+    assert_eq!(ended.state, "closed");
+    assert!(ended.body.contains("Nothing needs an operator"), "{}", ended.body);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_input_no_issue_is_written() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let schedule = shop.schedule();
+    let swept = shop.run(&schedule).input("dashboard-issue", "false").go().await;
+    swept.ends(0, "swept");
+    assert_eq!(shop.world.github.issues(SHOP), []);
+    shop.ends();
+}
