@@ -244,3 +244,19 @@ async fn what_breaks_is_told_with_its_cause_and_so_is_its_recovery() {
     assert!(well.contains("Preview ready"), "{well}");
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_closed_pull_request_leaves_the_line() {
+    let shop = Shop::open().await;
+    let one =
+        async |event: crate::support::Event| shop.run(&event).input("max-previews", "1").go().await;
+    let first = shop.opens(1);
+    one(first).await.ends(0, "deployed");
+    let second = shop.opens(2);
+    one(second).await.ends(0, "queued");
+    shop.world.github.close(crate::support::SHOP, 2);
+    one(shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.ledger().unwrap()["queue"], serde_json::json!([]));
+    assert_eq!(shop.holders(), [1]);
+    shop.ends();
+}
