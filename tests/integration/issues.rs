@@ -41,7 +41,11 @@ async fn the_dashboard_is_one_issue_that_is_edited_only_when_something_is_new() 
         shop.requests("cluster", since),
         shop.requests("github", since),
     );
-    assert!(cluster.len() <= 12, "{} requests: {cluster:#?}", cluster.len());
+    assert!(
+        cluster.len() <= 12,
+        "{} requests: {cluster:#?}",
+        cluster.len()
+    );
     assert_eq!(github.len(), 1, "{github:#?}");
     shop.hears(&shop.closes(1)).await.ends(0, "removed");
     shop.hears(&shop.schedule()).await.ends(0, "swept");
@@ -70,7 +74,11 @@ async fn what_only_a_person_can_mend_opens_an_issue_and_its_end_closes_it() {
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     let ended = issue(&shop, "operator").unwrap();
     assert_eq!(ended.state, "closed");
-    assert!(ended.body.contains("Nothing needs an operator"), "{}", ended.body);
+    assert!(
+        ended.body.contains("Nothing needs an operator"),
+        "{}",
+        ended.body
+    );
     shop.ends();
 }
 
@@ -79,7 +87,11 @@ async fn without_the_input_no_issue_is_written() {
     let shop = Shop::open().await;
     shop.deployed(1).await;
     let schedule = shop.schedule();
-    let swept = shop.run(&schedule).input("dashboard-issue", "false").go().await;
+    let swept = shop
+        .run(&schedule)
+        .input("dashboard-issue", "false")
+        .go()
+        .await;
     swept.ends(0, "swept");
     assert_eq!(shop.world.github.issues(SHOP), []);
     shop.ends();

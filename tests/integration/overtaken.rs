@@ -192,12 +192,11 @@ async fn a_preview_that_is_deployed_anew_while_the_sweep_works_stays() {
         record["warned"] = expires.to_string().into();
     });
     let weak = Arc::downgrade(&shop);
-    let anew = Fault::run("GET", LEDGER, move || {
+    let anew = Fault::run("PUT", LEDGER, move || {
         if let Some(shop) = weak.upgrade() {
             shop.unused_for(1, 0);
         }
-    })
-    .nth(2);
+    });
     shop.world.cluster.inject(anew);
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     assert_eq!(shop.namespaces(), ["pr-shop-1"]);
