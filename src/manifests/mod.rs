@@ -19,7 +19,7 @@ pub mod render;
 
 use crate::names::ObjectId;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use assemble::{assemble, assemble_under};
 pub use context::{PULL_SECRET, build};
@@ -78,6 +78,28 @@ impl ManifestSet {
             objects: left.collect(),
             warnings: Vec::new(),
         }
+    }
+
+    /// The set as it is applied where nothing was ready yet: hooks of Helm's `post-install,pre-upgrade` come last then.
+    pub fn installed(&self) -> Self {
+        let mut set = self.clone();
+        for one in &mut set.objects {
+            if one.stage == kinds::RUN_FIRST && hooks::runs_later(&one.id.kind, &one.object) {
+                one.stage = kinds::RUN_LAST;
+            }
+        }
+        set.objects.sort_by_key(assemble::order);
+        set
+    }
+
+    /// The objects of one hook weight together, lower weights first.
+    pub fn by_weight(self) -> Vec<Self> {
+        let mut weights = BTreeMap::<i64, Self>::new();
+        for one in self.objects {
+            let weight = hooks::weight(&one.object);
+            weights.entry(weight).or_default().objects.push(one);
+        }
+        weights.into_values().collect()
     }
 
     /// What comes before the Jobs that run first, those Jobs, and what waits for them.
