@@ -41,6 +41,8 @@ offers! {
     ForDeploy: &[];
     /// Inputs of `remove`: the cluster, the preview's name, the comment.
     ForRemove: &["token", "kubeconfig", "context", "namespace-pattern", "environment", "control-namespace", "ca-bundle"];
+    /// Inputs of `rollback`: the cluster, the preview's name, the comment, and how long is waited and kept.
+    ForRollback: &["token", "kubeconfig", "context", "namespace-pattern", "environment", "control-namespace", "ca-bundle", "timeout", "ttl"];
     /// Inputs of `list`: the cluster.
     ForList: &["kubeconfig", "context", "ca-bundle"];
     /// Inputs of `status`: the cluster, the ledger, and the token that finds the repository's number.
@@ -149,6 +151,7 @@ mod tests {
     fn every_offered_name_is_an_input() {
         for name in [
             ForRemove::INPUTS,
+            ForRollback::INPUTS,
             ForList::INPUTS,
             ForStatus::INPUTS,
             ForRender::INPUTS,

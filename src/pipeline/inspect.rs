@@ -9,7 +9,6 @@ use crate::{
         Moment, NamespaceInfo, Step,
         outcome::{Readiness, WorkloadStatus},
     },
-    event::PullRequest,
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
     plan,
 };
@@ -217,7 +216,7 @@ pub(super) async fn busy(ports: &Ports, preview: &PreviewKey) -> Result<bool, Fa
 pub(super) async fn show(
     ports: &Ports,
     preview: &PreviewKey,
-    pull: &PullRequest,
+    head: &CommitSha,
     teller: &mut Teller<'_>,
 ) -> Result<Ending, Failure> {
     let status = status(ports, preview).await?;
@@ -229,9 +228,7 @@ pub(super) async fn show(
             "a run is at work on this preview; its comment is up to date",
         ));
     }
-    Ok(teller
-        .status(&status, &pull.head_sha, ReasonCode::StatusShown)
-        .await)
+    Ok(teller.status(&status, head, ReasonCode::StatusShown).await)
 }
 
 /// Shows that the pull request can be deployed, or that its live preview is behind: auto-deploy is off.

@@ -326,7 +326,13 @@ impl<'a> Story<'a> {
         }
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
-        Box::pin(rollback(self.ports, &preview, &pull, &mut teller)).await
+        Box::pin(rollback(
+            self.ports,
+            &preview,
+            Some(&pull.head_sha),
+            &mut teller,
+        ))
+        .await
     }
 
     async fn status(&self) -> Result<Ending, Failure> {
@@ -335,7 +341,7 @@ impl<'a> Story<'a> {
             Err(denied) => return Ok(quiet(denied)),
         };
         let mut teller = self.teller(&pull.head_sha, pull.open);
-        inspect::show(self.ports, &self.preview(), &pull, &mut teller).await
+        inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await
     }
 
     async fn help(&self) -> Result<Ending, Failure> {

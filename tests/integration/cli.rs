@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+const LATER: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
 fn preview(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
@@ -32,8 +33,8 @@ fn output(arguments: &[&str]) -> String {
 #[test]
 fn every_command_explains_itself() {
     let commands = [
-        "deploy", "remove", "list", "status", "render", "diff", "simulate", "assess", "setup",
-        "schema",
+        "deploy", "rollback", "remove", "list", "status", "render", "diff", "simulate", "assess",
+        "setup", "schema",
     ];
     let all = output(&["--help"]);
     for command in commands {
@@ -398,6 +399,28 @@ async fn the_command_line_deploys_shows_and_removes_like_the_action() {
     assert_eq!(status["state"], "ready", "{out}");
     assert_eq!(status["slots"]["taken"], 1, "{out}");
 
+    // Nothing came before the first commit; after a second one there is a way back.
+    let rollback = [&["rollback", "--output", "json"][..], &which].concat();
+    let (exit, out, err) = run(rollback.clone()).await;
+    assert_eq!(exit, 0, "{out}{err}");
+    assert!(out.contains("nothing-to-roll-back"), "{out}");
+    let second = deploy.map(|argument| if argument == SHA { LATER } else { argument });
+    let (exit, out, err) = run([&second[..], &which].concat()).await;
+    assert_eq!(exit, 0, "{out}{err}");
+    let (exit, out, err) = run(rollback).await;
+    assert_eq!(exit, 0, "{out}{err}");
+    let result: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        [&result["decision"], &result["state"], &result["reasonCode"]],
+        ["rollback", "ready", "rolled-back"],
+        "{out}"
+    );
+    let namespace = shop.world.cluster.object("Namespace", "", "pr-shop-12");
+    assert_eq!(
+        namespace.unwrap_or_default()["metadata"]["annotations"]["preview-action/sha"],
+        SHA
+    );
+
     let (exit, out, err) = run([&["remove"][..], &which].concat()).await;
     assert_eq!(exit, 0, "{out}{err}");
     assert!(out.contains("pr-shop-12"), "{out}");
@@ -453,7 +476,17 @@ async fn with_a_token_the_command_line_keeps_the_comment() {
         comments[0].body
     );
     // The action takes over what the command line began: it is the same preview.
-    shop.hears(&shop.pushes(12)).await.ends(0, "deployed");
+    let first = shop.world.github.head("acme/shop", 12)[..7].to_owned();
+    let push = shop.pushes(12);
+    shop.hears(&push).await.ends(0, "deployed");
+    run("rollback").await;
+    let body = &shop.status_comments(12)[0].body;
+    assert!(
+        body.contains(&first) && body.contains("was rolled back"),
+        "{body}"
+    );
+    // What was taken back stays so for events of that commit.
+    shop.hears(&push).await.ends(0, "rolled-back");
     assert_eq!(shop.holders(), [12]);
     run("remove").await;
     let comments = shop.status_comments(12);
