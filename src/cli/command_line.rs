@@ -324,6 +324,7 @@ impl Status {
                 "state": status.state(),
                 "preview": status.preview,
                 "workloads": status.workloads,
+                "failure": status.failure,
                 "slots": {"taken": status.taken, "capacity": status.capacity},
             })),
             Output::Text => {

@@ -27,7 +27,7 @@ pub use error::{ManifestError, ManifestErrors};
 pub use kinds::allowed_kinds;
 pub use namespace::namespace;
 pub use order::RUN_FIRST;
-pub use policy::{LAST_GOOD, PARENT};
+pub use policy::{LAST_FAILURE, LAST_GOOD, PARENT};
 pub use render::{RenderRequest, Rendered};
 
 /// One object to apply.

@@ -6,7 +6,7 @@ use super::{DeployRequest, Ending, Failure, Ports, Sources, desk, teller::Teller
 use crate::{
     capacity::{Ledger, Record},
     cluster::{
-        Moment, NamespaceInfo, Step,
+        LastFailure, Moment, NamespaceInfo, Step,
         outcome::{Readiness, WorkloadStatus},
     },
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
@@ -99,6 +99,9 @@ pub struct Status {
     pub workloads: Vec<WorkloadStatus>,
     #[serde(skip)]
     pub(super) record: Record,
+    /// Why the last deploy failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<LastFailure>,
     /// How many previews hold a slot.
     pub taken: u32,
     /// Cap.
@@ -183,7 +186,18 @@ pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failu
     };
     let (ledger, now) = ledger?.unwrap_or_else(begun);
     let record = ledger.previews.get(&key).cloned().unwrap_or_default();
+    let failed = record.attempted.as_ref();
+    let failed = failed.filter(|last| last.outcome == State::Failed);
+    let failure = match (failed, &found) {
+        (Some(last), Some(info)) => {
+            let kept = cluster.last_failure(&info.name).await?;
+            // One that is older than the ledger's word is another story.
+            kept.filter(|kept| kept.sha == last.sha)
+        }
+        _ => None,
+    };
     Ok(Status {
+        failure,
         stuck: found
             .as_ref()
             .and_then(|info| info.deleting)

@@ -25,7 +25,7 @@ mod sources;
 mod sweep;
 mod teller;
 
-pub use crate::capacity::RunId;
+pub use crate::{capacity::RunId, cluster::LastFailure};
 pub use assess::{Verdict, assess};
 pub use deploy::{DeployRequest, deploy};
 pub use diff::diff;

@@ -494,3 +494,38 @@ async fn with_a_token_the_command_line_keeps_the_comment() {
     assert!(comments[0].body.contains("removed"), "{}", comments[0].body);
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_a_failed_preview_says_why_and_what_to_do() {
+    let crash = ONE_SERVICE.replace("web:{short-sha}", "web:crash-{short-sha}");
+    let shop = Shop::selling(&crash).await;
+    shop.hears(&shop.opens(1)).await.ends(1, "crash-loop");
+    let (token, api) = (shop.world.github.token(), shop.world.github.url());
+    let kubeconfig = shop.world.cluster.kubeconfig();
+    let run = async |format: &str| {
+        let output = tokio::process::Command::new(binary())
+            .env_clear()
+            .env("PREVIEW_TOKEN", &token)
+            .env("KUBECONFIG", &kubeconfig)
+            .args(["status", "--repository", "acme/shop", "--pr", "1"])
+            .args(["--api-url", &api, "--output", format])
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let status: Value = serde_json::from_str(&run("json").await).unwrap();
+    assert_eq!(status["state"], "failed", "{status:#}");
+    let cause = &status["failure"]["causes"][0];
+    assert_eq!(cause["reasonCode"], "crash-loop", "{status:#}");
+    let text = run("text").await;
+    for said in [
+        cause["cause"].as_str().unwrap(),
+        cause["remedy"].as_str().unwrap(),
+        cause["evidence"][0]["title"].as_str().unwrap(),
+    ] {
+        assert!(!said.is_empty() && text.contains(said), "{said}: {text}");
+    }
+    shop.ends();
+}
