@@ -364,15 +364,19 @@ async fn a_run_cancelled_while_it_restores_says_so_and_the_next_one_works() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_died_at_any_request_of_a_failed_update_is_made_good_by_the_next_push() {
-    let count = {
+    let requests = {
         let shop = Shop::open().await;
         shop.deployed(1).await;
         let event = breaks(&shop, 1);
         let since = shop.now();
         assert_eq!(shop.hears(&event).await.exit, 1);
-        shop.requests("cluster", since).len()
+        shop.requests("cluster", since)
     };
-    let deaths: Vec<bool> = stream::iter(1..=count)
+    // Whoever dies among reads leaves the same world at each of them, so the first one after a write stands for all.
+    let writes = |k: usize| requests[k - 1].method != "GET";
+    let count = requests.len();
+    let differ = (1..=count).filter(|&k| k == 1 || writes(k) || writes(k - 1));
+    let deaths: Vec<bool> = stream::iter(differ)
         .map(|k| async move {
             let shop = Shop::open().await;
             shop.deployed(1).await;
@@ -405,7 +409,7 @@ async fn a_run_that_died_at_any_request_of_a_failed_update_is_made_good_by_the_n
         .collect()
         .await;
     let died = deaths.iter().filter(|died| **died).count();
-    println!("{died} deaths of {} tries", deaths.len());
+    println!("{died} deaths of {} tries, {count} requests", deaths.len());
     assert!(
         died + 4 >= deaths.len() && died >= 12,
         "{died} of {}",
