@@ -231,10 +231,15 @@ pub struct Record {
 }
 
 impl Record {
+    /// True when something of it was ready, as it stands now: what comes is an update and not the first deploy.
+    pub fn was_ready(&self) -> bool {
+        self.serving.is_some() || self.good.is_some()
+    }
+
     /// True when nothing of it was ever ready and its last deploy failed: it gives way first.
     pub fn failed_at_first(&self) -> bool {
         let failed = |last: &Attempt| last.outcome == State::Failed;
-        self.serving.is_none() && self.good.is_none() && self.attempted.as_ref().is_some_and(failed)
+        !self.was_ready() && self.attempted.as_ref().is_some_and(failed)
     }
 }
 

@@ -333,8 +333,9 @@ impl Run {
             };
             let mut annotation =
                 Annotation::new(Level::Error, text).titled(format!("Preview: {}", cause.reason));
-            if let Some(origin) = &cause.origin
-                && let Some(file) = origin.place().0
+            // Lines of an older commit are none of the files that are shown beside the annotation.
+            if let Some(origin) = cause.origin.as_ref().filter(|origin| !origin.is_older())
+                && let Some(file) = origin.path()
             {
                 annotation = annotation.at(
                     file,

@@ -1,9 +1,9 @@
-//! The commands of the command line: deploy, remove, list, status, render.
+//! The commands of the command line: deploy, rollback, remove, list, status, render.
 //! They translate options into a request and an ending into text; the use cases are those of the action.
 //! With a token the pull request's facts come from GitHub and its comment is kept; without one they come from options.
 
 use super::{
-    inputs::{ForDeploy, ForList, ForRemove, ForRender, ForStatus, Inputs, Offers},
+    inputs::{ForDeploy, ForList, ForRemove, ForRender, ForRollback, ForStatus, Inputs, Offers},
     open::{self, Opened},
     print::{self, Failed},
 };
@@ -215,6 +215,40 @@ impl Deploy {
     }
 }
 
+/// Options of `preview-action rollback`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The newest commit is held until the next push or `/deploy`; a second rollback goes forth again. Example:\n  \
+    preview-action rollback --repository acme/shop --repository-id 42 --pr 12"
+)]
+pub(super) struct Rollback {
+    #[command(flatten)]
+    which: Which<ForRollback>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Rollback {
+    pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
+        let (opened, repository) = self.which.open(verbose).await?;
+        let preview = self.which.preview(&opened, &repository);
+        let progress = print::Progress::default();
+        let show = |view: &report::StatusView| progress.show(view);
+        let mut teller = Teller::open(&opened.ports, &preview, &repository.name, &show);
+        teller.asked_by("the command line");
+        let head = match &opened.ports.github {
+            Some(github) => {
+                let pull = github.pull(self.which.pr).await;
+                Some(pull.map_err(pipeline::Failure::from)?.head_sha)
+            }
+            None => None,
+        };
+        let rollback = pipeline::rollback(&opened.ports, &preview, head.as_ref(), &mut teller);
+        let ending = rollback.await?;
+        finish("rollback", &ending, &opened, self.format.output)
+    }
+}
+
 /// Options of `preview-action remove`.
 #[derive(Debug, Args)]
 pub(super) struct Remove {
@@ -307,6 +341,7 @@ impl Status {
                 "state": status.state(),
                 "preview": status.preview,
                 "workloads": status.workloads,
+                "failure": status.failure,
                 "slots": {"taken": status.taken, "capacity": status.capacity},
             })),
             Output::Text => {

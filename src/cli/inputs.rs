@@ -45,6 +45,8 @@ offers! {
     ForAdopt: &["token", "kubeconfig", "context", "ttl", "max-previews", "environment", "control-namespace", "ca-bundle"];
     /// Inputs of `sweep`: all that a deploy has, because it may deploy.
     ForSweep: &[];
+    /// Inputs of `rollback`: the cluster, the preview's name, the comment, and how long is waited and kept.
+    ForRollback: &["token", "kubeconfig", "context", "namespace-pattern", "environment", "control-namespace", "ca-bundle", "timeout", "ttl"];
     /// Inputs of `list`: the cluster.
     ForList: &["kubeconfig", "context", "ca-bundle"];
     /// Inputs of `status`: the cluster, the ledger, and the token that finds the repository's number.
@@ -154,6 +156,7 @@ mod tests {
         for name in [
             ForRemove::INPUTS,
             ForAdopt::INPUTS,
+            ForRollback::INPUTS,
             ForList::INPUTS,
             ForStatus::INPUTS,
             ForRender::INPUTS,

@@ -52,6 +52,8 @@ struct Arguments {
 enum Command {
     /// Deploy a pull request's preview and wait until it is ready
     Deploy(command_line::Deploy),
+    /// Take a preview back to the last commit that was ready, or to the one before it
+    Rollback(command_line::Rollback),
     /// Remove a pull request's preview and wait until it is gone
     Remove(command_line::Remove),
     /// Take over a Namespace labelled app=preview that was made before
@@ -124,6 +126,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
     };
     let result = match command {
         Command::Deploy(deploy) => deploy.run(verbose).await,
+        Command::Rollback(rollback) => rollback.run(verbose).await,
         Command::Remove(remove) => remove.run(verbose).await,
         Command::Adopt(adopt) => adopt.run(verbose).await,
         Command::Sweep(sweep) => sweep.run(verbose).await,

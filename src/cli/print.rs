@@ -4,7 +4,7 @@
 
 use crate::{
     names::ReasonCode,
-    pipeline::{Due, Ending, Exit, Failure, Listed, Status},
+    pipeline::{Due, Ending, Exit, Failure, LastFailure, Listed, Status},
     report::StatusView,
 };
 use serde::Serialize;
@@ -287,9 +287,28 @@ pub(super) fn status(status: &Status) -> String {
             workload.desired
         ));
     }
+    lines.extend(status.failure.iter().flat_map(why));
     lines.push(format!(
         "  {} of {} slots are taken",
         status.taken, status.capacity
     ));
     lines.join("\n")
+}
+
+/// Why the last deploy failed; what containers wrote stands in it, so nothing in it can move the cursor.
+fn why(failure: &LastFailure) -> Vec<String> {
+    let mut lines = Vec::new();
+    for cause in &failure.causes {
+        lines.push(format!("  {}: {}", cause.reason_code, cause.cause));
+        if !cause.remedy.is_empty() {
+            lines.push(format!("    remedy: {}", cause.remedy));
+        }
+        for piece in &cause.evidence {
+            lines.push(format!("    {}:", piece.title));
+            lines.extend(piece.text.lines().map(|line| format!("      {line}")));
+        }
+    }
+    let plain = |c: &char| !c.is_control() || *c == '\t';
+    let clean = |line: String| line.chars().filter(plain).collect();
+    lines.into_iter().map(clean).collect()
 }

@@ -60,8 +60,10 @@ pub struct ObjectError {
 
 impl fmt::Display for ObjectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Origin { file, line } = &self.origin;
-        write!(f, "{} ({file}, line {line}): ", self.id)?;
+        match &self.origin {
+            Origin { file, line: 0 } => write!(f, "{} ({file}): ", self.id)?,
+            Origin { file, line } => write!(f, "{} ({file}, line {line}): ", self.id)?,
+        }
         f.write_str(&self.fault())
     }
 }

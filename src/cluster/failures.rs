@@ -3,7 +3,7 @@
 //! All classes stand in one table, so that none can lack a sentence or a code.
 
 use crate::{
-    manifests::Origin,
+    manifests::{Origin, Place},
     names::{ObjectId, ReasonCode},
 };
 use minijinja::{Environment, UndefinedBehavior};
@@ -125,6 +125,20 @@ classes! {
 }
 
 impl FailureClass {
+    /// True where another image is what mends it.
+    fn is_of_images(self) -> bool {
+        matches!(
+            self,
+            Self::ImageMissing
+                | Self::ImageForbidden
+                | Self::ImagePlatform
+                | Self::ImageName
+                | Self::RegistryUnreachable
+                | Self::RegistryLimit
+                | Self::ImagePull
+        )
+    }
+
     /// Cause and remedy, one sentence each.
     pub(super) fn sentences(self, facts: &Facts) -> (String, String) {
         let rendered = self.render(facts);
@@ -143,9 +157,17 @@ impl FailureClass {
         })?;
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        let mut facts = facts.clone();
+        if let Some(service) = facts.get("by_images")
+            && !self.is_of_images()
+        {
+            // All that the input can say is which image there is.
+            let place = format!("services.{service} of a configuration file (input config)");
+            facts.insert("where", place);
+        }
         let sentence = |which: &str| {
             let text = table.get(self.key()).and_then(|entry| entry.get(which));
-            environment.render_str(text.map_or("", String::as_str), facts)
+            environment.render_str(text.map_or("", String::as_str), &facts)
         };
         // The cluster's own words end in a full stop, and ours are joined into annotations and logs.
         let open = |text: String| text.trim_end_matches(['.', ';', ' ', '\n']).to_owned();
@@ -153,31 +175,44 @@ impl FailureClass {
     }
 }
 
-/// The place that has to change: file and line, or for our own templates the service in the configuration.
-///
-/// The second is true when it is the configuration.
-pub(super) fn place(origin: &Origin, object: &Value) -> (String, bool) {
-    let line = origin.line;
+/// The place that has to change: file and line, the service in the configuration, or the input `images`.
+pub(super) fn place(origin: &Origin, object: &Value) -> String {
+    let lined = |text: String| match origin.line {
+        0 => text,
+        line => format!("{text}, line {line}"),
+    };
     match origin.place() {
-        (Some(file), None) => (format!("{file}, line {line}"), false),
-        (Some(file), Some(service)) => (format!("services.{service} of {file}, line {line}"), true),
-        (None, _) => {
+        Place::File(file) => lined(file.into()),
+        Place::Service(file, service) => lined(format!("services.{service} of {file}")),
+        Place::Configuration(file) => lined(file.into()),
+        Place::Images(service) => format!("service {service} of the input images"),
+        Place::BuiltIn => {
             let service = object["metadata"]["labels"]["app.kubernetes.io/name"].as_str();
-            let place = match service {
-                Some(service) => format!("services.{service} of .github/preview.yml"),
-                None => ".github/preview.yml".into(),
-            };
-            (place, true)
+            match service {
+                Some(service) => format!("services.{service} of the configuration"),
+                None => "the configuration".into(),
+            }
         }
     }
 }
 
 /// The facts that every sentence about an object may name.
 pub(super) fn about(id: &ObjectId, origin: &Origin, object: &Value) -> Facts {
-    let (place, built_in) = place(origin, object);
+    let place = place(origin, object);
     let mut facts = Facts::from([("object", id.to_string()), ("where", place)]);
-    if built_in {
-        facts.insert("built_in", "yes".into());
+    match origin.place() {
+        Place::File(_) => {}
+        Place::Service(file, _) | Place::Configuration(file) => {
+            facts.insert("config", file.into());
+            facts.insert("built_in", "yes".into());
+        }
+        Place::Images(service) => {
+            facts.insert("by_images", service.into());
+            facts.insert("built_in", "yes".into());
+        }
+        Place::BuiltIn => {
+            facts.insert("built_in", "yes".into());
+        }
     }
     facts
 }
@@ -219,6 +254,8 @@ mod tests {
             "limit",
             "restarts",
             "built_in",
+            "by_images",
+            "config",
             "registry",
             "replica",
             "probe",
@@ -277,23 +314,115 @@ mod tests {
             line: 3,
         };
         let labels = serde_json::json!({"metadata": {"labels": {"app.kubernetes.io/name": "web"}}});
-        assert_eq!(
-            place(&origin("deploy/web.yaml"), &labels),
-            ("deploy/web.yaml, line 3".into(), false)
-        );
+        let config = "deploy/preview.yml";
+        for (origin, expected) in [
+            (origin("deploy/web.yaml"), "deploy/web.yaml, line 3"),
+            (
+                Origin::service(config, "web", 4),
+                "services.web of deploy/preview.yml, line 4",
+            ),
+            (Origin::configuration(config), config),
+            (Origin::images("web"), "service web of the input images"),
+            (
+                origin("built-in/deployment.yaml.j2"),
+                "services.web of the configuration",
+            ),
+        ] {
+            assert_eq!(place(&origin, &labels), expected);
+        }
         let own = origin("built-in/deployment.yaml.j2");
-        assert_eq!(
-            place(&own, &labels),
-            ("services.web of .github/preview.yml".into(), true)
-        );
-        assert_eq!(
-            place(&Origin::service(".github/preview.yml", "web", 4), &labels),
-            ("services.web of .github/preview.yml, line 4".into(), true)
-        );
-        assert_eq!(
-            place(&own, &Value::Null),
-            (".github/preview.yml".into(), true)
-        );
+        assert_eq!(place(&own, &Value::Null), "the configuration");
+    }
+
+    #[test]
+    fn a_place_in_an_older_commit_names_the_commit_and_no_line() {
+        let sha = "abc1234".repeat(6)[..40].parse().unwrap();
+        let own = Origin {
+            file: "deploy/web.yaml".into(),
+            line: 3,
+        };
+        for (origin, expected, shown) in [
+            (
+                own,
+                "deploy/web.yaml (as of abc1234)",
+                Some("deploy/web.yaml (as of abc1234)"),
+            ),
+            (
+                Origin::service("preview.yml", "web", 4),
+                "services.web of preview.yml (as of abc1234)",
+                Some("preview.yml (as of abc1234)"),
+            ),
+            (
+                Origin::images("web"),
+                "service web of the input images",
+                None,
+            ),
+        ] {
+            let older = origin.as_of(&sha);
+            assert_eq!(place(&older, &Value::Null), expected);
+            assert_eq!(older.shown().as_deref(), shown);
+        }
+    }
+
+    #[test]
+    fn no_remedy_names_a_configuration_file_that_is_not_there() {
+        let id = ObjectId {
+            group: "apps".into(),
+            version: "v1".into(),
+            kind: "Deployment".into(),
+            name: "web".into(),
+        };
+        for (origin, file) in [
+            (Origin::images("web"), None),
+            (Origin::service("ci/web.yml", "web", 4), Some("ci/web.yml")),
+        ] {
+            let mut facts = about(&id, &origin, &Value::Null);
+            for name in [
+                "message",
+                "time",
+                "container",
+                "image",
+                "remedy",
+                "role",
+                "subject",
+                "kind",
+                "reference",
+                "key",
+                "claim",
+                "storage_class",
+                "level",
+                "policy",
+                "fault",
+                "asked",
+                "used",
+                "hard",
+                "rule",
+                "selector",
+            ] {
+                facts.insert(name, "x".into());
+            }
+            for class in FailureClass::ALL {
+                let (cause, remedy) = class.sentences(&facts);
+                let said = format!("{cause}; {remedy}");
+                assert!(!said.contains(".github/preview.yml"), "{class:?}: {said}");
+                if *class == FailureClass::Quota {
+                    let config = file.unwrap_or("a configuration file (input config)");
+                    assert!(said.contains(&format!("raise quota in {config}")), "{said}");
+                }
+            }
+            let (_, remedy) = FailureClass::ImageMissing.sentences(&facts);
+            assert_eq!(
+                remedy.contains("service web of the input images"),
+                file.is_none(),
+                "{remedy}"
+            );
+            let (_, remedy) = FailureClass::OutOfMemory.sentences(&facts);
+            let place = match file {
+                Some(file) => format!("services.web of {file}, line 4"),
+                None => "services.web of a configuration file (input config)".into(),
+            };
+            assert!(remedy.contains(&place), "{remedy}");
+        }
     }
 
     #[test]

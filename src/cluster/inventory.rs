@@ -10,6 +10,7 @@ use super::{
     call::{Call, Selector},
     error::ClusterError,
     kinds::{self, Kind},
+    last_failure::LAST_FAILURE,
     outcome::{Applied, Change, Fate, Readiness, VolumeEnd, WorkloadStatus},
     readiness::assess,
 };
@@ -75,8 +76,8 @@ impl Cluster {
                     Err(error) => return Err(error),
                 };
                 let items = list["items"].as_array().into_iter().flatten();
-                // Every Namespace has the one, which is the cluster's own, and every preview the other, which is our list.
-                let bookkeeping = ["kube-root-ca.crt", applyset::PARENT];
+                // Every Namespace has the one, which is the cluster's own; the others are our lists.
+                let bookkeeping = ["kube-root-ca.crt", applyset::PARENT, LAST_FAILURE];
                 let ours = items.filter(|item| {
                     let name = item["metadata"]["name"].as_str();
                     !name.is_some_and(|name| bookkeeping.contains(&name))

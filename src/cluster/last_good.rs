@@ -81,7 +81,8 @@ impl LastGood {
         let mut hash = Sha256::new();
         hash.update(json!([uid, self.sha, self.urls]).to_string());
         for one in &self.objects {
-            hash.update(json!([one.stage, one.origin]).to_string());
+            // Where it is written may move without a change of what is applied.
+            hash.update(json!([one.stage, one.plural]).to_string());
             hash.update(one.object.to_string());
         }
         hex(&hash.finalize())
@@ -103,7 +104,7 @@ impl LastGood {
             Some(Manifest {
                 id,
                 object,
-                origin: kept.origin.clone(),
+                origin: kept.origin.as_of(&self.sha),
                 stage: kept.stage,
             })
         });
@@ -352,6 +353,29 @@ mod tests {
         hook.objects[0].stage = 4;
         let good = LastGood::of("a".repeat(40).parse().unwrap(), &[], &hook);
         assert_eq!(good.set(&running(2)).objects.len(), 0);
+    }
+
+    #[test]
+    fn a_line_that_moves_makes_no_other_set() {
+        let of = |set: &ManifestSet| LastGood::of("a".repeat(40).parse().unwrap(), &[], set);
+        let before = of(&set()).source("uid");
+        let mut moved = set();
+        moved.objects[0].origin = Origin {
+            file: "b.yaml".into(),
+            line: 7,
+        };
+        assert_eq!(of(&moved).source("uid"), before);
+        let mut changed = set();
+        changed.objects[0].object["spec"]["replicas"] = 3.into();
+        assert_ne!(of(&changed).source("uid"), before);
+        assert_ne!(of(&set()).source("another"), before);
+    }
+
+    #[test]
+    fn what_comes_back_names_the_commit_and_not_the_lines_of_today() {
+        let back = good().set(&running(2));
+        let origin = &back.objects[0].origin;
+        assert_eq!(origin.shown().as_deref(), Some("a.yaml (as of aaaaaaa)"));
     }
 
     #[test]

@@ -81,8 +81,13 @@ pub fn assemble_under(
         ownership::roll_with_commit(object, plan);
     }
     ownership::roll_with_configuration(&mut objects);
-    objects.sort_by_key(|manifest| (manifest.stage, hooks::weight(&manifest.object)));
+    objects.sort_by_key(order);
     Ok(ManifestSet { objects, warnings })
+}
+
+/// What an object is sorted by.
+pub(super) fn order(manifest: &Manifest) -> (u8, i64) {
+    (manifest.stage, hooks::weight(&manifest.object))
 }
 
 /// Drops built-in objects for which the repository has one of the same kind and name, and says which.

@@ -15,6 +15,8 @@ const RECREATE: &str = "preview-action/recreate";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     First,
+    /// Before an update, but after the first deploy.
+    Later,
     Last,
     Ordinary,
     Nowhere,
@@ -31,6 +33,9 @@ pub(super) fn place<'r>(parsed: Vec<Parsed<'r>>, notices: &mut Vec<String>) -> V
         let place = place_of(&object.id.kind, &hooks);
         let what = match place {
             Place::First => "it runs before the workloads",
+            Place::Later => {
+                "it runs before the workloads, but after them until the preview has been ready once"
+            }
             Place::Last => "it runs after the workloads are applied",
             Place::Ordinary => "it is deployed like any other object",
             Place::Nowhere => "a preview has no use for it, so it is left out",
@@ -44,7 +49,9 @@ pub(super) fn place<'r>(parsed: Vec<Parsed<'r>>, notices: &mut Vec<String>) -> V
         ));
         match place {
             Place::Nowhere => continue,
-            Place::First => annotate(&mut object.object, &[order::RUN_FIRST, RECREATE]),
+            Place::First | Place::Later => {
+                annotate(&mut object.object, &[order::RUN_FIRST, RECREATE])
+            }
             Place::Last => annotate(&mut object.object, &[RECREATE]),
             Place::Ordinary => {}
         }
@@ -58,6 +65,11 @@ pub(super) fn runs_last(kind: &str, object: &Value) -> bool {
     hooks(object).is_some_and(|hooks| place_of(kind, &hooks) == Place::Last)
 }
 
+/// True for what runs before an update, but after the workloads are applied where nothing was ready yet.
+pub(super) fn runs_later(kind: &str, object: &Value) -> bool {
+    hooks(object).is_some_and(|hooks| place_of(kind, &hooks) == Place::Later)
+}
+
 /// Where a hook stands among its like; lower ones first, as Helm has it.
 pub(super) fn weight(object: &Value) -> i64 {
     annotation(object, WEIGHT)
@@ -66,11 +78,12 @@ pub(super) fn weight(object: &Value) -> i64 {
 }
 
 fn place_of(kind: &str, hooks: &[&str]) -> Place {
-    let any = |names: [&str; 2]| hooks.iter().any(|hook| names.contains(hook));
+    let has = |name: &str| hooks.contains(&name);
     let runs = matches!(kind, "Job" | "Pod");
-    let before = any(["pre-install", "pre-upgrade"]);
-    let after = any(["post-install", "post-upgrade"]);
+    let before = has("pre-install") || has("pre-upgrade");
+    let after = has("post-install") || has("post-upgrade");
     match (before, after) {
+        (true, _) if runs && has("post-install") && !has("pre-install") => Place::Later,
         (true, _) if runs => Place::First,
         (_, true) if runs => Place::Last,
         (false, false) => Place::Nowhere,
@@ -108,7 +121,10 @@ mod tests {
         for (kind, hooks, place) in [
             ("Job", "pre-install", Place::First),
             ("Job", "pre-upgrade,pre-install", Place::First),
-            ("Job", "post-install,pre-upgrade", Place::First),
+            ("Job", "post-install,pre-upgrade", Place::Later),
+            ("Job", "pre-install,post-install", Place::First),
+            ("Job", "pre-upgrade", Place::First),
+            ("ConfigMap", "post-install,pre-upgrade", Place::Ordinary),
             ("Pod", "post-upgrade", Place::Last),
             ("Job", "post-install,test", Place::Last),
             ("ConfigMap", "pre-install", Place::Ordinary),

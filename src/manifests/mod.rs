@@ -17,9 +17,9 @@ mod policy;
 mod public;
 pub mod render;
 
-use crate::names::ObjectId;
+use crate::names::{CommitSha, ObjectId};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use assemble::{assemble, assemble_under};
 pub use context::{PULL_SECRET, build};
@@ -27,7 +27,7 @@ pub use error::{ManifestError, ManifestErrors};
 pub use kinds::allowed_kinds;
 pub use namespace::namespace;
 pub use order::RUN_FIRST;
-pub use policy::{LAST_GOOD, PARENT};
+pub use policy::{LAST_FAILURE, LAST_GOOD, PARENT};
 pub use render::{RenderRequest, Rendered};
 
 /// One object to apply.
@@ -54,9 +54,9 @@ impl Manifest {
 /// The place in a file that an object or an error comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Origin {
-    /// File; `built-in/…` for our own templates, or the configuration with the service that asked for them behind `#`.
+    /// File; `built-in/…` for our own templates, or what asked for them behind `#`; [`Origin::place`] tells them apart.
     pub file: String,
-    /// Line from 1, in the rendered text or in the configuration.
+    /// Line from 1, in the rendered text or in the configuration; 0 where there is none to name.
     pub line: u32,
 }
 
@@ -78,6 +78,28 @@ impl ManifestSet {
             objects: left.collect(),
             warnings: Vec::new(),
         }
+    }
+
+    /// The set as it is applied where nothing was ready yet: hooks of Helm's `post-install,pre-upgrade` come last then.
+    pub fn installed(&self) -> Self {
+        let mut set = self.clone();
+        for one in &mut set.objects {
+            if one.stage == kinds::RUN_FIRST && hooks::runs_later(&one.id.kind, &one.object) {
+                one.stage = kinds::RUN_LAST;
+            }
+        }
+        set.objects.sort_by_key(assemble::order);
+        set
+    }
+
+    /// The objects of one hook weight together, lower weights first.
+    pub fn by_weight(self) -> Vec<Self> {
+        let mut weights = BTreeMap::<i64, Self>::new();
+        for one in self.objects {
+            let weight = hooks::weight(&one.object);
+            weights.entry(weight).or_default().objects.push(one);
+        }
+        weights.into_values().collect()
     }
 
     /// What comes before the Jobs that run first, those Jobs, and what waits for them.
@@ -106,6 +128,28 @@ impl ManifestSet {
 
 /// Stands between the configuration's path and a service of it.
 const SERVICE: &str = "#services.";
+/// Stands behind the configuration's path where all of it is meant.
+const WHOLE: &str = "#";
+/// Stands for the input `images`, before the service that it names.
+const IMAGES: &str = "#images.";
+
+/// Stands behind a path, before the commit that it is of.
+const OLDER: &str = " (as of ";
+
+/// What an origin names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// A file of the repository.
+    File(&'a str),
+    /// The configuration's path and a service of it.
+    Service(&'a str, &'a str),
+    /// The configuration's path.
+    Configuration(&'a str),
+    /// A service of the input `images`: there is no configuration file.
+    Images(&'a str),
+    /// Our own template, which nobody can change.
+    BuiltIn,
+}
 
 impl Origin {
     /// The place of a service in the configuration.
@@ -116,13 +160,70 @@ impl Origin {
         }
     }
 
-    /// The file as it lies in the repository, and the service when it is the configuration; no file for our own templates.
-    pub fn place(&self) -> (Option<&str>, Option<&str>) {
-        match self.file.split_once(SERVICE) {
-            Some((file, service)) => (Some(file), Some(service)),
-            None if self.file.starts_with("built-in/") => (None, None),
-            None => (Some(&self.file), None),
+    /// The configuration as a whole.
+    pub fn configuration(config: &str) -> Self {
+        Self {
+            file: format!("{config}{WHOLE}"),
+            line: 0,
         }
+    }
+
+    /// A service of the input `images`.
+    pub fn images(name: &str) -> Self {
+        Self {
+            file: format!("{IMAGES}{name}"),
+            line: 0,
+        }
+    }
+
+    /// The same place in an older commit: its lines are not those that people see now.
+    #[must_use]
+    pub fn as_of(&self, sha: &CommitSha) -> Self {
+        let of = format!("{OLDER}{})", sha.short());
+        let file = match self.place() {
+            Place::File(file) => format!("{file}{of}"),
+            Place::Service(file, name) => format!("{file}{of}{SERVICE}{name}"),
+            Place::Configuration(file) => format!("{file}{of}{WHOLE}"),
+            Place::Images(_) | Place::BuiltIn => self.file.clone(),
+        };
+        Self { file, line: 0 }
+    }
+
+    /// True for a place in an older commit.
+    pub fn is_older(&self) -> bool {
+        self.line == 0 && self.path().is_some_and(|path| path.contains(OLDER))
+    }
+
+    /// What is named.
+    pub fn place(&self) -> Place<'_> {
+        if let Some(service) = self.file.strip_prefix(IMAGES) {
+            Place::Images(service)
+        } else if let Some((file, service)) = self.file.split_once(SERVICE) {
+            Place::Service(file, service)
+        } else if let Some(file) = self.file.strip_suffix(WHOLE) {
+            Place::Configuration(file)
+        } else if self.file.starts_with("built-in/") {
+            Place::BuiltIn
+        } else {
+            Place::File(&self.file)
+        }
+    }
+
+    /// The file that people have, with the commit if it is an older one; none where there is no file.
+    pub fn path(&self) -> Option<&str> {
+        match self.place() {
+            Place::File(file) | Place::Service(file, _) | Place::Configuration(file) => Some(file),
+            Place::Images(_) | Place::BuiltIn => None,
+        }
+    }
+
+    /// File and line, as people are shown them; none where there is no file.
+    pub fn shown(&self) -> Option<String> {
+        let path = self.path()?;
+        Some(match self.line {
+            0 => path.into(),
+            line => format!("{path}:{line}"),
+        })
     }
 }
 

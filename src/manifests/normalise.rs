@@ -108,3 +108,78 @@ fn name_protocols(ports: Option<&mut Value>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn normalised(group: &str, kind: &str, mut object: Value) -> Value {
+        let id = ObjectId {
+            group: group.into(),
+            version: "v1".into(),
+            kind: kind.into(),
+            name: "a".into(),
+        };
+        normalise(&id, &mut object, &"pr-1".parse().unwrap());
+        object
+    }
+
+    #[test]
+    fn a_missing_protocol_is_tcp_and_one_that_is_there_stays() {
+        let service = normalised(
+            "",
+            "Service",
+            json!({"spec": {"ports": [{"port": 80}, {"port": 53, "protocol": "UDP"}]}}),
+        );
+        assert_eq!(
+            service["spec"]["ports"],
+            json!([{"port": 80, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}])
+        );
+        let containers = json!([{"ports": [{"containerPort": 1}, {"containerPort": 2, "protocol": "SCTP"}]}, {}]);
+        let named = json!([{"ports": [{"containerPort": 1, "protocol": "TCP"}, {"containerPort": 2, "protocol": "SCTP"}]}, {}]);
+        let pod = json!({"containers": containers, "initContainers": containers});
+        for (group, kind, path, object) in [
+            ("", "Pod", "/spec", json!({"spec": pod})),
+            (
+                "apps",
+                "Deployment",
+                "/spec/template/spec",
+                json!({"spec": {"template": {"spec": pod}}}),
+            ),
+            (
+                "batch",
+                "CronJob",
+                "/spec/jobTemplate/spec/template/spec",
+                json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}}),
+            ),
+        ] {
+            let object = normalised(group, kind, object);
+            let found = object.pointer(path).unwrap();
+            assert_eq!(found["containers"], named, "{kind}");
+            assert_eq!(found["initContainers"], named, "{kind}");
+        }
+    }
+
+    #[test]
+    fn string_data_of_a_secret_becomes_data_and_takes_its_place() {
+        for (data, expected) in [
+            (
+                json!({"a": "eA==", "b": "eQ=="}),
+                json!({"a": "eg==", "b": "eQ=="}),
+            ),
+            (Value::Null, json!({"a": "eg=="})),
+        ] {
+            let secret = normalised(
+                "",
+                "Secret",
+                json!({"data": data, "stringData": {"a": "z"}}),
+            );
+            assert_eq!(secret["data"], expected);
+            assert_eq!(secret.get("stringData"), None);
+        }
+        // Only a Secret has it.
+        let other = normalised("", "ConfigMap", json!({"stringData": {"a": "z"}}));
+        assert_eq!(other["stringData"]["a"], "z");
+    }
+}

@@ -10,10 +10,9 @@ use super::{
 use crate::{
     capacity::{Ledger, Record},
     cluster::{
-        Moment, NamespaceInfo, Step,
+        LastFailure, Moment, NamespaceInfo, Step,
         outcome::{Readiness, WorkloadStatus},
     },
-    event::PullRequest,
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
     plan,
 };
@@ -104,6 +103,9 @@ pub struct Status {
     pub workloads: Vec<WorkloadStatus>,
     #[serde(skip)]
     pub(super) record: Record,
+    /// Why the last deploy failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<LastFailure>,
     /// How many previews hold a slot.
     pub taken: u32,
     /// Cap.
@@ -205,7 +207,18 @@ pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failu
     };
     let (ledger, now) = ledger?.unwrap_or_else(begun);
     let record = ledger.previews.get(&key).cloned().unwrap_or_default();
+    let failed = record.attempted.as_ref();
+    let failed = failed.filter(|last| last.outcome == State::Failed);
+    let failure = match (failed, &found) {
+        (Some(last), Some(info)) => {
+            let kept = cluster.last_failure(&info.name).await?;
+            // One that is older than the ledger's word is another story.
+            kept.filter(|kept| kept.sha == last.sha)
+        }
+        _ => None,
+    };
     Ok(Status {
+        failure,
         stuck: found
             .as_ref()
             .and_then(|info| info.deleting)
@@ -242,7 +255,7 @@ pub(super) async fn busy(ports: &Ports, preview: &PreviewKey) -> Result<bool, Fa
 pub(super) async fn show(
     ports: &Ports,
     preview: &PreviewKey,
-    pull: &PullRequest,
+    head: &CommitSha,
     teller: &mut Teller<'_>,
 ) -> Result<Ending, Failure> {
     let status = status(ports, preview).await?;
@@ -254,9 +267,7 @@ pub(super) async fn show(
             "a run is at work on this preview; its comment is up to date",
         ));
     }
-    Ok(teller
-        .status(&status, &pull.head_sha, ReasonCode::StatusShown)
-        .await)
+    Ok(teller.status(&status, head, ReasonCode::StatusShown).await)
 }
 
 /// Shows that the pull request can be deployed, or that its live preview is behind: auto-deploy is off.

@@ -117,7 +117,7 @@ pub(super) async fn nobody(
     what: &str,
 ) -> Result<Ending, Failure> {
     teller.warn(format!("there is no preview {what}"));
-    let mut ending = inspect::show(ports, preview, pull, teller).await?;
+    let mut ending = inspect::show(ports, preview, &pull.head_sha, teller).await?;
     ending.reason = ReasonCode::NoPreview;
     Ok(ending)
 }

@@ -32,7 +32,7 @@ mod sweep;
 mod take;
 mod teller;
 
-pub use crate::capacity::RunId;
+pub use crate::{capacity::RunId, cluster::LastFailure};
 pub use adopt::{Adopted, adopt, adoptable};
 pub use assess::{Verdict, assess};
 pub use deploy::{DeployRequest, Entrance, deploy};

@@ -6,7 +6,7 @@ use super::{DeployRequest, Failure, Ports, sources::Sources};
 use crate::{
     cluster::kinds,
     inputs::configuration::{Configuration, Policy},
-    manifests::{self, Manifest, ManifestErrors, ManifestSet, Origin, Rendered},
+    manifests::{self, Manifest, ManifestErrors, ManifestSet, Origin, Place, Rendered},
     names::State,
     plan::{self, Plan},
 };
@@ -70,15 +70,29 @@ pub(super) async fn open_kinds(ports: &Ports, sources: &Sources) -> Result<Polic
     Ok(policy)
 }
 
-/// The service in the configuration that an object of our own templates comes from: what people can change.
+/// What people can change where an object comes from our own templates: the service in the configuration or in the input
+/// `images`, or the configuration as a whole.
 fn asked_for(manifest: &Manifest, configuration: &Configuration, config: &str) -> Option<Origin> {
-    if manifest.origin.place().0.is_some() {
+    if manifest.origin.place() != Place::BuiltIn {
         return None;
     }
     let label = &manifest.object["metadata"]["labels"]["app.kubernetes.io/name"];
     let mut services = configuration.services.iter();
-    let (name, service) = services.find(|(name, _)| label == name.as_str())?;
-    (service.line > 0).then(|| Origin::service(config, name.as_str(), service.line))
+    match services.find(|(name, _)| label == name.as_str()) {
+        Some((name, service)) if service.line > 0 => {
+            Some(Origin::service(config, name.as_str(), service.line))
+        }
+        Some((name, _)) => Some(Origin::images(name.as_str())),
+        None => {
+            let written = services_are_written(configuration);
+            written.then(|| Origin::configuration(config))
+        }
+    }
+}
+
+fn services_are_written(configuration: &Configuration) -> bool {
+    let mut services = configuration.services.iter();
+    services.any(|(_, service)| service.line > 0)
 }
 
 /// The objects that a deploy would apply, the Namespace first, in the order of their stages.

@@ -241,7 +241,7 @@ impl<'a> Story<'a> {
                 let line = denied.to_string();
                 teller.warn(line.clone());
                 let mut ending =
-                    inspect::show(self.ports, &self.preview(), &pull, &mut teller).await?;
+                    inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await?;
                 ending.reason = denied.reason;
                 // The comment warns too, unless it was left as it is.
                 ending.notices.extend(ending.view.is_none().then_some(line));
@@ -360,7 +360,13 @@ impl<'a> Story<'a> {
         }
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
-        Box::pin(rollback(self.ports, &preview, &pull, &mut teller)).await
+        Box::pin(rollback(
+            self.ports,
+            &preview,
+            Some(&pull.head_sha),
+            &mut teller,
+        ))
+        .await
     }
 
     async fn live(&self, wish: Life) -> Result<Ending, Failure> {
@@ -398,7 +404,7 @@ impl<'a> Story<'a> {
             Err(denied) => return Ok(quiet(denied)),
         };
         let mut teller = self.teller(&pull.head_sha, pull.open);
-        inspect::show(self.ports, &self.preview(), &pull, &mut teller).await
+        inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await
     }
 
     async fn help(&self) -> Result<Ending, Failure> {

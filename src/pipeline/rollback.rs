@@ -13,7 +13,6 @@ use super::{
 use crate::{
     capacity::{KeptSet, Record},
     cluster::{Cluster, NamespaceInfo, Reapplied},
-    event::PullRequest,
     names::{CommitSha, PreviewKey, ReasonCode, State},
     report::Reached,
 };
@@ -27,11 +26,15 @@ use tokio::time::Instant;
 /// What is left for the last word after a cancellation.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 
+const NOTHING: &str = "there is no earlier commit of this preview to go back to";
+
 /// Rolls back, and tells the comment how it went.
+///
+/// The `head` is held then; where nobody knows it, the commit that was deployed last counts as the newest.
 pub async fn rollback(
     ports: &Ports,
     preview: &PreviewKey,
-    pull: &PullRequest,
+    head: Option<&CommitSha>,
     teller: &mut Teller<'_>,
 ) -> Result<Ending, Failure> {
     let cluster = ports.cluster()?;
@@ -40,7 +43,7 @@ pub async fn rollback(
         ports,
         cluster,
         desk: &desk,
-        pull,
+        head,
         chosen: Mutex::new(None),
     };
     let result = tokio::select! {
@@ -53,8 +56,11 @@ pub async fn rollback(
     }
     if let Ok(Done::Nothing) = result {
         back.settle(result, teller).await;
-        teller.warn("there is no earlier commit of this preview to go back to".into());
-        let mut ending = inspect::show(ports, preview, pull, teller).await?;
+        let Some(head) = head else {
+            return Ok(Ending::quiet(None, ReasonCode::NothingToRollBack, NOTHING));
+        };
+        teller.warn(NOTHING.into());
+        let mut ending = inspect::show(ports, preview, head, teller).await?;
         ending.reason = ReasonCode::NothingToRollBack;
         return Ok(ending);
     }
@@ -72,13 +78,15 @@ enum Done {
 struct Chosen {
     mark: KeptSet,
     marks: Marks,
+    /// The newest commit.
+    head: CommitSha,
 }
 
 struct Back<'a> {
     ports: &'a Ports,
     cluster: &'a Cluster,
     desk: &'a Desk<'a>,
-    pull: &'a PullRequest,
+    head: Option<&'a CommitSha>,
     chosen: Mutex<Option<Chosen>>,
 }
 
@@ -102,7 +110,7 @@ impl Back<'_> {
         let Some(found) = found.filter(ours) else {
             return Ok(Done::Nothing);
         };
-        let Some(chosen) = choose(&taken.record, &found) else {
+        let Some(chosen) = choose(&taken.record, &found, self.head) else {
             return Ok(Done::Nothing);
         };
         *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen.clone());
@@ -158,20 +166,20 @@ impl Back<'_> {
             Err(_) => State::Superseded,
         };
         let back = matches!(result, Ok(Done::Back));
-        let ending = match result {
-            Ok(Done::Back) => teller.rolled_back(&self.pull.head_sha).await,
-            Err(Stopped::Failed(failure)) => {
-                teller.serves(None);
-                teller.failed(failure).await
-            }
-            Err(Stopped::Cancelled) => teller.cancelled().await,
-            Ok(Done::Nothing) | Err(_) => Ending::superseded(),
-        };
         let chosen = self
             .chosen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        let ending = match (result, &chosen) {
+            (Ok(Done::Back), Some(chosen)) => teller.rolled_back(&chosen.head).await,
+            (Err(Stopped::Failed(failure)), _) => {
+                teller.serves(None);
+                teller.failed(failure).await
+            }
+            (Err(Stopped::Cancelled), _) => teller.cancelled().await,
+            (Ok(_) | Err(_), _) => Ending::superseded(),
+        };
         let attempted = chosen
             .as_ref()
             .filter(|_| back || state == State::Failed)
@@ -186,8 +194,7 @@ impl Back<'_> {
                     // What was asked for before is revoked by this.
                     record.removing = None;
                     record.removed_on_purpose = false;
-                    record.held =
-                        Some(self.pull.head_sha.clone()).filter(|head| *head != chosen.mark.sha);
+                    record.held = Some(chosen.head.clone()).filter(|head| *head != chosen.mark.sha);
                 } else if state == State::Failed {
                     record.serving = None;
                 }
@@ -206,7 +213,13 @@ impl Back<'_> {
 }
 
 /// The last good set, or the one before it when the last one is live; the two change places then.
-fn choose(record: &Record, found: &NamespaceInfo) -> Option<Chosen> {
+fn choose(record: &Record, found: &NamespaceInfo, head: Option<&CommitSha>) -> Option<Chosen> {
+    let newest = |mark: &KeptSet| {
+        let tried = record.attempted.as_ref().map(|last| &last.sha);
+        // What was rolled back before is newer than what it was rolled back to.
+        let known = head.or(record.held.as_ref()).or(tried);
+        known.unwrap_or(&mark.sha).clone()
+    };
     let good = record.good.clone();
     let live = found.annotations.get(restore::SHA);
     let ready = record
@@ -217,10 +230,12 @@ fn choose(record: &Record, found: &NamespaceInfo) -> Option<Chosen> {
     let is_live = |mark: &KeptSet| ready && live == Some(&mark.sha.to_string());
     match good {
         Some(mark) if !is_live(&mark) => Some(Chosen {
+            head: newest(&mark),
             mark,
             marks: Marks::of(record),
         }),
         good => record.before.clone().map(|mark| Chosen {
+            head: newest(&mark),
             marks: Marks {
                 good: Some(mark.clone()),
                 before: good,

@@ -7,7 +7,10 @@ use super::{
     budget::{self, Budget},
     engine::render,
 };
-use crate::cluster::outcome::{Difference, Differs, FieldChange};
+use crate::{
+    cluster::outcome::{Difference, Differs, FieldChange},
+    manifests::Origin,
+};
 use serde::Serialize;
 
 /// Changed fields that are shown of each object, tried one after the other.
@@ -88,10 +91,7 @@ fn object(difference: &Difference, fields: usize) -> Object {
         Differs::Recreated(named) => ("±", "deleted and made again", named.join("\n")),
         Differs::Refused(message) => ("!", "refused", message.clone()),
     };
-    let origin = difference
-        .origin
-        .as_ref()
-        .map(|origin| format!("{}:{}", origin.file, origin.line));
+    let origin = difference.origin.as_ref().and_then(Origin::shown);
     Object {
         sign,
         word,
@@ -122,7 +122,7 @@ fn changed(changes: &[FieldChange], most: usize) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
     use super::*;
-    use crate::{manifests::Origin, names::ObjectId};
+    use crate::names::ObjectId;
 
     fn difference(kind: &str, name: &str, differs: Differs) -> Difference {
         let origin = (differs != Differs::Removed).then(|| Origin {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     cluster::outcome::{Failure, Fate, VolumeEnd, WorkloadStatus},
+    manifests::Origin,
     names::{CommitSha, PrNumber, State},
 };
 use serde::Serialize;
@@ -429,11 +430,8 @@ fn cause(failure: &Failure, evidence: usize) -> Cause {
         object: failure.object.as_ref().map(ToString::to_string),
         cause: failure.cause.clone(),
         remedy: failure.remedy.clone(),
-        origin: failure
-            .origin
-            .as_ref()
-            // A file that readers do not have is no place to go to; the remedy names the service.
-            .and_then(|origin| Some(format!("{}:{}", origin.place().0?, origin.line))),
+        // A file that readers do not have is no place to go to; the remedy names the service.
+        origin: failure.origin.as_ref().and_then(Origin::shown),
         evidence: failure
             .evidence
             .iter()

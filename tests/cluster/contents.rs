@@ -4,7 +4,10 @@
 
 use crate::world::Real;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use preview_action::{cluster::LAST_GOOD, simulate::cluster};
+use preview_action::{
+    cluster::{LAST_FAILURE, LAST_GOOD},
+    simulate::cluster,
+};
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -77,6 +80,10 @@ pub(crate) fn owned(object: &Value) -> Value {
 
 /// The last good set as JSON; its digests differ, because the simulated registry makes up its own.
 fn readable(object: &Value, mut owned: Value) -> Value {
+    if object["metadata"]["name"] == LAST_FAILURE {
+        // Times, and the words of another server.
+        owned["data"] = Value::Null;
+    }
     if object["metadata"]["name"] == LAST_GOOD
         && let Some(data) = owned["data"].as_object_mut()
     {

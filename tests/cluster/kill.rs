@@ -160,10 +160,10 @@ fn lasting(stay: &Stay, pr: u64) -> Vec<String> {
     let namespace = stay.namespace(pr);
     let applyset = regex::Regex::new("applyset-[A-Za-z0-9_-]+-v1").unwrap();
     let objects = contents::on_real(stay.real, &namespace);
-    // The last good set also holds what was good before, which is another story.
-    let alike = objects
-        .iter()
-        .filter(|(name, _)| !name.ends_with("/preview-last-good"));
+    // The last good set also holds what was good before, and the last failure what failed, which are other stories.
+    let alike = objects.iter().filter(|(name, _)| {
+        !name.ends_with("/preview-last-good") && !name.ends_with("/preview-last-failure")
+    });
     alike
         .map(|(name, object)| {
             let text = format!("{name} {}", contents::owned(object));

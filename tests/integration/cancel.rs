@@ -33,7 +33,7 @@ async fn goes_on(shop: &Shop) {
     let next = shop.hears(&shop.pushes(1)).await;
     next.ends(0, "deployed");
     next.one_comment();
-    assert!(next.took < Duration::from_secs(5), "{:?}", next.took);
+    assert!(next.took < Duration::from_secs(25), "{:?}", next.took);
     assert_eq!(shop.holders(), [1]);
     shop.ends();
 }
@@ -61,7 +61,7 @@ async fn wherever_a_run_is_stopped_the_comment_says_so_and_the_next_one_works() 
             (130, "cancelled"),
             "{when}: {seen:#?}"
         );
-        assert!(took < Duration::from_secs(5), "{when}: {took:?}");
+        assert!(took < Duration::from_secs(25), "{when}: {took:?}");
         assert_eq!(seen.output("state"), "cancelled", "{when}");
         assert!(
             seen.comment().contains("cancelled"),
@@ -126,12 +126,12 @@ async fn a_run_stops_in_time_even_when_nobody_answers() {
             _ => shop.world.cluster.inject(silent.always()),
         }
         let run = shop.run(&opened).stopping(&stop).go();
-        let seen = tokio::time::timeout(Duration::from_secs(20), run)
+        let seen = tokio::time::timeout(Duration::from_secs(60), run)
             .await
             .unwrap();
         assert_eq!(seen.exit, 130, "{seen:#?}");
         assert!(
-            seen.took < Duration::from_secs(7),
+            seen.took < Duration::from_secs(35),
             "{site}: {:?}",
             seen.took
         );
@@ -183,7 +183,7 @@ async fn the_process_obeys_the_first_signal_of_the_runner() {
         let status = child.wait().await.unwrap();
         assert_eq!(status.code(), Some(130));
         assert!(
-            begun.elapsed() < Duration::from_secs(5),
+            begun.elapsed() < Duration::from_secs(25),
             "{:?}",
             begun.elapsed()
         );

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+const LATER: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
 fn preview(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
@@ -32,8 +33,8 @@ fn output(arguments: &[&str]) -> String {
 #[test]
 fn every_command_explains_itself() {
     let commands = [
-        "deploy", "remove", "adopt", "list", "status", "render", "diff", "simulate", "assess",
-        "setup", "schema",
+        "deploy", "rollback", "remove", "adopt", "list", "status", "render", "diff", "simulate",
+        "assess", "setup", "schema",
     ];
     let all = output(&["--help"]);
     for command in commands {
@@ -398,6 +399,28 @@ async fn the_command_line_deploys_shows_and_removes_like_the_action() {
     assert_eq!(status["state"], "ready", "{out}");
     assert_eq!(status["slots"]["taken"], 1, "{out}");
 
+    // Nothing came before the first commit; after a second one there is a way back.
+    let rollback = [&["rollback", "--output", "json"][..], &which].concat();
+    let (exit, out, err) = run(rollback.clone()).await;
+    assert_eq!(exit, 0, "{out}{err}");
+    assert!(out.contains("nothing-to-roll-back"), "{out}");
+    let second = deploy.map(|argument| if argument == SHA { LATER } else { argument });
+    let (exit, out, err) = run([&second[..], &which].concat()).await;
+    assert_eq!(exit, 0, "{out}{err}");
+    let (exit, out, err) = run(rollback).await;
+    assert_eq!(exit, 0, "{out}{err}");
+    let result: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        [&result["decision"], &result["state"], &result["reasonCode"]],
+        ["rollback", "ready", "rolled-back"],
+        "{out}"
+    );
+    let namespace = shop.world.cluster.object("Namespace", "", "pr-shop-12");
+    assert_eq!(
+        namespace.unwrap_or_default()["metadata"]["annotations"]["preview-action/sha"],
+        SHA
+    );
+
     let (exit, out, err) = run([&["remove"][..], &which].concat()).await;
     assert_eq!(exit, 0, "{out}{err}");
     assert!(out.contains("pr-shop-12"), "{out}");
@@ -453,11 +476,56 @@ async fn with_a_token_the_command_line_keeps_the_comment() {
         comments[0].body
     );
     // The action takes over what the command line began: it is the same preview.
-    shop.hears(&shop.pushes(12)).await.ends(0, "deployed");
+    let first = shop.world.github.head("acme/shop", 12)[..7].to_owned();
+    let push = shop.pushes(12);
+    shop.hears(&push).await.ends(0, "deployed");
+    run("rollback").await;
+    let body = &shop.status_comments(12)[0].body;
+    assert!(
+        body.contains(&first) && body.contains("was rolled back"),
+        "{body}"
+    );
+    // What was taken back stays so for events of that commit.
+    shop.hears(&push).await.ends(0, "rolled-back");
     assert_eq!(shop.holders(), [12]);
     run("remove").await;
     let comments = shop.status_comments(12);
     assert_eq!(comments.len(), 1);
     assert!(comments[0].body.contains("removed"), "{}", comments[0].body);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_a_failed_preview_says_why_and_what_to_do() {
+    let crash = ONE_SERVICE.replace("web:{short-sha}", "web:crash-{short-sha}");
+    let shop = Shop::selling(&crash).await;
+    shop.hears(&shop.opens(1)).await.ends(1, "crash-loop");
+    let (token, api) = (shop.world.github.token(), shop.world.github.url());
+    let kubeconfig = shop.world.cluster.kubeconfig();
+    let run = async |format: &str| {
+        let output = tokio::process::Command::new(binary())
+            .env_clear()
+            .env("PREVIEW_TOKEN", &token)
+            .env("KUBECONFIG", &kubeconfig)
+            .args(["status", "--repository", "acme/shop", "--pr", "1"])
+            .args(["--api-url", &api, "--output", format])
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let status: Value = serde_json::from_str(&run("json").await).unwrap();
+    assert_eq!(status["state"], "failed", "{status:#}");
+    let cause = &status["failure"]["causes"][0];
+    assert_eq!(cause["reasonCode"], "crash-loop", "{status:#}");
+    let text = run("text").await;
+    for said in [
+        cause["cause"].as_str().unwrap(),
+        cause["remedy"].as_str().unwrap(),
+        cause["evidence"][0]["title"].as_str().unwrap(),
+    ] {
+        assert!(!said.is_empty() && text.contains(said), "{said}: {text}");
+    }
     shop.ends();
 }

@@ -123,7 +123,7 @@ async fn a_long_removal_gives_signs_of_life() {
             .await;
         shop.world.cluster.release();
     };
-    let beats = tokio::time::timeout(std::time::Duration::from_secs(25), beats);
+    let beats = tokio::time::timeout(std::time::Duration::from_secs(125), beats);
     let (removed, beats) = tokio::join!(shop.run(&closed).go_alone(), async {
         let beats = beats.await;
         shop.world.cluster.release();
@@ -260,7 +260,7 @@ async fn a_progress_edit_that_github_refuses_does_not_fail_the_deploy() {
         shop.world.log.wait_until(since(0, "PATCH", "/1")).await;
         shop.world.cluster.release();
     };
-    let release = tokio::time::timeout(std::time::Duration::from_secs(20), release);
+    let release = tokio::time::timeout(std::time::Duration::from_secs(100), release);
     let (seen, _) = tokio::join!(shop.hears(&opened), async {
         let _ = release.await;
         shop.world.cluster.release();

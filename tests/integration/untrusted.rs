@@ -157,3 +157,41 @@ async fn a_pull_request_cannot_take_the_guards_away() {
     assert_eq!(shop.world.github.comments(SHOP, 1).len(), 1);
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warning_of_the_server_is_in_the_comment_and_is_text() {
+    let shop = Shop::open().await;
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: old}\ndata: {a: b}\n";
+    let own = ONE_SERVICE.replace("version: 1\n", "version: 1\ntemplates: [own.yaml]\n");
+    shop.commit(&[("own.yaml", map), (CONFIGURATION, &own)]);
+    let text = "field a is deprecated ![x](https://evil.example/p.png) <img src=x> </details> @everyone ::error::x";
+    let answer = serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "old", "namespace": "pr-shop-1", "uid": "u", "resourceVersion": "9"},
+        "data": {"a": "b"},
+    });
+    shop.world.cluster.inject(
+        preview_action::simulate::Fault::answer(
+            "PATCH",
+            "/api/v1/namespaces/*/configmaps/old",
+            201,
+            answer,
+        )
+        .header("warning", &format!("299 - \"{text}\"")),
+    );
+    let seen = shop.hears(&shop.opens(1)).await;
+    seen.ends(0, "deployed");
+    seen.says("ConfigMap/old: field a is deprecated");
+    let comment = seen.comment();
+    for harm in ["![x](", "<img", "</details> @everyone", " @everyone"] {
+        assert!(!comment.contains(harm), "{harm}: {comment}");
+    }
+    assert!(
+        !commands(&seen)
+            .iter()
+            .any(|line| line.starts_with("::error::x")),
+        "{}",
+        seen.log
+    );
+    shop.ends();
+}

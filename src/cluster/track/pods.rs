@@ -108,7 +108,7 @@ impl Tracker {
             .find(|one| one.id.kind == "PersistentVolumeClaim" && one.id.name == claim);
         let of = found.map(|one| {
             let live = one.live.as_ref().unwrap_or(&Value::Null);
-            ("where", place(&one.origin, live).0)
+            ("where", place(&one.origin, live))
         });
         of.into_iter().collect()
     }

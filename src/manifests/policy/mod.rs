@@ -32,6 +32,9 @@ pub(super) const GUARDS: &[(&str, &str)] = &[
 /// Name of the Secret that the last good set is kept in.
 pub const LAST_GOOD: &str = "preview-last-good";
 
+/// The ConfigMap that says why the last deploy failed; no template may name it.
+pub const LAST_FAILURE: &str = "preview-last-failure";
+
 /// Name of the ConfigMap that lists what a preview is made of.
 pub const PARENT: &str = "preview-applyset";
 
@@ -205,6 +208,13 @@ impl Check<'_> {
             self.refuse(
                 &["metadata", "name"],
                 "is the name of the list of what the preview is made of",
+                "give it another name",
+            );
+        }
+        if id.kind == "ConfigMap" && id.name == LAST_FAILURE {
+            self.refuse(
+                &["metadata", "name"],
+                "is the name of the ConfigMap that says why the last deploy failed",
                 "give it another name",
             );
         }

@@ -115,6 +115,7 @@ fn what_reaches_out_of_the_preview_is_refused() {
         "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: preview}\n".into(),
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: preview-public-web}\n".into(),
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: preview-applyset}\n".into(),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: preview-last-failure}\n".into(),
         object("apps/v1", "Deployment", "spec: {template: {metadata: {labels: {preview-action/sha: web}}}}"),
         // pods
         pod("hostNetwork: true"),

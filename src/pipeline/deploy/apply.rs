@@ -40,6 +40,7 @@ impl Work<'_> {
     ) -> Result<Vec<Applied>, Stopped> {
         let mut known = None;
         let mut ahead = None;
+        lock(&self.notes).was_ready = taken.record.was_ready();
         if let Some(holder) = &taken.holder
             && let Some(uid) = &holder.uid
         {
@@ -74,6 +75,7 @@ impl Work<'_> {
             let asleep = taken.record.asleep.is_some();
             if fresh {
                 lock(&self.notes).awake = asleep;
+                lock(&self.notes).was_ready = false;
                 let existing = Existing::default();
                 self.begins_with(existing.clone().into(), teller);
                 // Pods that start before their pull secret is there fail once and wait ten seconds.
@@ -306,19 +308,23 @@ impl Work<'_> {
         teller: &mut Teller<'_>,
     ) -> Result<Vec<Applied>, Stopped> {
         self.announced(plan, set, existing).await?;
+        let installed = (!lock(&self.notes).was_ready).then(|| set.installed());
+        let set = installed.as_ref().unwrap_or(set);
         let (before, first, rest) = set.around_run_first(|id| existing.is_new(id));
         if first.objects.is_empty() {
             return self.some(plan, set, existing).await;
         }
         let mut applied = self.some(plan, &before, existing).await?;
-        let run = self
-            .cluster
-            .run_first(&plan.namespace, &first, existing)
-            .await;
-        let run = self.noted(run)?;
-        waiting.ready(&plan.namespace, &run, teller).await?;
+        for together in first.by_weight() {
+            let run = self
+                .cluster
+                .run_first(&plan.namespace, &together, existing)
+                .await;
+            let run = self.noted(run)?;
+            waiting.ready(&plan.namespace, &run, teller).await?;
+            applied.extend(run);
+        }
         teller.stage("run first");
-        applied.extend(run);
         applied.extend(self.some(plan, &rest, existing).await?);
         Ok(applied)
     }

@@ -205,6 +205,8 @@ struct Notes {
     restored: Option<CommitSha>,
     /// True when the commit before is known to be served still.
     old_serves: bool,
+    /// True when some commit was ready in the Namespace before.
+    was_ready: bool,
     /// True when this commit had not been tried before.
     first: bool,
     /// Since when the preview has waited in line, if it has.

@@ -28,7 +28,7 @@ impl Work<'_> {
         let beyond = capacity::beyond_quota(set, &pods);
         let placed = taken.holder.as_ref().is_some_and(|one| one.uid.is_some());
         if !beyond.is_empty() {
-            let failure = over_quota(&beyond, &self.ports.settings.config);
+            let failure = over_quota(&beyond, set);
             if !placed {
                 return Err(Stopped::Failed(failure));
             }
@@ -67,7 +67,13 @@ impl Work<'_> {
     }
 }
 
-fn over_quota(beyond: &[Short], config: &str) -> Failure {
+fn over_quota(beyond: &[Short], set: &ManifestSet) -> Failure {
+    let mut quotas = set
+        .objects
+        .iter()
+        .filter(|one| one.id.kind == "ResourceQuota");
+    let config = quotas.find_map(|one| one.origin.path());
+    let config = config.unwrap_or("a configuration file (input `config`)");
     let each: Vec<String> = beyond
         .iter()
         .map(|short| format!("{} {} of {}", short.asked, short.of, short.total))

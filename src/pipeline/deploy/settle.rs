@@ -5,6 +5,7 @@
 use super::{Done, Stopped, Work, lock};
 use crate::{
     capacity::{self, Holder, Ledger, Record},
+    cluster::LastFailure,
     manifests,
     metrics::Action,
     names::State,
@@ -83,7 +84,7 @@ impl Work<'_> {
             (Err(Stopped::Overtaken), false) => return Ending::superseded(),
             // Without a turn the word is ours only if nobody came after us.
             (Err(Stopped::Cancelled), false) => {
-                return match self.end_turn(state, None, line).await {
+                return match self.end_turn(state, None, line, &Ending::cancelled()).await {
                     Ok(false) => Ending::cancelled(),
                     _ => self.speak(result, teller).await,
                 };
@@ -101,7 +102,7 @@ impl Work<'_> {
             false => self.speak(result, teller).await,
         };
         let (ended, ()) = tokio::join!(
-            self.end_turn(state, url.as_deref(), line),
+            self.end_turn(state, url.as_deref(), line, &ending),
             metrics::leave(
                 self.ports,
                 self.request.repository.id,
@@ -172,8 +173,12 @@ impl Work<'_> {
         state: State,
         url: Option<&str>,
         line: InLine,
+        ending: &Ending,
     ) -> Result<bool, Failure> {
-        let ended = async { tokio::join!(self.finish(state, url, line), self.mark(state, url)).0 };
+        let ended = async {
+            let (finish, mark) = (self.finish(state, url, line), self.mark(state, url));
+            tokio::join!(finish, mark, self.remember(state, ending)).0
+        };
         desk::release(&self.ports.stop, ended).await
     }
 
@@ -242,6 +247,39 @@ impl Work<'_> {
             Some(Aftermath::NotRestored { .. }) => record.serving = None,
             Some(Aftermath::Stays) if !notes.old_serves => record.serving = None,
             _ => {}
+        }
+    }
+
+    /// Keeps in the preview why it failed, or deletes what an earlier run kept; a preview that is gone keeps nothing.
+    async fn remember(&self, state: State, ending: &Ending) {
+        let (spot, aftermath, before) = {
+            let notes = lock(&self.notes);
+            (
+                notes.spot.clone(),
+                notes.aftermath.clone(),
+                notes.before.clone(),
+            )
+        };
+        let Some(spot) = spot.filter(|_| aftermath != Some(Aftermath::Removed)) else {
+            return;
+        };
+        let namespace = &spot.plan.namespace;
+        let kept = match (&ending.failure, state) {
+            (Some(failure), State::Failed) => {
+                let redaction = &self.ports.redaction;
+                let failure = LastFailure::of(
+                    self.request.sha.clone(),
+                    jiff::Timestamp::now(),
+                    &failure.causes,
+                    |text| redaction.redact(text),
+                );
+                self.cluster.keep_failure(namespace, &failure).await
+            }
+            (_, State::Ready) => self.cluster.forget_failure(namespace, &before).await,
+            _ => return,
+        };
+        if let Err(error) = kept {
+            tracing::warn!("why the last deploy failed is not kept up to date: {error}");
         }
     }
 

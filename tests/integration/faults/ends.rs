@@ -61,6 +61,11 @@ fn lasting(mut object: Value) -> Value {
     if object["kind"] == "Secret" {
         readable(&mut object["data"]);
     }
+    if object["metadata"]["name"] == "preview-last-failure" {
+        // Times and log lines are another story in each run.
+        object["metadata"]["managedFields"] = Value::Null;
+        object["data"] = Value::Null;
+    }
     if object["metadata"]["name"] == "preview-last-good" {
         // What was good before is another story, and so is the field that holds it.
         object["metadata"]["managedFields"] = Value::Null;
@@ -111,11 +116,12 @@ fn served(shop: &Shop, sha: &str, wanted: &[String]) -> Vec<String> {
     wrong
 }
 
-/// What is wrong with a preview that was taken back to this commit. A Job that ran stays as it ran: going back undoes no migration.
+/// What is wrong with a preview that was taken back to this commit. Why the later one failed is kept in it, and a Job that ran stays as it ran: going back undoes no migration.
 pub(super) fn restored(shop: &Shop, sha: &str, wanted: &[String]) -> Vec<String> {
     let job = |one: &String| one.contains(": Job ");
     let all = served(shop, sha, wanted).into_iter();
-    all.filter(|one| !job(one)).collect()
+    let why = |one: &String| one.contains("/preview-last-failure ");
+    all.filter(|one| !job(one) && !why(one)).collect()
 }
 
 fn differences(found: &[String], wanted: &[String]) -> Vec<String> {
