@@ -114,10 +114,9 @@ impl<'a> Bed<'a> {
         self.mark(&found, State::Sleeping, None).await?;
         let keeps = self.ports.settings.sleep_keeps_slot;
         let record = note(keeps).await?;
-        if let Some(live) = found.annotations.get(restore::SHA) {
-            if let Ok(sha) = live.parse() {
-                teller.about(&sha);
-            }
+        let live = found.annotations.get(restore::SHA);
+        if let Some(Ok(sha)) = live.map(|sha| sha.parse()) {
+            teller.about(&sha);
         }
         teller.sleeps(&record, keeps);
         Ok(Some(teller.asleep().await))
@@ -148,7 +147,7 @@ impl<'a> Bed<'a> {
         let ending = match result {
             Ok(()) => teller.woken().await,
             Err(Stopped::Failed(failure)) => teller.failed(failure).await,
-            Err(Stopped::Full(house)) => teller.full(house).await,
+            Err(Stopped::Full(house)) => teller.full(*house).await,
             Err(Stopped::Cancelled) => Ending::cancelled(),
             Err(_) => Ending::superseded(),
         };
@@ -207,7 +206,7 @@ impl<'a> Bed<'a> {
             })
             .await?;
         let slot = match placed {
-            Place::Full(house) => return Err(Stopped::Full(house)),
+            Place::Full(house) => return Err(Stopped::Full(Box::new(house))),
             Place::Ours { uid, .. } if uid != found.uid => return Err(gone()),
             Place::Ours { slot, .. } => slot,
         };

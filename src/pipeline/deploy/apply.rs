@@ -233,7 +233,7 @@ impl Work<'_> {
             };
             let weak = house.gives_way().filter(|_| !asked);
             let Some(weak) = weak.map(|lodger| lodger.holder.clone()) else {
-                return Err(Stopped::Full(house));
+                return Err(Stopped::Full(Box::new(house)));
             };
             asked = true;
             let to = house.first.unwrap_or(plan.pr);

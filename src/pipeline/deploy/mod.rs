@@ -145,7 +145,7 @@ pub(super) enum Stopped {
     OtherSlot(u32),
     /// The commit was rolled back and waits until somebody asks for it.
     Held,
-    Full(House),
+    Full(Box<House>),
     RemovedOnPurpose,
     Cancelled,
 }

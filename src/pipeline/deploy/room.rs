@@ -60,7 +60,7 @@ impl Work<'_> {
                     .desk
                     .wait_for_room(&plan.namespace, plan.pr, &self.request.author, shortage)
                     .await?;
-                Err(Stopped::Full(house))
+                Err(Stopped::Full(Box::new(house)))
             }
             Fit::Never(shortage) => Err(Stopped::Failed(never(&shortage))),
         }

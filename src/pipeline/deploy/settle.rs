@@ -9,12 +9,7 @@ use crate::{
     manifests,
     metrics::Action,
     names::State,
-    pipeline::{
-        Blame, Ending, Failure,
-        desk::{self, House},
-        metrics, restore,
-        teller::Teller,
-    },
+    pipeline::{Blame, Ending, Failure, desk, metrics, restore, teller::Teller},
     report::Aftermath,
 };
 use std::{sync::atomic::Ordering, time::Duration};
@@ -70,12 +65,13 @@ impl Work<'_> {
         };
         let url = result.as_ref().ok().map(|done| done.url.clone());
         let line = match &result {
-            Err(Stopped::Full(House {
-                place: Some(place), ..
-            })) => InLine::Told(*place),
+            Err(Stopped::Full(house)) => match house.place {
+                Some(place) => InLine::Told(place),
+                // Who is refused waits for nothing, even if it did so under other settings.
+                None => InLine::Leaves,
+            },
             Err(Stopped::Failed(failure)) if failure.blame != Blame::Theirs => InLine::Leaves,
-            // Who is refused waits for nothing, even if it did so under other settings.
-            Err(Stopped::Full(_) | Stopped::RemovedOnPurpose) => InLine::Leaves,
+            Err(Stopped::RemovedOnPurpose) => InLine::Leaves,
             _ => InLine::Stays,
         };
         match (&result, began) {
@@ -161,7 +157,7 @@ impl Work<'_> {
             Err(Stopped::Superseded | Stopped::Overtaken | Stopped::OtherSlot(_)) => {
                 teller.superseded().await
             }
-            Err(Stopped::Full(house)) => teller.full(house).await,
+            Err(Stopped::Full(house)) => teller.full(*house).await,
             Err(Stopped::RemovedOnPurpose) => teller.stays_removed().await,
             Err(Stopped::Held) => Teller::held(),
             Err(Stopped::Cancelled) => teller.cancelled().await,
