@@ -246,6 +246,7 @@ pub(crate) fn sweeping(stay: &Stay, world: &World, folder: &Path) -> Command {
         actor: "alice".into(),
         triggering_actor: "alice".into(),
         debug: false,
+        workflow: None,
         temp: folder.into(),
     };
     let mut command = Command::new(program());

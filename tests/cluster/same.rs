@@ -29,6 +29,12 @@ static MAY_DIFFER: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"-([0-9a-f]{8})-[a-z0-9]{5}\b", "-$1-<pod>"),
         // a Job fails for us before its controller has told the event
         (r"(?s)<details><summary>events of Job/.*?</details>\n\n", ""),
+        // whether the kubelet has begun to wait between two tries when a crash is told is a matter of its rhythm
+        (
+            r"(?s)<details><summary>events of [^<]*</summary>\n\n```text\nBackOff: [^\n]*\n```\n\n</details>\n\n",
+            "",
+        ),
+        (r"(?m)^BackOff: .*\n", ""),
         // how often something happened, and whether the kubelet came round before the container was gone
         (r" ×\d+: ", ": "),
         (r"(?m)^Unhealthy: .*\n", ""),
