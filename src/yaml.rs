@@ -60,7 +60,7 @@ impl From<serde_saphyr::Error> for YamlError {
 
 /// Reads exactly one document.
 pub fn parse_one(text: &str) -> Result<Value, YamlError> {
-    parse_typed(text)
+    Ok(parse_node(text)?.to_value())
 }
 
 /// Reads all documents, skipping empty ones, each with the line that it begins in.
@@ -71,10 +71,14 @@ pub fn parse_many(text: &str) -> Result<Vec<(u32, Value)>, YamlError> {
         .collect())
 }
 
-/// Reads exactly one document into a type.
+/// Reads exactly one document into a type, by way of JSON: one reader for all types keeps the binary small, and a value of the
+/// wrong type has no place then.
 pub fn parse_typed<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
-    check_size(text)?;
-    Ok(serde_saphyr::from_str_with_options(text, options())?)
+    serde_json::from_value(parse_one(text)?).map_err(|error| YamlError {
+        message: worded(&error.to_string()),
+        line: 0,
+        column: 0,
+    })
 }
 
 /// Reads exactly one document, keeping the place of everything in it.

@@ -5,6 +5,7 @@
 use crate::{
     manifests::{Origin, Place},
     names::{ObjectId, ReasonCode},
+    yaml,
 };
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
@@ -150,11 +151,10 @@ impl FailureClass {
     }
 
     fn render(self, facts: &Facts) -> Result<(String, String), minijinja::Error> {
-        let table: BTreeMap<String, BTreeMap<String, String>> = serde_saphyr::from_str(SENTENCES)
+        let table: BTreeMap<String, BTreeMap<String, String>> = yaml::parse_typed(SENTENCES)
             .map_err(|error| {
-            let text = error.without_snippet().to_string();
-            minijinja::Error::new(minijinja::ErrorKind::SyntaxError, text)
-        })?;
+                minijinja::Error::new(minijinja::ErrorKind::SyntaxError, error.to_string())
+            })?;
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let mut facts = facts.clone();
@@ -427,7 +427,7 @@ mod tests {
 
     #[test]
     fn the_table_has_no_sentence_without_a_class() {
-        let table: BTreeMap<String, Value> = serde_saphyr::from_str(SENTENCES).unwrap();
+        let table: BTreeMap<String, Value> = yaml::parse_typed(SENTENCES).unwrap();
         let keys: std::collections::BTreeSet<_> =
             FailureClass::ALL.iter().map(|class| class.key()).collect();
         assert_eq!(table.len(), keys.len());

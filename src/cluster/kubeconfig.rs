@@ -3,6 +3,7 @@
 //! What only works on a laptop (plug-ins, files of the host) is refused here and not when the first request fails.
 
 use super::error::ClusterError;
+use crate::yaml;
 use kube::config::{AuthInfo, Cluster, Kubeconfig};
 
 /// Whether a kubeconfig may name files of the machine.
@@ -85,10 +86,11 @@ fn parse(text: &str) -> Result<Kubeconfig, ClusterError> {
     const REMEDY: &str = "paste the output of `kubectl config view --minify --flatten --raw` into the secret, as it is or in base64";
     const PROBLEM: &str = "the kubeconfig is not valid YAML of its kind";
     // By way of JSON, as kubectl reads it.
-    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| {
-        let place = error.location().map_or_else(String::new, |place| {
-            format!(" (line {}, column {})", place.line(), place.column())
-        });
+    let value = yaml::parse_one(text).map_err(|error| {
+        let place = match error.line() {
+            0 => String::new(),
+            line => format!(" (line {line}, column {})", error.column()),
+        };
         problem(format!("{PROBLEM}{place}"), REMEDY)
     })?;
     let config: Kubeconfig = serde_json::from_value(value).map_err(|_| problem(PROBLEM, REMEDY))?;

@@ -78,9 +78,8 @@ async fn revision(
     image: &str,
     credentials: Option<&Secret>,
 ) -> Result<Option<CommitSha>, RegistryError> {
-    let reference: Reference = image
-        .parse()
-        .map_err(|_| RegistryError::Reference(image.chars().take(200).collect()))?;
+    let reference = reference(image)
+        .ok_or_else(|| RegistryError::Reference(image.chars().take(200).collect()))?;
     let registry = reference.resolve_registry().to_owned();
     let auth = credentials.map_or(RegistryAuth::Anonymous, |text| credential(text, &registry));
     let answer = tokio::time::timeout(PATIENCE, client.pull_manifest_and_config(&reference, &auth))
@@ -106,11 +105,69 @@ fn labelled(config: &str) -> Option<CommitSha> {
         .ok()
 }
 
+/// Takes an image's name apart, as container engines do. The library's own way brings a regular expression engine along, which
+/// is a thirtieth of the binary.
+fn reference(image: &str) -> Option<Reference> {
+    let (rest, digest) = match image.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (image, None),
+    };
+    let (name, tag) = match rest.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (rest, None),
+    };
+    let (registry, repository) = match name.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
+        _ => ("docker.io", name),
+    };
+    let registry = match registry {
+        "index.docker.io" => "docker.io",
+        other => other,
+    };
+    let official = registry == "docker.io" && !repository.contains('/');
+    let repository = match official {
+        true => format!("library/{repository}"),
+        false => repository.to_owned(),
+    };
+    let host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    let part = |part: &str| {
+        let edge =
+            |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        edge(part.chars().next())
+            && edge(part.chars().last())
+            && part.chars().all(|c| edge(Some(c)) || "._-".contains(c))
+    };
+    let tagged = |tag: &str| {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        tag.len() <= 128
+            && tag.starts_with(word)
+            && tag.chars().all(|c| word(c) || ".-".contains(c))
+    };
+    let digested = |digest: &str| {
+        let hex = |text: &str| text.len() >= 32 && text.chars().all(|c| c.is_ascii_hexdigit());
+        digest.split_once(':').is_some_and(|(name, text)| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic()) && hex(text)
+        })
+    };
+    let valid = registry.chars().all(host)
+        && repository.len() <= 255
+        && repository.split('/').all(part)
+        && tag.is_none_or(tagged)
+        && digest.is_none_or(digested);
+    let own = str::to_owned;
+    let registry = registry.to_owned();
+    valid.then(|| match (tag, digest) {
+        (Some(tag), Some(digest)) => {
+            Reference::with_tag_and_digest(registry, repository, own(tag), own(digest))
+        }
+        (None, Some(digest)) => Reference::with_digest(registry, repository, own(digest)),
+        (tag, None) => Reference::with_tag(registry, repository, own(tag.unwrap_or("latest"))),
+    })
+}
+
 /// The client for the registries of these images.
 fn client(images: &BTreeSet<String>, extra_ca: Option<&str>) -> Client {
-    let references = images
-        .iter()
-        .filter_map(|image| image.parse::<Reference>().ok());
+    let references = images.iter().filter_map(|image| reference(image));
     let registries = references.map(|reference| reference.resolve_registry().to_owned());
     // As every container engine does: a registry on this machine is spoken to without TLS.
     let local = |registry: &String| {
@@ -306,6 +363,48 @@ mod tests {
         );
         let error = asked(&image, Some(&secret("ghcr.io"))).await.unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn names_are_taken_apart_as_the_library_does() {
+        let digest = format!("sha256:{}", "a1".repeat(32));
+        let names = [
+            "web",
+            "web:1",
+            "acme/web",
+            "acme/web:v1.2-rc",
+            "ghcr.io/acme/web:1",
+            "localhost/web",
+            "localhost:5000/a/b:x",
+            "docker.io/web",
+            "index.docker.io/web:2",
+            "docker.io/acme/web",
+            "registry.example:5000/deep/er/web",
+            "registry.example/a_b/c-d/e.f:T_1",
+            "",
+            "WEB",
+            "acme/Web",
+            "web:",
+            "web:-x",
+            "web:a b",
+            "a//b",
+            "/a",
+            "a/",
+            "ghcr.io/",
+            "web@sha256:12",
+            "web@",
+            "-a",
+            "a-",
+            "ghcr.io/acme/web:tag:tag",
+            "NOT AN IMAGE",
+        ];
+        let mut all: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        all.extend(["web", "ghcr.io/acme/web", "web:1"].map(|name| format!("{name}@{digest}")));
+        for name in all {
+            let theirs = name.parse::<Reference>().ok().map(|one| one.whole());
+            let ours = reference(&name).map(|one| one.whole());
+            assert_eq!(ours, theirs, "{name}");
+        }
     }
 
     #[tokio::test]
