@@ -71,6 +71,7 @@ files:
 {service}{more}{templates}{own}inputs:
   domain: preview.example.test
   timeout: {timeout}
+  nodes: elastic
 steps:
   - say: alice opens a pull request
     do: {{open: {{pr: {pr}, branch: {name}, title: A failure, by: alice}}}}

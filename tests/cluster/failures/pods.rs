@@ -137,12 +137,10 @@ fn pods_that_may_not_be_made_or_fit_nowhere() {
             config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    resources: {requests: {cpu: 1500m}, limits: {cpu: 2}}\n",
             reason: "quota-exceeded",
             cause: &[
-                "quota preview has no room for the pods of Deployment/web: asked requests.cpu 1500m, used requests.cpu 0, hard requests.cpu 1",
+                "the preview asks for more than its quota has, the surge of a rolling update included: 3 requests.cpu of 1",
             ],
-            remedy: &[
-                "ask for less in resources or replicas in services.web of .github/preview.yml, line 3, or raise quota",
-            ],
-            grace: 30,
+            remedy: &["ask for less in `resources` or `replicas`, or raise `quota` in"],
+            bar: AT_ONCE,
             ..USUAL
         },
         Broken {
@@ -199,6 +197,7 @@ fn pods_that_may_not_be_made_or_fit_nowhere() {
         },
         Broken {
             name: "cpu",
+            inputs: "nodes: elastic\n",
             config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    resources: {requests: {cpu: 200}, limits: {cpu: 200}}\nquota: {requests: {cpu: 400}, limits: {cpu: 400}}\n",
             reason: "unschedulable",
             cause: &[
@@ -211,6 +210,7 @@ fn pods_that_may_not_be_made_or_fit_nowhere() {
         },
         Broken {
             name: "selector",
+            inputs: "nodes: elastic\n",
             config: "services:\n  web:\n    image: ${registry}/app:1\n    port: 8080\n    node-selector: {disk: ssd}\n",
             reason: "unschedulable",
             cause: &[
