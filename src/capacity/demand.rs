@@ -253,38 +253,25 @@ impl Defaults {
     }
 
     fn requests(&self, container: &Value) -> Amounts {
-        let of = |name: &str| {
-            let resources = &container["resources"];
-            let named = [
-                &resources["requests"][name],
-                &resources["limits"][name],
-                &self.requests[name],
-            ];
-            named
-                .into_iter()
-                .find_map(quantity::parse)
-                .unwrap_or_default()
-        };
-        Amounts {
-            cpu: of("cpu"),
-            memory: of("memory"),
-            pods: 0,
-        }
+        let resources = &container["resources"];
+        first_named(&[&resources["requests"], &resources["limits"], &self.requests])
     }
 
     fn limits(&self, container: &Value) -> Amounts {
-        let of = |name: &str| {
-            let named = [&container["resources"]["limits"][name], &self.limits[name]];
-            named
-                .into_iter()
-                .find_map(quantity::parse)
-                .unwrap_or_default()
-        };
-        Amounts {
-            cpu: of("cpu"),
-            memory: of("memory"),
-            pods: 0,
-        }
+        first_named(&[&container["resources"]["limits"], &self.limits])
+    }
+}
+
+/// CPU and memory, each by the first of these lists that names it.
+fn first_named(lists: &[&Value]) -> Amounts {
+    let of = |name: &str| {
+        let named = lists.iter().find_map(|list| quantity::parse(&list[name]));
+        named.unwrap_or_default()
+    };
+    Amounts {
+        cpu: of("cpu"),
+        memory: of("memory"),
+        pods: 0,
     }
 }
 

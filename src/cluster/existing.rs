@@ -12,7 +12,7 @@ use super::{
     kinds::{self, Kind, Resource},
     outcome::Change,
     overlap::{ROUTES, RUNS},
-    request::Answer,
+    request::{Answer, items},
 };
 use crate::{
     capacity::Members,
@@ -151,7 +151,7 @@ impl Existing {
         self.listed.insert(kind.resource());
         let revision = version(list).and_then(|version| version.parse().ok());
         self.revision = self.revision.max(revision);
-        for object in list["items"].as_array().into_iter().flatten() {
+        for object in items(list) {
             let metadata = &object["metadata"];
             if let Some(name) = metadata["name"].as_str() {
                 let key = (kind.resource(), name.to_owned());

@@ -13,6 +13,7 @@ use super::{
     last_failure::LAST_FAILURE,
     outcome::{Applied, Change, Fate, Readiness, VolumeEnd, WorkloadStatus},
     readiness::assess,
+    request::items,
 };
 use crate::{
     manifests::Origin,
@@ -75,7 +76,7 @@ impl Cluster {
                     Err(error) if error.class() == Some(&Class::KindUnknown) => Value::Null,
                     Err(error) => return Err(error),
                 };
-                let items = list["items"].as_array().into_iter().flatten();
+                let items = items(&list);
                 // Every Namespace has the one, which is the cluster's own; the others are our lists.
                 let bookkeeping = ["kube-root-ca.crt", applyset::PARENT, LAST_FAILURE];
                 let ours = items.filter(|item| {
@@ -94,7 +95,7 @@ impl Cluster {
     pub async fn contents(&self, namespace: &Namespace) -> Result<Contents, ClusterError> {
         let list = Call::list(&kinds::CLAIM, Some(namespace), &Selector::default())?;
         let (counts, claims) = tokio::try_join!(self.inventory(namespace), self.send(list))?;
-        let claims = claims.body["items"].as_array().into_iter().flatten();
+        let claims = items(&claims.body);
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let claims = claims
             .map(|claim| {
@@ -210,7 +211,7 @@ impl Cluster {
             .await?;
         let mut workloads = Vec::new();
         for (kind, list) in &lists {
-            for item in list["items"].as_array().into_iter().flatten() {
+            for item in items(list) {
                 // Items of a list do not say their own kind.
                 let mut object = item.clone();
                 object["kind"] = kind.kind.into();

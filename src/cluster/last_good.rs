@@ -8,6 +8,7 @@ use super::{
     call::{Call, Selector},
     error::ClusterError,
     kinds,
+    request::items,
 };
 use crate::{
     manifests::{Manifest, ManifestSet, Origin},
@@ -217,7 +218,7 @@ impl Cluster {
         let call = Call::list(&kinds::POD, Some(namespace), &Selector::default())?;
         let list = self.send(call).await?.body;
         let mut running = Running::new();
-        for pod in list["items"].as_array().into_iter().flatten() {
+        for pod in items(&list) {
             if pod["metadata"]["deletionTimestamp"].is_string() {
                 continue;
             }

@@ -9,6 +9,7 @@ use super::{
     error::ClusterError,
     kinds::{KINDS, Kind},
     namespaces::NamespaceInfo,
+    request::items,
 };
 use crate::names::Namespace;
 use futures::{StreamExt, stream};
@@ -95,7 +96,7 @@ impl Cluster {
             None => self.path_of(namespace, resource).await?,
         };
         let list = self.send(Call::list_resource(path, resource)?).await?.body;
-        let items = list["items"].as_array().into_iter().flatten();
+        let items = items(&list);
         Ok(items
             .map(|item| {
                 let metadata = &item["metadata"];

@@ -24,6 +24,11 @@ pub(super) struct Answer {
     pub(super) date: Option<Timestamp>,
 }
 
+/// The items of a list.
+pub(super) fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
 impl Cluster {
     /// Sends a request until there is an answer that counts.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, ClusterError> {

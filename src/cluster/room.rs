@@ -8,6 +8,7 @@ use super::{
     call::{Call, Selector},
     error::ClusterError,
     kinds,
+    request::items,
 };
 use crate::capacity::{Amounts, Node, Room};
 use serde_json::Value;
@@ -105,10 +106,6 @@ fn running(pod: &Value) -> Option<Running> {
         node: pod["spec"]["nodeName"].as_str()?.to_owned(),
         requests: Amounts::of_pod(&pod["spec"]),
     })
-}
-
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list["items"].as_array().into_iter().flatten()
 }
 
 fn read_node(node: &Value) -> Node {

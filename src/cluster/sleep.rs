@@ -9,6 +9,7 @@ use super::{
     error::ClusterError,
     kinds::{self, Kind},
     outcome::{Applied, Change},
+    request::items,
 };
 use crate::{manifests::Origin, names::Namespace};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -194,7 +195,7 @@ impl Cluster {
         let list = Call::list(&kinds::POD, Some(namespace), &Selector::default())?;
         let pods = self.send(list).await?.body;
         let mut runs = false;
-        for pod in pods["items"].as_array().into_iter().flatten() {
+        for pod in items(&pods) {
             if ["Succeeded", "Failed"]
                 .iter()
                 .any(|phase| pod["status"]["phase"] == *phase)

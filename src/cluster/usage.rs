@@ -8,6 +8,7 @@ use super::{
     call::{Call, Selector},
     error::ClusterError,
     kinds,
+    request::items,
 };
 use crate::names::quantity;
 use serde_json::Value;
@@ -88,10 +89,6 @@ fn fullest(hard: &Value, used: &Value) -> Option<u64> {
 
 fn whole(amount: i128) -> u64 {
     u64::try_from(amount.max(0)).unwrap_or(u64::MAX)
-}
-
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list["items"].as_array().into_iter().flatten()
 }
 
 fn namespace(object: &Value) -> String {

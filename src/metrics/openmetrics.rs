@@ -180,31 +180,29 @@ impl Page<'_> {
             .map(|one| (one.pr.to_string(), one))
             .collect();
         let source = |one: &super::Usage| if one.measured { "measured" } else { "requests" };
-        self.head(
-            "preview_cpu_cores",
-            "gauge",
-            "CPU of a preview: measured, or what its pods ask for.",
-        )?;
-        for (pr, one) in &rows {
-            let labels = [
-                ("namespace", one.namespace.as_str()),
-                ("pr", pr),
-                ("source", source(one)),
-            ];
-            self.line("preview_cpu_cores", &labels, one.cpu as f64 / 1000.0)?;
-        }
-        self.head(
-            "preview_memory_bytes",
-            "gauge",
-            "Memory of a preview: measured, or what its pods ask for.",
-        )?;
-        for (pr, one) in &rows {
-            let labels = [
-                ("namespace", one.namespace.as_str()),
-                ("pr", pr),
-                ("source", source(one)),
-            ];
-            self.line("preview_memory_bytes", &labels, one.memory as f64)?;
+        type Measure = (&'static str, &'static str, fn(&super::Usage) -> f64);
+        let measures: [Measure; 2] = [
+            (
+                "preview_cpu_cores",
+                "CPU of a preview: measured, or what its pods ask for.",
+                |one| one.cpu as f64 / 1000.0,
+            ),
+            (
+                "preview_memory_bytes",
+                "Memory of a preview: measured, or what its pods ask for.",
+                |one| one.memory as f64,
+            ),
+        ];
+        for (name, help, value) in measures {
+            self.head(name, "gauge", help)?;
+            for (pr, one) in &rows {
+                let labels = [
+                    ("namespace", one.namespace.as_str()),
+                    ("pr", pr),
+                    ("source", source(one)),
+                ];
+                self.line(name, &labels, value(one))?;
+            }
         }
         self.head(
             "preview_quota_used_ratio",

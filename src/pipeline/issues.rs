@@ -11,7 +11,7 @@ use crate::{
     cluster::{Moment, NamespaceInfo, Step},
     event::Repository,
     github::IssueText,
-    names::State,
+    names::{PreviewKey, State},
     report::{self, DashboardView, PreviewRow, QueueRow},
 };
 use sha2::{Digest, Sha256};
@@ -58,7 +58,7 @@ async fn dashboard(ports: &Ports, repository: &Repository) -> Result<(), Failure
         repository: repository.name.clone(),
         repository_id: repository.id,
         environment: ports.settings.environment.clone(),
-        previews: rows(&ledger, &ours),
+        previews: rows(ports, repository, &ledger, &ours),
         queue: ledger
             .queue
             .iter()
@@ -90,12 +90,16 @@ async fn ledger(ports: &Ports, repository: &Repository) -> Result<Option<Ledger>
     if let Some((ledger, _)) = cluster.ledger_seen(&name) {
         return Ok(Some(ledger));
     }
-    let seen = |ledger: &mut Ledger, _: Moment| Step::Keep(ledger.clone());
-    Ok(cluster.transact(&name, seen).await?)
+    Ok(cluster.read_ledger(&name).await?)
 }
 
 /// One row for each that holds a slot, and for each that sleeps without one.
-fn rows(ledger: &Ledger, namespaces: &[NamespaceInfo]) -> Vec<PreviewRow> {
+fn rows(
+    ports: &Ports,
+    repository: &Repository,
+    ledger: &Ledger,
+    namespaces: &[NamespaceInfo],
+) -> Vec<PreviewRow> {
     let annotation = |name: &crate::names::Namespace, key: &str| {
         let info = namespaces.iter().find(|info| info.name == *name)?;
         info.annotations.get(key).cloned()
@@ -137,10 +141,10 @@ fn rows(ledger: &Ledger, namespaces: &[NamespaceInfo]) -> Vec<PreviewRow> {
     rows.sort_by_key(|row| row.slot);
     let asleep = ledger.previews.iter().filter_map(|(key, record)| {
         let asleep = record.asleep.as_ref()?;
-        let (pr, _) = key.split_once('-').unwrap_or((key, ""));
+        let preview = PreviewKey::from_ledger(repository.id, &ports.settings.environment, key)?;
         ledger.holder(key).is_none().then_some(PreviewRow {
             slot: None,
-            pr: pr.parse().ok()?,
+            pr: preview.pr,
             state: State::Sleeping,
             url: String::new(),
             owner: String::new(),

@@ -5,7 +5,7 @@
 use super::{Ending, Failure, Ports, desk};
 use crate::{
     capacity::Ledger,
-    cluster::{Moment, NamespaceInfo, NamespaceUsage, Step},
+    cluster::{NamespaceInfo, NamespaceUsage},
     metrics::{Action, Figures, Now, RunRecord, Usage},
     names::{CommitSha, PrNumber, RepoId, State},
 };
@@ -62,9 +62,8 @@ pub async fn metrics(ports: &Ports, repository: RepoId) -> Result<(Figures, Now)
     let cluster = ports.cluster()?;
     let name = ports.ledger(repository);
     let selector = desk::selector(&name);
-    let seen = |ledger: &mut Ledger, _: Moment| Step::Keep(ledger.clone());
     let (ledger, namespaces, recorded) = tokio::join!(
-        cluster.transact(&name, seen),
+        cluster.read_ledger(&name),
         cluster.list_namespaces(&selector),
         recorded(ports, repository)
     );

@@ -25,6 +25,8 @@ pub(super) enum Word {
         /// True in runs that the default branch's workflow governs.
         governs: bool,
     },
+    /// The sweep's: its own run never came.
+    Missed,
 }
 
 /// What every request of a run has in common.
@@ -58,9 +60,12 @@ impl Basis<'_> {
             author: pull.author.login.clone(),
             own_run,
             asked: matches!(word, Word::Asked(_)),
-            governs: matches!(word, Word::Asked(_) | Word::Promoted { governs: true }),
+            governs: matches!(
+                word,
+                Word::Asked(_) | Word::Promoted { governs: true } | Word::Missed
+            ),
             entrance: match word {
-                Word::Event { .. } => Entrance::Ordinary,
+                Word::Event { .. } | Word::Missed => Entrance::Ordinary,
                 Word::Asked(entrance) => entrance,
                 Word::Promoted { .. } => Entrance::FromQueue,
             },

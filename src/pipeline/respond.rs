@@ -196,6 +196,18 @@ impl<'a> Story<'a> {
         Ok(Ok(github.pull(self.request.pr).await?))
     }
 
+    /// The pull request, if who asked may ask and it may have a preview; else how the run ends.
+    async fn deployable(&self) -> Result<Result<PullRequest, Ending>, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(Err(quiet(denied))),
+        };
+        match permission::may_deploy(&pull) {
+            Ok(()) => Ok(Ok(pull)),
+            Err(denied) => Ok(Err(self.denied(&pull, denied).await?)),
+        }
+    }
+
     fn preview(&self) -> PreviewKey {
         preview(self.ports, self.request)
     }
@@ -257,13 +269,10 @@ impl<'a> Story<'a> {
     }
 
     async fn deploy(&self) -> Result<Ending, Failure> {
-        let pull = match self.pull().await? {
+        let pull = match self.deployable().await? {
             Ok(pull) => pull,
-            Err(denied) => return Ok(quiet(denied)),
+            Err(ending) => return Ok(ending),
         };
-        if let Err(denied) = permission::may_deploy(&pull) {
-            return self.denied(&pull, denied).await;
-        }
         let sha = match self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
             Ok(sha) => sha,
             Err(denied) => return self.denied(&pull, denied).await,
@@ -351,13 +360,10 @@ impl<'a> Story<'a> {
     }
 
     async fn rollback(&self) -> Result<Ending, Failure> {
-        let pull = match self.pull().await? {
+        let pull = match self.deployable().await? {
             Ok(pull) => pull,
-            Err(denied) => return Ok(quiet(denied)),
+            Err(ending) => return Ok(ending),
         };
-        if let Err(denied) = permission::may_deploy(&pull) {
-            return self.denied(&pull, denied).await;
-        }
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
         Box::pin(rollback(
@@ -370,25 +376,19 @@ impl<'a> Story<'a> {
     }
 
     async fn live(&self, wish: Life) -> Result<Ending, Failure> {
-        let pull = match self.pull().await? {
+        let pull = match self.deployable().await? {
             Ok(pull) => pull,
-            Err(denied) => return Ok(quiet(denied)),
+            Err(ending) => return Ok(ending),
         };
-        if let Err(denied) = permission::may_deploy(&pull) {
-            return self.denied(&pull, denied).await;
-        }
         let mut teller = self.teller(&pull.head_sha, pull.open);
         life::live(self.ports, &self.preview(), &pull, wish, &mut teller).await
     }
 
     async fn sleep(&self, wake: bool) -> Result<Ending, Failure> {
-        let pull = match self.pull().await? {
+        let pull = match self.deployable().await? {
             Ok(pull) => pull,
-            Err(denied) => return Ok(quiet(denied)),
+            Err(ending) => return Ok(ending),
         };
-        if let Err(denied) = permission::may_deploy(&pull) {
-            return self.denied(&pull, denied).await;
-        }
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
         let bed = Bed::of(self.ports, &preview, &pull)?;

@@ -30,11 +30,7 @@ pub fn may_command(login: &str, level: AccessLevel, role: &str) -> Result<(), De
     if level >= needed {
         return Ok(());
     }
-    let role = if role.is_empty() {
-        level.as_str()
-    } else {
-        role
-    };
+    let role = shown(level, role);
     Err(Denied {
         reason: ReasonCode::PermissionDenied,
         cause: format!(
@@ -48,17 +44,22 @@ pub fn may_command(login: &str, level: AccessLevel, role: &str) -> Result<(), De
     })
 }
 
+/// The role as GitHub calls it, or its level where GitHub names none.
+fn shown(level: AccessLevel, role: &str) -> &str {
+    if role.is_empty() {
+        level.as_str()
+    } else {
+        role
+    }
+}
+
 /// Lets maintainers move somebody else's preview aside; the denial shows role and what is needed.
 pub fn may_take(login: &str, level: AccessLevel, role: &str) -> Result<(), Denied> {
     let maintains = level >= AccessLevel::Write && role == "maintain";
     if level >= AccessLevel::Admin || maintains {
         return Ok(());
     }
-    let role = if role.is_empty() {
-        level.as_str()
-    } else {
-        role
-    };
+    let role = shown(level, role);
     Err(Denied {
         reason: ReasonCode::PermissionDenied,
         cause: format!(

@@ -2,19 +2,18 @@
 //! It applies no workload and writes no comment.
 //! All waiting and re-reading around the pure steps of `capacity` stands here, so that the steps stay provable.
 
+mod house;
 mod place;
 mod rebuild;
 
+pub(super) use house::{House, Lodger};
 pub(super) use rebuild::{mend, owned_by_label};
 
 use super::{Adopted, Failure, Ports, life::Home};
 use crate::{
-    capacity::{
-        self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Shortage, Turn,
-    },
-    cluster::{Cluster, ClusterError, Existing, NamespaceInfo, Step},
-    names::{PrNumber, PreviewKey, ReasonCode, State},
-    report::Leaving,
+    capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
+    cluster::{Cluster, ClusterError, Existing, Step},
+    names::{PreviewKey, ReasonCode, State},
 };
 use std::{sync::PoisonError, time::Duration};
 use tokio::{
@@ -164,97 +163,6 @@ pub(super) enum Place {
     },
     /// Nowhere for now.
     Full(House),
-}
-
-/// A full house, as somebody without a slot sees it.
-#[derive(Debug, Clone)]
-pub(super) struct House {
-    /// Who holds the slots.
-    pub(super) holders: Vec<Lodger>,
-    /// Cap.
-    pub(super) capacity: u32,
-    /// The place in line, from 1; none when the preview was refused.
-    pub(super) place: Option<usize>,
-    /// What the cluster's nodes lack, when that is why it waits.
-    pub(super) shortage: Option<Shortage>,
-    /// Who is first in line.
-    pub(super) first: Option<PrNumber>,
-}
-
-/// Who holds a slot, as others see it.
-#[derive(Debug, Clone)]
-pub(super) struct Lodger {
-    pub(super) holder: Holder,
-    pub(super) record: Record,
-    /// That the Namespace is being deleted, where somebody has looked.
-    pub(super) leaving: Option<Leaving>,
-}
-
-impl House {
-    /// The house as the ledger has it; no Namespace was read.
-    pub(super) fn seen(ledger: &Ledger, place: Option<usize>) -> Self {
-        let lodger = |holder: &Holder| Lodger {
-            holder: holder.clone(),
-            record: ledger
-                .previews
-                .get(&holder.key)
-                .cloned()
-                .unwrap_or_default(),
-            leaving: None,
-        };
-        Self {
-            holders: ledger.holders.iter().map(lodger).collect(),
-            capacity: ledger.capacity,
-            place,
-            shortage: None,
-            first: ledger.queue.first().map(|waiting| waiting.pr),
-        }
-    }
-
-    /// Who gives way to somebody who would have to wait: the one whose first deploy failed first, if nobody is at work on it.
-    pub(super) fn gives_way(&self) -> Option<&Lodger> {
-        self.place?;
-        let idle = |record: &Record| record.active.is_none() && record.removing.is_none();
-        self.holders
-            .iter()
-            .filter(|lodger| lodger.leaving.is_none() && idle(&lodger.record))
-            .filter(|lodger| lodger.record.failed_at_first() && !lodger.record.pinned)
-            .min_by_key(|lodger| lodger.record.attempted.as_ref().map(|last| last.at))
-    }
-
-    /// Notes which Namespaces are being deleted, and what holds them.
-    fn notice(&mut self, found: &[NamespaceInfo]) {
-        for lodger in &mut self.holders {
-            let info = found
-                .iter()
-                .find(|info| Some(&info.uid) == lodger.holder.uid.as_ref());
-            lodger.leaving = info.and_then(|info| {
-                Some(Leaving {
-                    since: info.deleting?,
-                    held_by: held_by(info),
-                })
-            });
-        }
-    }
-}
-
-/// What holds a Namespace that is being deleted, in a few words; empty when nothing is known.
-fn held_by(info: &NamespaceInfo) -> String {
-    if !info.finalizers.is_empty() {
-        return format!("finalizer {}", info.finalizers.join(", "));
-    }
-    let named = |text: &String| {
-        let (_, names) = text.split_once("finalizers remaining: ")?;
-        let names = names.split(", ").filter_map(|one| one.split(" in ").next());
-        Some(format!(
-            "finalizer {}",
-            names.collect::<Vec<_>>().join(", ")
-        ))
-    };
-    let finalizer = info.blocked_by.iter().find_map(named);
-    finalizer
-        .or_else(|| info.blocked_by.first().cloned())
-        .unwrap_or_default()
 }
 
 impl<'a> Desk<'a> {

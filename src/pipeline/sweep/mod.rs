@@ -5,8 +5,9 @@
 mod plan;
 
 use super::{
-    DeployRequest, Ending, Entrance, Exit, Failure, Ports, Sources, deploy, desk, issues,
+    Ending, Exit, Failure, Ports, deploy, desk, issues,
     remove::{RemoveRequest, remove},
+    request::{Basis, Word},
     sleep::Bed,
     teller::Teller,
 };
@@ -14,7 +15,6 @@ use crate::{
     capacity::{self, Ledger, Owned},
     cluster::{ClusterError, Moment, NamespaceInfo, Step, outcome::Verdict},
     event::{PullRequest, Repository},
-    inputs::ConfigFrom,
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
 };
 use futures::{StreamExt, stream};
@@ -263,22 +263,13 @@ impl<'a> Broom<'a> {
 
     /// Deploys a head whose own run never came; a failure of it is its comment's to tell, not the sweep's.
     async fn deploy(&self, preview: &PreviewKey, sha: &CommitSha, pull: &PullRequest) -> Ending {
-        let reference = match self.ports.settings.config_from {
-            ConfigFrom::Head => sha,
-            ConfigFrom::Base => &pull.base_sha,
+        let basis = Basis {
+            ports: self.ports,
+            repository: self.repository,
+            // What lies in the sweep's workspace is nobody's commit.
+            workspace: None,
         };
-        let request = DeployRequest {
-            repository: self.repository.clone(),
-            pr: pull.number,
-            sha: sha.clone(),
-            branch: pull.head_branch.clone(),
-            author: pull.author.login.clone(),
-            own_run: false,
-            asked: false,
-            governs: true,
-            entrance: Entrance::Ordinary,
-        };
-        let sources = Sources::at(reference, None);
+        let (request, sources) = basis.request(Word::Missed, sha.clone(), pull);
         let mut teller = self.teller(preview);
         teller.about(sha);
         let ending = deploy(self.ports, &request, &sources, &mut teller).await;
