@@ -16,10 +16,13 @@ use tokio::time::Instant;
 const KEY: &str = "state.json";
 
 /// Patience with other writers: fifty that begin at once are through in a fraction of it.
+///
+/// Each lost try means that somebody else's write stands, so patience is never spent on a standstill. Pauses grow well beyond
+/// what a request takes, also on a machine without a free processor, or else the losers keep each other from writing.
 const CONTENTION: RetryPolicy = RetryPolicy {
     first_pause: Duration::from_millis(20),
-    longest_pause: Duration::from_millis(400),
-    give_up_after: Duration::from_secs(30),
+    longest_pause: Duration::from_secs(2),
+    give_up_after: Duration::from_secs(120),
     try_timeout: Duration::from_secs(30),
 };
 
