@@ -177,7 +177,7 @@ impl Cluster {
                 object["apiVersion"] = version.clone();
                 let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
                 let (namespace, id) = (text("namespace").to_owned(), kind.object(text("name")));
-                let verdict = assess(&object, jiff::Timestamp::now(), None);
+                let verdict = assess(&object, self.now(), None);
                 if verdict.into_status(id.clone()).readiness == Readiness::Ready {
                     continue;
                 }
@@ -221,7 +221,7 @@ impl Cluster {
                     continue;
                 }
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                let verdict = assess(&object, jiff::Timestamp::now(), None);
+                let verdict = assess(&object, self.now(), None);
                 workloads.push(verdict.into_status(kind.object(name)));
             }
         }

@@ -40,6 +40,7 @@ impl Cluster {
     async fn send_once(&self, call: Call) -> Result<Answer, ClusterError> {
         let attempt = call.attempt.clone();
         let (code, headers, bytes) = self.exchange(call).await?;
+        self.notice(date(&headers));
         if code >= 400 {
             let mut refusal = Refusal::read(code, &bytes);
             refusal.retry_after = retry_after(&headers).or(refusal.retry_after);

@@ -7,7 +7,7 @@ use crate::{
     event::{PullRequest, Repository, User},
     names::{CommitSha, PrNumber, RepoId},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 const READ: &str = "pull-requests: read";
@@ -22,14 +22,18 @@ impl GitHub {
         self.json::<Pull>(&call).await.map(Into::into)
     }
 
-    /// Reads every open pull request, and when somebody last touched it.
-    pub async fn open_pulls(&self) -> Result<Vec<(PullRequest, Option<Timestamp>)>, GitHubError> {
+    /// Reads every open pull request, and how long ago, by GitHub's own clock, somebody last touched it.
+    pub async fn open_pulls(
+        &self,
+    ) -> Result<Vec<(PullRequest, Option<SignedDuration>)>, GitHubError> {
         let path = self.path("/pulls?state=open&per_page=100");
         let call = Call::get(path, "list the open pull requests", READ);
-        let pulls = self.pages::<Pull>(call, MOST_PAGES).await?;
-        let touched = |pull: Pull| (pull.updated_at, pull.into());
-        let pulls = pulls.into_iter().map(touched);
-        Ok(pulls.map(|(at, pull)| (pull, at)).collect())
+        let (pulls, now) = self.dated_pages::<Pull>(call, MOST_PAGES).await?;
+        let dated = |pull: Pull| {
+            let age = pull.updated_at.map(|at| now.duration_since(at));
+            (pull.into(), age)
+        };
+        Ok(pulls.into_iter().map(dated).collect())
     }
 
     /// Reads the repository.

@@ -79,17 +79,20 @@ fn limit(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Durat
     if number("x-ratelimit-remaining") == Some(0)
         && let Some(reset) = number("x-ratelimit-reset")
     {
-        // by the server's own clock, because ours may be wrong
-        let now = headers
-            .get(http::header::DATE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
-            .map_or_else(Timestamp::now, |date| date.timestamp());
-        let seconds = reset.saturating_sub(now.as_second()).max(1);
+        let seconds = reset.saturating_sub(date(headers).as_second()).max(1);
         return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(1)));
     }
     let named = message.to_ascii_lowercase().contains("rate limit");
     (status == StatusCode::TOO_MANY_REQUESTS || named).then_some(SECONDARY_LIMIT)
+}
+
+/// When an answer was written, by the server's own clock, because ours may be wrong; ours if it does not say.
+pub(super) fn date(headers: &HeaderMap) -> Timestamp {
+    headers
+        .get(http::header::DATE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+        .map_or_else(Timestamp::now, |date| date.timestamp())
 }
 
 /// What an answer says, whatever it is made of.

@@ -4,11 +4,12 @@
 
 use super::{
     GitHub, GitHubError,
-    refusal::{excerpt, refusal},
+    refusal::{date, excerpt, refusal},
 };
 use crate::tls;
 use backon::{ExponentialBuilder, Retryable};
 use http::{HeaderMap, Method, StatusCode, Uri};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
 
@@ -162,13 +163,22 @@ impl GitHub {
         first: Call,
         most_pages: u32,
     ) -> Result<Vec<T>, GitHubError> {
+        Ok(self.dated_pages(first, most_pages).await?.0)
+    }
+
+    /// The same, and GitHub's time at the last page; this machine's where GitHub says none.
+    pub(super) async fn dated_pages<T: DeserializeOwned>(
+        &self,
+        first: Call,
+        most_pages: u32,
+    ) -> Result<(Vec<T>, Timestamp), GitHubError> {
         let mut items = Vec::new();
         let mut call = first.clone();
         for page in 1..=most_pages {
             let answer = self.ask(&call).await?;
             items.extend(answer.read::<Vec<T>>(&call.doing)?);
             let Some(next) = answer.next() else {
-                return Ok(items);
+                return Ok((items, date(&answer.headers)));
             };
             // an address elsewhere is not followed: our own, counted on, says the same
             call.uri = if self.is_ours(&next) {

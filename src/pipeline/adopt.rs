@@ -8,7 +8,6 @@ use crate::{
     cluster::{NamespaceInfo, Reapplied},
     names::{Namespace, PreviewKey, ReasonCode, RepoName},
 };
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// A Namespace that was taken over.
@@ -137,7 +136,8 @@ fn labelled(
     found: &NamespaceInfo,
     slot: u32,
 ) -> Value {
-    let expires = Timestamp::now()
+    let expires = ports
+        .now()
         .checked_add(ports.settings.ttl)
         .map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let mut annotations = json!({"preview-action/repository": repository});

@@ -17,7 +17,7 @@ pub async fn diff(
     sources: &Sources,
 ) -> Result<Vec<Difference>, Failure> {
     let configuration = sources.configuration(ports).await?;
-    let facts = request.facts(jiff::Timestamp::now());
+    let facts = request.facts(ports.now());
     let mut plan = plan::decide(&ports.settings, &configuration, &facts)?;
     let cluster = ports.cluster()?;
     let found = cluster.namespace(&plan.namespace).await?;

@@ -199,12 +199,7 @@ pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failu
         None => Vec::new(),
     };
     // The server's time is that of all runs.
-    let begun = || {
-        (
-            Ledger::empty(ports.settings.max_previews),
-            jiff::Timestamp::now(),
-        )
-    };
+    let begun = || (Ledger::empty(ports.settings.max_previews), ports.now());
     let (ledger, now) = ledger?.unwrap_or_else(begun);
     let record = ledger.previews.get(&key).cloned().unwrap_or_default();
     let failed = record.attempted.as_ref();
@@ -277,7 +272,7 @@ pub(super) async fn announce(
     sources: &Sources,
     teller: &mut Teller<'_>,
 ) -> Result<Ending, Failure> {
-    let facts = request.facts(jiff::Timestamp::now());
+    let facts = request.facts(ports.now());
     let status = status(ports, &facts.key(&ports.settings)).await?;
     if status.preview.is_none() {
         // A faulty configuration is told now, before anybody waits for a deploy.

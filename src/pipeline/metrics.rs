@@ -37,7 +37,7 @@ pub(super) async fn leave(
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let stages = ending.stages.iter();
     let record = RunRecord {
-        at: jiff::Timestamp::now(),
+        at: ports.now(),
         pr: run.pr,
         action: run.action,
         sha: run.sha,

@@ -156,6 +156,12 @@ impl Ports {
         self.cluster.as_ref().map_err(Clone::clone)
     }
 
+    /// The time by which all runs go: the API server's, once it has answered.
+    pub fn now(&self) -> jiff::Timestamp {
+        let own = |_| jiff::Timestamp::now();
+        self.cluster.as_ref().map_or_else(own, Cluster::now)
+    }
+
     /// GitHub, or why there is none.
     pub fn github(&self) -> Result<&GitHub, Failure> {
         self.github.as_ref().ok_or_else(|| {

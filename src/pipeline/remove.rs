@@ -382,6 +382,7 @@ pub(super) async fn away(
     due: impl Fn(&NamespaceInfo) -> bool,
 ) -> Result<Away, Failure> {
     let cluster = ports.cluster()?;
+    let age = |since| age(ports, since);
     let age = found.deleting.map_or(Duration::ZERO, age);
     // Once the deletion has begun a count says nothing any more.
     let contents = match found.deleting {
@@ -436,9 +437,9 @@ pub(super) fn overdue(ports: &Ports, since: jiff::Timestamp) -> bool {
     let patience = ports
         .cluster()
         .map_or(PATIENCE, |cluster| cluster.patience(PATIENCE));
-    age(since) >= patience
+    age(ports, since) >= patience
 }
 
-fn age(since: jiff::Timestamp) -> Duration {
-    Duration::try_from(jiff::Timestamp::now().duration_since(since)).unwrap_or_default()
+fn age(ports: &Ports, since: jiff::Timestamp) -> Duration {
+    Duration::try_from(ports.now().duration_since(since)).unwrap_or_default()
 }

@@ -45,8 +45,6 @@ pub struct StatusView {
     pub slot: Option<Slot>,
     /// What takes the places when there is none left.
     pub at_cap: Option<AtCap>,
-    /// When the run started.
-    pub started: Option<Timestamp>,
     /// How long it took to reach this state.
     pub took: Option<Duration>,
     /// When the preview expires.
@@ -103,7 +101,6 @@ impl StatusView {
             images: Vec::new(),
             slot: None,
             at_cap: None,
-            started: None,
             took: None,
             expires: None,
             pinned: false,

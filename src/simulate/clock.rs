@@ -1,5 +1,5 @@
 //! Turns the runtime's timer into the time that a simulated world shows: stamps, `Date` headers and the delays of controllers.
-//! It must not know who reads it; both sites and every controller share one clock.
+//! It must not know who reads it; both sites and every controller share one passing of time.
 //! It can be moved ahead by hand, because a test of "seven days later" must not wait seven days.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ pub struct Clock(Arc<Inner>);
 struct Inner {
     started: Instant,
     wall: Timestamp,
-    ahead: Mutex<Duration>,
+    ahead: Arc<Mutex<Duration>>,
 }
 
 impl Clock {
@@ -25,7 +25,17 @@ impl Clock {
         Self(Arc::new(Inner {
             started: Instant::now(),
             wall,
-            ahead: Mutex::new(Duration::ZERO),
+            ahead: Arc::default(),
+        }))
+    }
+
+    /// Returns a clock that is ahead of this one, or behind it, for good: time passes for both.
+    pub(super) fn ahead_by(&self, by: SignedDuration) -> Self {
+        let inner = &self.0;
+        Self(Arc::new(Inner {
+            started: inner.started,
+            wall: inner.wall.checked_add(by).unwrap_or(inner.wall),
+            ahead: Arc::clone(&inner.ahead),
         }))
     }
 

@@ -33,6 +33,8 @@ pub enum Action {
     WriteThenClose,
     /// Waits before the request is served.
     Delay(Duration),
+    /// Waits before the request is served until somebody says go.
+    Hold(Arc<tokio::sync::Notify>),
     /// Never answers.
     Hang,
     /// Runs a hook before the request is served, so that the world changes between two requests.
@@ -59,6 +61,7 @@ impl fmt::Debug for Action {
             Self::Close => f.write_str("Close"),
             Self::WriteThenClose => f.write_str("WriteThenClose"),
             Self::Delay(by) => write!(f, "Delay({by:?})"),
+            Self::Hold(_) => f.write_str("Hold"),
             Self::Hang => f.write_str("Hang"),
             Self::Run(_) => f.write_str("Run"),
             Self::WatchExpires { after } => write!(f, "WatchExpires({after})"),

@@ -327,6 +327,7 @@ async fn spoil(shared: &Shared, method: &str, request: &mut Request) -> Spoiled 
             Action::Close => return Spoiled::Answer(Reply::cut()),
             Action::WriteThenClose => return Spoiled::AfterServing(Reply::cut()),
             Action::Delay(by) => tokio::time::sleep(by).await,
+            Action::Hold(go) => go.notified().await,
             Action::Hang => pending().await,
             Action::Run(hook) => hook(),
             Action::WatchExpires { after } => {

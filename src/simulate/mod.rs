@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 #[cfg(test)]
 mod clients;
@@ -33,9 +33,11 @@ pub struct WorldOptions {
     pub cluster: cluster::Options,
     /// The date and time at which the world starts; the present one by default.
     pub now: Option<Timestamp>,
+    /// How far GitHub's clock is ahead of the cluster's; 0 by default.
+    pub github_ahead: SignedDuration,
 }
 
-/// A simulated GitHub and a simulated cluster that share one clock and one request log.
+/// A simulated GitHub and a simulated cluster that share one passing of time and one request log.
 #[derive(Debug)]
 pub struct World {
     /// The simulated GitHub.
@@ -57,7 +59,12 @@ impl World {
     pub async fn start(options: WorldOptions) -> io::Result<Self> {
         let clock = Clock::starting_at(options.now.unwrap_or_else(Timestamp::now));
         let log = Log::default();
-        let github = github::Handle::start(options.github, clock.clone(), log.clone()).await?;
+        let github = github::Handle::start(
+            options.github,
+            clock.ahead_by(options.github_ahead),
+            log.clone(),
+        )
+        .await?;
         let cluster = cluster::Handle::start(options.cluster, clock.clone(), log.clone()).await?;
         Ok(Self {
             github,

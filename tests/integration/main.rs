@@ -14,6 +14,7 @@ mod bad_input;
 mod cancel;
 mod capacity;
 mod cli;
+mod clocks;
 mod commands;
 mod comments;
 mod diff;

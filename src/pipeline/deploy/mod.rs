@@ -89,7 +89,7 @@ pub async fn deploy(
         Ok(cluster) => cluster,
         Err(failure) => return teller.failed(failure).await,
     };
-    let facts = request.facts(jiff::Timestamp::now());
+    let facts = request.facts(ports.now());
     let desk = Desk::new(ports, cluster, facts.key(&ports.settings), request.governs);
     let work = Work {
         ports,

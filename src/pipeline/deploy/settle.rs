@@ -123,7 +123,7 @@ impl Work<'_> {
         let notes = lock(&self.notes);
         let waited = notes
             .waiting
-            .map(|since| jiff::Timestamp::now().duration_since(since));
+            .map(|since| self.ports.now().duration_since(since));
         metrics::Run {
             pr: self.request.pr,
             action: Action::Deploy,
@@ -265,7 +265,7 @@ impl Work<'_> {
                 let redaction = &self.ports.redaction;
                 let failure = LastFailure::of(
                     self.request.sha.clone(),
-                    jiff::Timestamp::now(),
+                    self.ports.now(),
                     &failure.causes,
                     |text| redaction.redact(text),
                 );

@@ -10,7 +10,6 @@ use crate::{
     pipeline::{Failure, Ports},
     plan,
 };
-use jiff::Timestamp;
 
 /// Makes a ledger that is not there.
 pub(super) async fn begin(
@@ -54,7 +53,7 @@ pub(in crate::pipeline) async fn mend(
 /// Sequences go on above the number of seconds since 1970, which no count of runs has ever reached: an old run that is
 /// still at work finds a greater one than its own in any case.
 fn anew(ports: &Ports, owned: Vec<Owned>) -> Ledger {
-    let now = Timestamp::now();
+    let now = ports.now();
     Ledger {
         floor: u64::try_from(now.as_second()).unwrap_or_default(),
         ..capacity::rebuild(ports.settings.max_previews, owned, now)

@@ -160,7 +160,7 @@ async fn look<'a>(ports: &'a Ports, repository: &'a Repository) -> Result<Sight<
         .collect();
     let begun = || {
         let capacity = ports.settings.max_previews;
-        (Ledger::empty(capacity), jiff::Timestamp::now())
+        (Ledger::empty(capacity), ports.now())
     };
     let ledger = match ledger {
         Err(ClusterError::LedgerCorrupt { problem, .. }) => {

@@ -98,8 +98,8 @@ pub(super) struct Sight<'a> {
     pub(super) namespaces: BTreeMap<PreviewKey, NamespaceInfo>,
     /// Workloads that are not ready, by Namespace; none when nobody may look.
     pub(super) unready: Option<BTreeMap<String, Vec<Applied>>>,
-    /// Open pull requests, and when somebody last touched each.
-    pub(super) open: BTreeMap<PrNumber, (PullRequest, Option<Timestamp>)>,
+    /// Open pull requests, and how long ago somebody last touched each, by GitHub's own clock.
+    pub(super) open: BTreeMap<PrNumber, (PullRequest, Option<SignedDuration>)>,
     /// Pull requests that GitHub itself calls closed, and whether they are merged.
     pub(super) closed: BTreeMap<PrNumber, bool>,
 }
@@ -149,7 +149,7 @@ impl Sight<'_> {
         }
         let (pull, touched) = self.open.get(&preview.pr)?;
         let missed = || {
-            let settled = touched.is_none_or(|at| self.now.duration_since(at) >= SETTLED);
+            let settled = touched.is_none_or(|ago| ago >= SETTLED);
             (settled && self.is_missed(preview, pull))
                 .then(|| Action::Deploy(pull.head_sha.clone()))
         };

@@ -18,7 +18,6 @@ use crate::{
     plan::{Plan, PublicUrl},
     report::{self, Aftermath, AsleepView, ImageView, Reached, Slot, StatusView, Timing},
 };
-use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -60,7 +59,7 @@ impl<'a> Teller<'a> {
             pr: preview.pr,
             environment: preview.environment.clone(),
         };
-        let now = Timestamp::now();
+        let now = ports.now();
         let mut view = StatusView::new(
             State::Pending,
             &ports.links.server,
@@ -68,7 +67,6 @@ impl<'a> Teller<'a> {
             preview.pr,
             now,
         );
-        view.started = Some(now);
         view.run_url.clone_from(&ports.links.run);
         view.setup_url.clone_from(&ports.links.setup);
         Self {
@@ -351,7 +349,7 @@ impl<'a> Teller<'a> {
     /// Writes the comment; the caller has just made sure that this run has the word.
     pub(super) async fn tell(&mut self, state: State) -> Result<(), Failure> {
         self.show(state);
-        self.view.now = Timestamp::now();
+        self.view.now = self.ports.now();
         let Some(github) = &self.ports.github else {
             return Ok(());
         };
