@@ -227,8 +227,20 @@ async fn a_sweep_that_was_killed_is_finished_by_the_next_one() {
 
 /// The action as the schedule of a repository runs it.
 pub(crate) fn sweeping(stay: &Stay, world: &World, folder: &Path) -> Command {
-    let (event, output) = (folder.join("event.json"), folder.join("output"));
     let payload = world.github.schedule_event("*/5 * * * *");
+    acting(stay, world, folder, "schedule", 1, &payload)
+}
+
+/// The action as an event of a repository runs it.
+pub(crate) fn acting(
+    stay: &Stay,
+    world: &World,
+    folder: &Path,
+    event_name: &str,
+    run_id: u64,
+    payload: &serde_json::Value,
+) -> Command {
+    let (event, output) = (folder.join("event.json"), folder.join("output"));
     std::fs::write(&event, payload.to_string()).unwrap();
     std::fs::write(&output, "").unwrap();
     let context = Context {
@@ -236,9 +248,9 @@ pub(crate) fn sweeping(stay: &Stay, world: &World, folder: &Path) -> Command {
         server_url: "https://github.example".into(),
         repository: SHOP.parse().unwrap(),
         repository_id: Some(preview_action::names::RepoId(1001)),
-        event_name: "schedule".into(),
+        event_name: event_name.into(),
         event_path: event,
-        run_id: 1,
+        run_id,
         run_attempt: 1,
         workspace: folder.into(),
         output: Some(output),
@@ -271,7 +283,7 @@ fn told(what: &str, k: usize, died: bool, next: &Output) {
 /// Runs a command through a proxy and kills it at its k-th request; false if it ended before.
 async fn dies_at(stay: &Stay, k: usize, mut command: Command) -> bool {
     let folder = tempfile::tempdir().unwrap();
-    let (kubeconfig, deadly) = proxy(stay.real, k, folder.path().join("kubeconfig")).await;
+    let (kubeconfig, proxy) = proxy(stay.real, k, folder.path().join("kubeconfig")).await;
     let begun = Instant::now();
     let mut process = command
         .env("KUBECONFIG", kubeconfig)
@@ -284,7 +296,7 @@ async fn dies_at(stay: &Stay, k: usize, mut command: Command) -> bool {
             println!("request {k} was never made: {} after {:?}", status.unwrap(), begun.elapsed());
             false
         }
-        () = deadly.notified() => {
+        () = proxy.deadly.notified() => {
             // SIGKILL: nothing of the program runs after this.
             process.kill().await.unwrap();
             true
@@ -298,11 +310,17 @@ struct Proxy {
     client: reqwest::Client,
     seen: AtomicUsize,
     k: usize,
-    deadly: Arc<Notify>,
+    deadly: Notify,
+}
+
+/// Starts a proxy before the API server that only counts; says how many requests there were, watches left out.
+pub(crate) async fn counting(real: &Real, file: PathBuf) -> (PathBuf, impl Fn() -> usize) {
+    let (file, proxy) = proxy(real, usize::MAX, file).await;
+    (file, move || proxy.seen.load(Ordering::SeqCst))
 }
 
 /// Starts a proxy before the API server; it stops with the runtime of the test.
-async fn proxy(real: &Real, k: usize, file: PathBuf) -> (PathBuf, Arc<Notify>) {
+async fn proxy(real: &Real, k: usize, file: PathBuf) -> (PathBuf, Arc<Proxy>) {
     let printed = crate::world::text(
         real.deploying()
             .args(["config", "view", "--raw", "--minify", "-o", "json"]),
@@ -325,20 +343,20 @@ async fn proxy(real: &Real, k: usize, file: PathBuf) -> (PathBuf, Arc<Notify>) {
     let address = listener.local_addr().unwrap();
     config["clusters"][0]["cluster"] = serde_json::json!({"server": format!("http://{address}")});
     std::fs::write(&file, config.to_string()).unwrap();
-    let deadly = Arc::new(Notify::new());
     let proxy = Arc::new(Proxy {
         server: cluster["server"].as_str().expect("a server").to_owned(),
         client,
         seen: AtomicUsize::new(0),
         k,
-        deadly: Arc::clone(&deadly),
+        deadly: Notify::new(),
     });
+    let passing = Arc::clone(&proxy);
     let router = Router::new().fallback(move |request: Request| {
-        let proxy = Arc::clone(&proxy);
+        let proxy = Arc::clone(&passing);
         async move { proxy.pass(request).await }
     });
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (file, deadly)
+    (file, proxy)
 }
 
 impl Proxy {

@@ -30,5 +30,6 @@ mod same;
 mod scenarios;
 mod setup;
 mod stay;
+mod trials;
 mod watch;
 mod world;

@@ -92,11 +92,19 @@ impl Stay {
 
     /// Lets the time of a preview be over.
     pub(crate) fn expire(&self, pr: u64) {
-        let name = self.ledgers().into_iter().next().expect("a ledger");
         let mut ledger = self.ledger().expect("a ledger");
         ledger["previews"][pr.to_string()]["lastActivity"] = "2020-01-01T00:00:00Z".into();
+        self.write_ledger(&ledger);
+    }
+
+    /// Puts this ledger in the place of the one that is there.
+    pub(crate) fn write_ledger(&self, ledger: &serde_json::Value) {
+        let name = self.ledgers().into_iter().next().expect("a ledger");
         let patch = serde_json::json!({"data": {"state.json": ledger.to_string()}}).to_string();
-        let merge = ["--type=merge", "-p", &patch];
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("patch.json");
+        std::fs::write(&file, patch).unwrap();
+        let merge = ["--type=merge", "--patch-file", file.to_str().unwrap()];
         let patch = ["patch", "configmap", &name, "-n", CONTROL];
         self.real.kubectl(&[&patch[..], &merge].concat());
     }
