@@ -168,9 +168,24 @@ pub struct Waiting {
     /// When a workflow was last started to deploy it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<Timestamp>,
+    /// That it waits for room and not for a slot, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Lack>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The cluster had no room for a preview, although a slot was free.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lack {
+    /// What was lacking, in words.
+    pub of: String,
+    /// When.
+    pub at: Timestamp,
+    /// UIDs of the Namespaces that had slots then.
+    pub beside: Vec<String>,
 }
 
 /// What is known of one preview, whether it holds a slot or not.

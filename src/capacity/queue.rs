@@ -2,9 +2,13 @@
 //! It changes the ledger as a value; whether a pull request is still open is the caller's to find out.
 //! An entry ends only when its preview gets a slot or nobody wants it any more, so that a run that dies loses nobody's place.
 
-use super::{ActiveRun, Claimant, Holder, Ledger, RunId, Waiting, claim::give_up_old_claims};
+use super::{ActiveRun, Claimant, Holder, Lack, Ledger, RunId, Waiting, claim::give_up_old_claims};
 use crate::names::PrNumber;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+
+/// Whoever waits for room is tried again after this time although no preview has ended: other workloads end as well.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// What becomes of a preview that finds no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,6 +60,7 @@ pub(super) fn join(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize
             owner: who.owner.clone(),
             told: 0,
             called: None,
+            lacks: None,
             rest: serde_json::Map::new(),
         },
     };
@@ -68,8 +73,28 @@ pub(super) fn join(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize
 }
 
 /// Lets a preview wait in line although a slot may be free: the cluster has no room for it now. Says its place.
-pub fn wait(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize {
-    join(ledger, who, now)
+pub fn wait(ledger: &mut Ledger, who: &Claimant, lacks: &str, now: Timestamp) -> usize {
+    let place = join(ledger, who, now);
+    let holders = ledger.holders.iter();
+    let beside = holders.filter_map(|one| one.uid.clone()).collect();
+    if let Some(waiting) = ledger.queue.get_mut(place - 1) {
+        waiting.lacks = Some(Lack {
+            of: lacks.into(),
+            at: now,
+            beside,
+        });
+    }
+    place
+}
+
+impl Waiting {
+    /// True when nothing has ended since there was no room for it, so that there is none now either.
+    fn in_vain(&self, holders: &[Holder], now: Timestamp) -> bool {
+        self.lacks.as_ref().is_some_and(|lack| {
+            let stands = |uid: &String| holders.iter().any(|one| one.uid.as_ref() == Some(uid));
+            now.duration_since(lack.at) < LOOK_AGAIN && lack.beside.iter().all(stands)
+        })
+    }
 }
 
 /// Puts claims that were given up before all who wait, in their own order.
@@ -83,6 +108,7 @@ pub(super) fn put_back(ledger: &mut Ledger, given_up: Vec<Holder>) {
             owner: holder.owner,
             told: 0,
             called: None,
+            lacks: None,
             rest: serde_json::Map::new(),
         };
         ledger.queue.insert(0, waiting);
@@ -106,6 +132,7 @@ pub fn put_first(ledger: &mut Ledger, key: &str, pr: PrNumber, owner: &str, now:
         owner: owner.into(),
         told: 0,
         called: None,
+        lacks: None,
         rest: serde_json::Map::new(),
     };
     ledger.queue.insert(0, waiting);
@@ -123,14 +150,23 @@ fn to_be_told(ledger: &Ledger, waiting: &Waiting, place: usize, now: Timestamp) 
     waiting.told != place && !record.is_some_and(|record| record.is_active(now))
 }
 
-/// Takes the word on everybody in line whose comment names another place than theirs, and says who that is, at which place.
+/// Takes the word on those in line whose comment names another place than theirs, and says who that is, at which place: `most`
+/// of them, without those that were tried.
 ///
 /// No sequence rises, so a run that waits for its turn gets it once [`said_places`] has given the word back.
-pub fn say_places(ledger: &mut Ledger, run: &RunId, now: Timestamp) -> Vec<(Waiting, usize)> {
+pub fn say_places(
+    ledger: &mut Ledger,
+    run: &RunId,
+    tried: &BTreeSet<String>,
+    most: usize,
+    now: Timestamp,
+) -> Vec<(Waiting, usize)> {
     let places = (1..).zip(ledger.queue.clone());
     let places: Vec<_> = places
         .filter(|(place, waiting)| to_be_told(ledger, waiting, *place, now))
+        .filter(|(_, waiting)| !tried.contains(&waiting.key))
         .map(|(place, waiting)| (waiting, place))
+        .take(most)
         .collect();
     for (waiting, _) in &places {
         let record = ledger.previews.entry(waiting.key.clone()).or_default();
@@ -142,8 +178,13 @@ pub fn say_places(ledger: &mut Ledger, run: &RunId, now: Timestamp) -> Vec<(Wait
     places
 }
 
-/// Gives the word back, and notes the places that comments name now.
-pub fn said_places(ledger: &mut Ledger, run: &RunId, places: &[(Waiting, usize)]) {
+/// Gives the word back, and notes the places that comments name now: of those that were `told`.
+pub fn said_places(
+    ledger: &mut Ledger,
+    run: &RunId,
+    places: &[(Waiting, usize)],
+    told: &BTreeSet<String>,
+) {
     for (said, place) in places {
         if let Some(record) = ledger.previews.get_mut(&said.key)
             && record
@@ -154,7 +195,7 @@ pub fn said_places(ledger: &mut Ledger, run: &RunId, places: &[(Waiting, usize)]
             record.active = None;
         }
         let waiting = ledger.queue.iter_mut().find(|one| one.key == said.key);
-        if let Some(waiting) = waiting {
+        if let Some(waiting) = waiting.filter(|one| told.contains(&one.key)) {
             waiting.told = *place;
         }
     }
@@ -167,7 +208,7 @@ pub fn leave(ledger: &mut Ledger, key: &str) -> bool {
     ledger.queue.len() < before
 }
 
-/// Who may have a slot now: the first in line for whom one is free and who is not among `tried`.
+/// Who may have a slot now: the first in line for whom one is free, who is not among `tried` and does not lack room.
 ///
 /// Whoever is passed over keeps its place, and the slot that is free for it.
 pub fn next(ledger: &mut Ledger, tried: &[String], now: Timestamp) -> Option<Waiting> {
@@ -176,7 +217,7 @@ pub fn next(ledger: &mut Ledger, tried: &[String], now: Timestamp) -> Option<Wai
         .queue
         .iter()
         .take(ledger.free())
-        .find(|waiting| !tried.contains(&waiting.key))
+        .find(|waiting| !tried.contains(&waiting.key) && !waiting.in_vain(&ledger.holders, now))
         .cloned()
 }
 

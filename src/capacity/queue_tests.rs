@@ -125,6 +125,48 @@ fn a_claim_whose_run_died_stands_first_in_line_again() {
 }
 
 #[test]
+fn who_lacks_room_is_tried_again_when_somebody_has_ended_or_an_hour_later() {
+    let mut ledger = Ledger::empty(3);
+    held(&mut ledger, [1, 2]);
+    assert_eq!(
+        wait(&mut ledger, &who(3, "r", WhenFull::Queue), "2 CPU", at(0)),
+        1
+    );
+    assert_eq!(next(&mut ledger, &[], at(60)), None);
+    assert!(next(&mut ledger, &[], at(3600)).is_some());
+    drop_holder(&mut ledger, "1", "uid-1");
+    assert!(next(&mut ledger, &[], at(60)).is_some());
+}
+
+#[test]
+fn a_place_that_could_not_be_told_is_told_again() {
+    let mut ledger = Ledger::empty(1);
+    held(&mut ledger, [1]);
+    for pr in 2..=6 {
+        asks(&mut ledger, pr);
+    }
+    let us = RunId("us".into());
+    let mut tried = BTreeSet::new();
+    let first = say_places(&mut ledger, &us, &tried, 3, at(1));
+    assert_eq!(first.len(), 3, "not more than can be told in time");
+    let told = BTreeSet::from(["2".to_owned()]);
+    said_places(&mut ledger, &us, &first, &told);
+    tried.extend(first.into_iter().map(|(one, _)| one.key));
+    let second = say_places(&mut ledger, &us, &tried, 3, at(2));
+    let keys: Vec<&str> = second.iter().map(|(one, _)| one.key.as_str()).collect();
+    assert_eq!(keys, ["5", "6"]);
+    said_places(
+        &mut ledger,
+        &us,
+        &second,
+        &BTreeSet::from(["5".to_owned(), "6".to_owned()]),
+    );
+    let again = say_places(&mut ledger, &us, &BTreeSet::new(), 9, at(3));
+    let keys: Vec<&str> = again.iter().map(|(one, _)| one.key.as_str()).collect();
+    assert_eq!(keys, ["3", "4"]);
+}
+
+#[test]
 fn who_is_not_wanted_any_more_leaves() {
     let mut ledger = Ledger::empty(1);
     held(&mut ledger, [1]);
@@ -168,7 +210,7 @@ fn places_are_told_where_comments_name_others_and_nobody_is_at_work() {
         run: RunId("other".into()),
         heartbeat: at(0),
     });
-    let places = say_places(&mut ledger, &us, at(1));
+    let places = say_places(&mut ledger, &us, &BTreeSet::new(), 9, at(1));
     let named: Vec<_> = places
         .iter()
         .map(|(one, place)| (one.pr.get(), *place))
@@ -176,7 +218,8 @@ fn places_are_told_where_comments_name_others_and_nobody_is_at_work() {
     assert_eq!(named, [(3, 2)]);
     assert!(ledger.previews["3"].is_active(at(1)));
     leave(&mut ledger, "2");
-    said_places(&mut ledger, &us, &places);
+    let told = BTreeSet::from(["3".to_owned()]);
+    said_places(&mut ledger, &us, &places, &told);
     assert!(!ledger.previews["3"].is_active(at(1)));
     assert!(untold(&ledger, at(1)), "its place has changed meanwhile");
     assert_eq!(ledger.previews["3"].newest, None, "no sequence rises");

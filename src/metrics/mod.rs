@@ -187,7 +187,13 @@ impl Figures {
                     .filter(|run| run.action == Action::Remove && run.outcome == State::Removed)
                     .map(|run| run.took),
             ),
-            waited: Span::of(deploys().map(|run| run.waited).filter(|waited| *waited > 0)),
+            // Who waits still has not waited its whole time yet.
+            waited: Span::of(
+                deploys()
+                    .filter(|run| matches!(run.outcome, State::Ready | State::Failed))
+                    .map(|run| run.waited)
+                    .filter(|waited| *waited > 0),
+            ),
             ..Self::default()
         };
         for run in records {

@@ -6,6 +6,7 @@ use super::{
     Blame, Ending, Failure, Sources,
     deploy::deploy,
     desk::{Desk, House},
+    remove::give_way,
     request::{Basis, Word},
     teller::Teller,
 };
@@ -19,19 +20,19 @@ use crate::{
 };
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// A workflow that was started to deploy a preview gets this long to begin with it.
 const CALLED: SignedDuration = SignedDuration::from_mins(10);
 
 /// What telling one place may take: the word on a preview is anybody's again half a minute after it was taken.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// How many comments are edited at once.
 const ABREAST: usize = 4;
 
-/// How often places are told: once, and once more for those that changed meanwhile.
-const ROUNDS: usize = 2;
+/// How many places are taken to be told at a time: two rounds of edits, and the word on the last is still ours.
+const AT_ONCE: usize = 2 * ABREAST;
 
 /// What became of one preview that was first in line.
 #[derive(Debug, Clone)]
@@ -48,7 +49,8 @@ pub struct Promoted {
 
 /// Deploys whoever has a slot waiting for them, and tells all others their places.
 ///
-/// A sweep looks first whether somebody deleted a Namespace by hand: nobody else would notice while no newcomer asks.
+/// A sweep looks first whether somebody deleted a Namespace by hand, and whether a preview whose first deploy failed can give
+/// way: nobody else would while no newcomer asks, and until then there is time to look at what failed.
 pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Vec<Promoted> {
     let Ok(cluster) = basis.ports.cluster() else {
         return Vec::new();
@@ -62,11 +64,21 @@ pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Ve
     if sweeps && let Err(failure) = line.look().await {
         tracing::warn!(reason = %failure.reason(), "who holds the slots could not be looked at: {}", failure.line());
     }
-    let promoted = line.advance().await;
-    if let Err(failure) = line.tell_places().await {
-        tracing::warn!(reason = %failure.reason(), "the places in line could not be told: {}", failure.line());
+    let (mut promoted, mut tried) = (Vec::new(), Vec::new());
+    if sweeps {
+        line.make_way().await;
     }
-    promoted
+    loop {
+        promoted.extend(line.advance(&mut tried).await);
+        let told = line.tell_places().await.unwrap_or_else(|failure| {
+            tracing::warn!(reason = %failure.reason(), "the places in line could not be told: {}", failure.line());
+            false
+        });
+        // A run that freed a slot meanwhile has left alone whose place was being told.
+        if !told || line.first(&tried).is_none() {
+            return promoted;
+        }
+    }
 }
 
 struct Line<'a> {
@@ -90,15 +102,36 @@ impl Line<'_> {
         Ok(())
     }
 
+    /// Lets a preview whose first deploy failed give way to the first in line, when no slot is free.
+    async fn make_way(&self) {
+        let Some((ledger, _)) = self.cluster.ledger_seen(&self.ledger) else {
+            return;
+        };
+        let Some(first) = ledger.queue.first().filter(|_| ledger.free() == 0) else {
+            return;
+        };
+        if let Some(weak) = House::seen(&ledger, Some(1)).gives_way() {
+            give_way(
+                self.basis.ports,
+                self.basis.repository,
+                &weak.holder,
+                first.pr,
+            )
+            .await;
+        }
+    }
+
+    /// Who may have a slot now, without those that were tried.
+    fn first(&self, tried: &[String]) -> Option<Waiting> {
+        let (mut ledger, now) = self.cluster.ledger_seen(&self.ledger)?;
+        capacity::next(&mut ledger, tried, now)
+    }
+
     /// Each who waits is tried once at most, so this ends.
-    async fn advance(&self) -> Vec<Promoted> {
-        let mut tried = Vec::new();
+    async fn advance(&self, tried: &mut Vec<String>) -> Vec<Promoted> {
         let mut promoted = Vec::new();
         while !self.basis.ports.stop.is_cancelled() {
-            let Some((mut ledger, now)) = self.cluster.ledger_seen(&self.ledger) else {
-                break;
-            };
-            let Some(waiting) = capacity::next(&mut ledger, &tried, now) else {
+            let Some(waiting) = self.first(tried) else {
                 break;
             };
             tried.push(waiting.key.clone());
@@ -220,46 +253,55 @@ impl Line<'_> {
         )
     }
 
-    /// Edits the comment of everybody whose place is another one now, and who is nobody else's to speak of.
-    async fn tell_places(&self) -> Result<(), Failure> {
-        for _ in 0..ROUNDS {
+    /// Edits the comment of everybody whose place is another one now, and who is nobody else's to speak of; true when somebody's was.
+    async fn tell_places(&self) -> Result<bool, Failure> {
+        let mut tried = BTreeSet::new();
+        loop {
             let seen = self.cluster.ledger_seen(&self.ledger);
             let stale = seen.is_some_and(|(ledger, now)| capacity::untold(&ledger, now));
             if !stale || self.basis.ports.stop.is_cancelled() {
-                return Ok(());
+                return Ok(!tried.is_empty());
             }
             let run = &self.basis.ports.run;
             let mut house = None;
             let places = self.cluster.transact(&self.ledger, |ledger, moment| {
                 house = Some(ledger.clone());
-                match capacity::say_places(ledger, run, moment.now) {
+                match capacity::say_places(ledger, run, &tried, AT_ONCE, moment.now) {
                     none if none.is_empty() => Step::Keep(none),
                     places => Step::Write(places),
                 }
             });
             let places = places.await?.unwrap_or_default();
             let Some(ledger) = house.filter(|_| !places.is_empty()) else {
-                return Ok(());
+                return Ok(!tried.is_empty());
             };
-            let tell =
-                |(waiting, place): &(Waiting, usize)| self.tell(waiting.clone(), *place, &ledger);
-            stream::iter(places.iter().map(tell))
+            let tell = |(waiting, place): (Waiting, usize)| {
+                let ledger = &ledger;
+                async move {
+                    let told = self.tell(&waiting, place, ledger).await;
+                    told.then_some(waiting.key)
+                }
+            };
+            let told: BTreeSet<String> = stream::iter(places.clone())
+                .map(tell)
                 .buffer_unordered(ABREAST)
-                .collect::<()>()
+                .filter_map(std::future::ready)
+                .collect()
                 .await;
             let said = self.cluster.transact(&self.ledger, |ledger, _| {
-                capacity::said_places(ledger, run, &places);
+                capacity::said_places(ledger, run, &places, &told);
                 Step::Write(())
             });
             said.await?;
+            tried.extend(places.into_iter().map(|(waiting, _)| waiting.key));
         }
-        Ok(())
     }
 
-    async fn tell(&self, waiting: Waiting, place: usize, ledger: &Ledger) {
-        let told = tokio::time::timeout(PATIENCE, self.tell_one(&waiting, place, ledger));
+    /// True when the comment names the place now, or never has to.
+    async fn tell(&self, waiting: &Waiting, place: usize, ledger: &Ledger) -> bool {
+        let told = tokio::time::timeout(PATIENCE, self.tell_one(waiting, place, ledger));
         match told.await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => return true,
             Ok(Err(failure)) => {
                 tracing::warn!(pr = %waiting.pr, reason = %failure.reason(), "its place in line could not be told: {}", failure.line());
             }
@@ -267,6 +309,7 @@ impl Line<'_> {
                 tracing::warn!(pr = %waiting.pr, "its place in line could not be told in time")
             }
         }
+        false
     }
 
     async fn tell_one(

@@ -10,8 +10,9 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{Because, Record, Removing},
+    capacity::{Because, Holder, Record, Removing},
     cluster::{Cluster, Contents, Gone, NamespaceInfo, Obstacles, outcome::VolumeEnd},
+    event::Repository,
     metrics::Action,
     names::{Namespace, PrNumber, PreviewKey, ReasonCode, RepoName, State},
     plan,
@@ -430,6 +431,24 @@ async fn contents(cluster: &Cluster, name: &Namespace) -> Option<Contents> {
     counted
         .inspect_err(|error| tracing::warn!("what is in namespace {name} was not counted: {error}"))
         .ok()
+}
+
+/// Removes a preview whose first deploy failed, unless it has recovered meanwhile; its own comment says how that went.
+pub(super) async fn give_way(ports: &Ports, repository: &Repository, weak: &Holder, to: PrNumber) {
+    let environment = &ports.settings.environment;
+    let Some(preview) = PreviewKey::from_ledger(repository.id, environment, &weak.key) else {
+        return;
+    };
+    tracing::info!(pr = %weak.pr, "its first deploy failed, so it gives way");
+    let mut teller = Teller::open(ports, &preview, &repository.name, &|_| {});
+    let reason = RemoveReason::GaveWay { to };
+    let failure = match RemoveRequest::new(ports, &repository.name, preview, reason) {
+        Ok(request) => Box::pin(remove(ports, &request, &mut teller)).await.failure,
+        Err(failure) => Some(failure),
+    };
+    if let Some(failure) = failure {
+        tracing::warn!(pr = %weak.pr, "it could not give way: {}", failure.line());
+    }
 }
 
 /// True when a Namespace should have been gone for longer than a removal takes.

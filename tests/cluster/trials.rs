@@ -22,7 +22,7 @@ async fn world(real: &Real, pulls: u64) -> World {
     world.github.add_user("alice");
     world.github.set_permission(SHOP, "alice", "write", "write");
     let configuration = format!(
-        "version: 1\nservices:\n  web:\n    image: {}/web:race\n    port: 8080\n    node-selector: {{type: fake}}\n    tolerations: [{{key: type, value: fake, effect: NoSchedule}}]\n",
+        "version: 1\nservices:\n  web:\n    image: {}/web:race\n    port: 8080\n    public: true\n    node-selector: {{type: fake}}\n    tolerations: [{{key: type, value: fake, effect: NoSchedule}}]\n",
         real.registry()
     );
     let files = [(".github/preview.yml", configuration.as_str())];

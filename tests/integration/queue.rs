@@ -191,8 +191,38 @@ async fn a_promoted_deploy_that_fails_tells_its_own_pull_request_and_no_other() 
     assert_eq!(
         (shop.holders(), shop.line()),
         (vec![2, 3, 4], vec![5]),
-        "it keeps its slot"
+        "it keeps its slot, so that somebody can look at it"
     );
+    // A scheduled run later somebody else has waited long enough.
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 5], vec![]));
+    comment_says(&shop, 4, "its slot went to [\\#5]");
+    comment_says(&shop, 5, "Preview ready");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_github_did_not_take_is_told_by_the_next_run() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=6).await;
+    let refused = Fault::answer(
+        "PATCH",
+        "/repos/acme/shop/issues/comments/*",
+        422,
+        json!({"message": "no"}),
+    );
+    shop.world.github.inject(refused.nth(3).times(1));
+    shop.hears(&shop.closes(4))
+        .await
+        .ends(0, "nothing-to-remove");
+    let told = |pr: u64| shop.ledger().unwrap()["queue"][pr as usize]["told"].clone();
+    let wrong = (0..2)
+        .filter(|index| told(*index) != json!(index + 1))
+        .count();
+    assert_eq!(wrong, 1, "{:?}", shop.ledger());
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    comment_says(&shop, 5, "number 1 in line");
+    comment_says(&shop, 6, "number 2 in line");
     shop.ends();
 }
 

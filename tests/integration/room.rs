@@ -58,6 +58,18 @@ async fn what_finds_room_once_a_preview_ends_waits_in_line_and_then_comes() {
     assert_eq!(second.output("state"), "queued");
     second.says("asked 3 CPU, free 2 of 4");
     assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    // Nothing has ended, so the schedule need not try; the comment goes on saying what is lacking.
+    let before = shop.now();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let asked = shop.requests("cluster", before);
+    assert!(
+        !asked.iter().any(|one| one.path.ends_with("/nodes")),
+        "{asked:#?}"
+    );
+    assert!(shop.comment(2).contains("asked 3 CPU, free 2 of 4"));
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    assert_eq!(shop.namespaces(), ["pr-shop-2"]);
+    assert!(shop.comment(2).contains("Preview ready"));
     shop.ends();
 }
 

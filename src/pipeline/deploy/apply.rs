@@ -4,19 +4,19 @@
 
 use super::{Entrance, Spot, Stopped, Waiting, Work, lock};
 use crate::{
-    capacity::{Attempt, Holder, WhenFull},
+    capacity::{Attempt, WhenFull},
     cluster::{
         ApplyError, Existing, Reapplied, SecretRef,
         outcome::{Applied, Caution, Pruned},
     },
     inputs,
     manifests::{self, ManifestSet},
-    names::{PrNumber, PreviewKey, ReasonCode, State},
+    names::{ReasonCode, State},
     pipeline::{
-        Blame, Failure, RemoveReason, RemoveRequest,
+        Blame, Failure,
         desk::{Place, Taken},
         existing::existing,
-        remove,
+        remove::give_way,
         teller::Teller,
     },
     plan::Plan,
@@ -237,26 +237,8 @@ impl Work<'_> {
             };
             asked = true;
             let to = house.first.unwrap_or(plan.pr);
-            self.moves_out(&weak, to).await?;
+            give_way(self.ports, &self.request.repository, &weak, to).await;
         }
-    }
-
-    /// Removes a preview whose first deploy failed, unless it has recovered meanwhile; its own comment says how that went.
-    async fn moves_out(&self, weak: &Holder, to: PrNumber) -> Result<(), Stopped> {
-        let repository = &self.request.repository;
-        let environment = &self.ports.settings.environment;
-        let Some(preview) = PreviewKey::from_ledger(repository.id, environment, &weak.key) else {
-            return Ok(());
-        };
-        tracing::info!(pr = %weak.pr, "its first deploy failed, so it gives way");
-        let mut teller = Teller::open(self.ports, &preview, &repository.name, &|_| {});
-        let reason = RemoveReason::GaveWay { to };
-        let request = RemoveRequest::new(self.ports, &repository.name, preview, reason)?;
-        let ending = Box::pin(remove(self.ports, &request, &mut teller)).await;
-        if let Some(failure) = ending.failure {
-            tracing::warn!(pr = %weak.pr, "it could not give way: {}", failure.line());
-        }
-        Ok(())
     }
 
     /// Wakes what sleeps in the Namespace, now that the slot is ours; what is deployed comes over it.

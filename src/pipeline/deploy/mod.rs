@@ -8,7 +8,6 @@ mod room;
 mod settle;
 mod wait;
 
-pub(super) use room::shortage_words;
 pub(super) use wait::Waiting;
 
 use super::{

@@ -56,9 +56,10 @@ impl Work<'_> {
                 Ok(())
             }
             Fit::Later(shortage) => {
+                let lacks = shortage_words(&shortage);
                 let house = self
                     .desk
-                    .wait_for_room(&plan.namespace, plan.pr, &self.request.author, shortage)
+                    .wait_for_room(&plan.namespace, plan.pr, &self.request.author, &lacks)
                     .await?;
                 Err(Stopped::Full(Box::new(house)))
             }
@@ -100,7 +101,7 @@ fn never(shortage: &Shortage) -> Failure {
 }
 
 /// What is asked, what is free, what there is in all; or which pod is too large for each node by itself.
-pub(in crate::pipeline) fn shortage_words(shortage: &Shortage) -> String {
+fn shortage_words(shortage: &Shortage) -> String {
     if shortage.short.is_empty() {
         let (of, amounts) = &shortage.pod;
         return format!(

@@ -97,6 +97,10 @@ impl Work<'_> {
             }
             false => self.speak(result, teller).await,
         };
+        let line = match line {
+            InLine::Told(_) if teller.has_news() => InLine::Stays,
+            line => line,
+        };
         let (ended, ()) = tokio::join!(
             self.end_turn(state, url.as_deref(), line, &ending),
             metrics::leave(

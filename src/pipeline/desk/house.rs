@@ -3,7 +3,7 @@
 //! Comment and claim look at the same picture, so that what people are told is what was decided by.
 
 use crate::{
-    capacity::{Holder, Ledger, Record, Shortage},
+    capacity::{Holder, Ledger, Record},
     cluster::NamespaceInfo,
     names::PrNumber,
     report::Leaving,
@@ -19,7 +19,7 @@ pub(in crate::pipeline) struct House {
     /// The place in line, from 1; none when the preview was refused.
     pub(in crate::pipeline) place: Option<usize>,
     /// What the cluster's nodes lack, when that is why it waits.
-    pub(in crate::pipeline) shortage: Option<Shortage>,
+    pub(in crate::pipeline) lacks: Option<String>,
     /// Who is first in line.
     pub(in crate::pipeline) first: Option<PrNumber>,
 }
@@ -49,7 +49,9 @@ impl House {
             holders: ledger.holders.iter().map(lodger).collect(),
             capacity: ledger.capacity,
             place,
-            shortage: None,
+            lacks: place
+                .and_then(|place| ledger.queue.get(place.checked_sub(1)?))
+                .and_then(|waiting| Some(waiting.lacks.as_ref()?.of.clone())),
             first: ledger.queue.first().map(|waiting| waiting.pr),
         }
     }

@@ -4,7 +4,7 @@
 
 use super::{Desk, House, Place};
 use crate::{
-    capacity::{self, Claim, Claimant, Shortage, WhenFull},
+    capacity::{self, Claim, Claimant, WhenFull},
     cluster::{Created, Gone, NamespaceInfo, Step},
     names::{Namespace, PrNumber, ReasonCode},
     pipeline::{Blame, Failure, delete},
@@ -91,7 +91,7 @@ impl Desk<'_> {
         name: &Namespace,
         pr: PrNumber,
         owner: &str,
-        shortage: Shortage,
+        lacks: &str,
     ) -> Result<House, Failure> {
         let who = Claimant {
             key: self.key.clone(),
@@ -102,12 +102,8 @@ impl Desk<'_> {
             when_full: WhenFull::Queue,
         };
         self.transact(|ledger, now| {
-            let place = capacity::wait(ledger, &who, now);
-            let house = House::seen(ledger, Some(place));
-            Step::Write(House {
-                shortage: Some(shortage.clone()),
-                ..house
-            })
+            let place = capacity::wait(ledger, &who, lacks, now);
+            Step::Write(House::seen(ledger, Some(place)))
         })
         .await
     }

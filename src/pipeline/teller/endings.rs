@@ -7,7 +7,6 @@ use crate::{
     names::{CommitSha, Marker, MarkerKind, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
-        deploy::shortage_words,
         desk::{House, Lodger},
         inspect::Status,
         remove::{Proof, RemoveReason},
@@ -446,7 +445,7 @@ fn at_cap(house: &House) -> AtCap {
     AtCap {
         capacity: house.capacity,
         place: house.place,
-        lack: house.shortage.as_ref().map(shortage_words),
+        lack: house.lacks.clone(),
         holders,
     }
 }
