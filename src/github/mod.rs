@@ -8,6 +8,7 @@ mod files;
 mod issues;
 mod permissions;
 mod pulls;
+mod reactions;
 mod refusal;
 mod request;
 mod workflows;
@@ -16,6 +17,7 @@ pub use comments::{Comment, CommentId, CommentRef};
 pub use error::GitHubError;
 pub use issues::IssueText;
 pub use permissions::Access;
+pub use reactions::Reaction;
 
 use crate::{
     names::{RepoName, Secret},

@@ -2,6 +2,7 @@
 //! It knows that GitHub and a cluster both exist; nothing below it does.
 //! Each use case takes open ports and returns an [`Ending`], so that every door tells the same story.
 
+mod acknowledge;
 mod adopt;
 mod ask;
 mod assess;

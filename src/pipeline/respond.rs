@@ -3,8 +3,9 @@
 //! Everything is refused unless an answer allows it: an unreadable permission is no permission.
 
 use super::{
-    DeployRequest, Ending, Entrance, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy,
-    inspect, life,
+    DeployRequest, Ending, Entrance, Failure, Ports, RemoveReason, RemoveRequest, Sources,
+    acknowledge::{react, verdict},
+    deploy, inspect, life,
     promote::promote,
     remove,
     request::{Basis, Word},
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     event::{Event, PullRequest, Repository},
+    github::Reaction,
     names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
     trigger::{Asked, Denied, Life, Request, Trigger, permission},
 };
@@ -71,6 +73,7 @@ pub async fn respond(
 ) -> Ending {
     let story = |request| Story {
         ports,
+        trigger,
         request,
         caller,
         audience,
@@ -89,7 +92,13 @@ pub async fn respond(
             Trigger::Wake(request) => story(request).sleep(true).await,
             Trigger::Status(request) => story(request).status().await,
             Trigger::Help(request) => story(request).help().await,
+            Trigger::Mistake(request, answer) => story(request).mistake(answer).await,
         }
+    };
+    let answer = async {
+        // Who waits for an answer sees at once that there will be one.
+        let (answer, ()) = tokio::join!(answer, react(ports, trigger, Reaction::Eyes));
+        answer
     };
     // Use cases say their own last word within four seconds; whatever else is under way is given up after five.
     let patience = || async {
@@ -104,6 +113,9 @@ pub async fn respond(
         Ok(ending) => ending.unwrap_or_else(Ending::failed),
         Err(_) => bug(ports, trigger, audience).await,
     };
+    if let Some(reaction) = verdict(&ending).filter(|_| !ports.stop.is_cancelled()) {
+        react(ports, trigger, reaction).await;
+    }
     if let Some(repository) = trigger.repository().filter(|_| !ports.stop.is_cancelled()) {
         let sweeps = matches!(trigger, Trigger::Sweep(_));
         let promoted = promote(basis(ports, repository, caller), governed(trigger), sweeps);
@@ -167,6 +179,7 @@ fn preview(ports: &Ports, request: &Request) -> PreviewKey {
 
 struct Story<'a> {
     ports: &'a Ports,
+    trigger: &'a Trigger,
     request: &'a Request,
     caller: &'a Caller<'a>,
     audience: Audience<'a>,
@@ -193,7 +206,14 @@ impl<'a> Story<'a> {
                 return Ok(Err(denied));
             }
         }
-        Ok(Ok(github.pull(self.request.pr).await?))
+        let started = async {
+            match self.trigger {
+                Trigger::Mistake(..) => {}
+                trigger => react(self.ports, trigger, Reaction::Rocket).await,
+            }
+        };
+        let (pull, ()) = tokio::join!(github.pull(self.request.pr), started);
+        Ok(Ok(pull?))
     }
 
     /// The pull request, if who asked may ask and it may have a preview; else how the run ends.
@@ -405,6 +425,23 @@ impl<'a> Story<'a> {
         };
         let mut teller = self.teller(&pull.head_sha, pull.open);
         inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await
+    }
+
+    /// Answers a command that could not be understood: the status stays what it is, and says so above.
+    async fn mistake(&self, answer: &str) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        teller.warn(answer.to_owned());
+        let mut ending =
+            inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await?;
+        ending.reason = ReasonCode::NotACommand;
+        ending.why = answer.to_owned();
+        let left_alone = ending.view.is_none();
+        ending.notices.extend(left_alone.then(|| answer.to_owned()));
+        Ok(ending)
     }
 
     async fn help(&self) -> Result<Ending, Failure> {

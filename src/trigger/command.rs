@@ -70,6 +70,18 @@ pub const COMMANDS: [&str; 10] = [
     "/help",
 ];
 
+/// Commands of other widespread bots that look like ours.
+const FOREIGN: [&str; 8] = [
+    "/held",
+    "/helm",
+    "/hold",
+    "/kelp",
+    "/ping",
+    "/pins",
+    "/spin",
+    "/deployed",
+];
+
 /// What `/extend` takes.
 const EXTENSION: &str = "a time from 5m to 90d, such as `2d`";
 
@@ -130,13 +142,16 @@ fn near_miss(word: &str, more: bool) -> Option<FirstLine> {
         .bytes()
         .skip(1)
         .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if more || !plain || word.len() > 20 {
+    let lower = word.to_ascii_lowercase();
+    if more || !plain || word.len() > 20 || FOREIGN.contains(&lower.as_str()) {
         return None;
     }
+    // Half of a short word's neighbours are other bots' commands.
+    let near = |distance, command: &str| distance == 1 || distance == 2 && command.len() > 6;
     COMMANDS
         .into_iter()
-        .map(|command| (strsim::damerau_levenshtein(word, command), command))
-        .filter(|(distance, _)| (1..=2).contains(distance))
+        .map(|command| (strsim::damerau_levenshtein(&lower, command), command))
+        .filter(|(distance, command)| lower == *command || near(*distance, command))
         .min()
         .map(|(_, meant)| FirstLine::NearMiss {
             written: word.into(),

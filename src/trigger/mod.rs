@@ -60,21 +60,13 @@ fn comment(event: &CommentEvent) -> Trigger {
         );
     }
     let command = match command::parse(&event.body) {
-        Some(FirstLine::Command(command)) => command,
-        Some(FirstLine::NearMiss { written, meant }) => {
-            return Trigger::ignore(
-                ReasonCode::NotACommand,
-                format!("`{written}` is no command; did you mean `{meant}`?"),
-            );
-        }
-        Some(FirstLine::BadArgument { command, takes }) => {
-            return Trigger::ignore(
-                ReasonCode::NotACommand,
-                format!(
-                    "`{command}` takes {takes}, and the comment's first line has something else"
-                ),
-            );
-        }
+        Some(FirstLine::Command(command)) => Ok(command),
+        Some(FirstLine::NearMiss { written, meant }) => Err(format!(
+            "`{written}` is no command; did you mean `{meant}`?"
+        )),
+        Some(FirstLine::BadArgument { command, takes }) => Err(format!(
+            "`{command}` takes {takes}, and the comment's first line has something else"
+        )),
         None => {
             return Trigger::ignore(
                 ReasonCode::NotACommand,
@@ -90,7 +82,10 @@ fn comment(event: &CommentEvent) -> Trigger {
             author: event.author.clone(),
         },
     };
-    about.asks_for(command)
+    match command {
+        Ok(command) => about.asks_for(command),
+        Err(answer) => Trigger::Mistake(about.head(), answer),
+    }
 }
 
 /// A pull request and who asks something about it.
@@ -166,6 +161,8 @@ pub enum Trigger {
     Status(Request),
     /// Show the help.
     Help(Request),
+    /// Say what is wrong with a command, in one sentence.
+    Mistake(Request, String),
     /// Compare cluster and GitHub, and heal.
     Sweep(Repository),
     /// Do nothing.
@@ -226,7 +223,7 @@ pub enum Asked {
         /// Who wrote it.
         author: User,
     },
-    /// A run started by hand: GitHub lets only people with write permission do that.
+    /// A run started by hand, or by a workflow of the repository: people need write permission.
     Dispatch {
         /// Who started it.
         sender: User,
@@ -253,7 +250,8 @@ impl Trigger {
             | Self::Sleep(request)
             | Self::Wake(request)
             | Self::Status(request)
-            | Self::Help(request) => Some(request),
+            | Self::Help(request)
+            | Self::Mistake(request, _) => Some(request),
             Self::Sweep(_) | Self::Ignore(_) => None,
         }
     }
@@ -281,7 +279,7 @@ impl Trigger {
             Self::Status(_) => "status",
             Self::Help(_) => "help",
             Self::Sweep(_) => "sweep",
-            Self::Ignore(_) => "ignore",
+            Self::Mistake(..) | Self::Ignore(_) => "ignore",
         }
     }
 }

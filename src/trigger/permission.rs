@@ -8,16 +8,33 @@ use crate::{
     names::{AccessLevel, CommitSha, ReasonCode},
 };
 
+/// Who a workflow's own token is.
+const WORKFLOW_BOT: &str = "github-actions[bot]";
+
 impl Asked {
+    /// The comment that asked, if one did.
+    pub fn comment(&self) -> Option<u64> {
+        match self {
+            Self::Comment { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
     /// The logins whose level must be asked before the request is followed.
     ///
     /// Whoever runs an old run again gives its command anew, so that person is asked about too.
     pub fn must_ask<'a>(&'a self, attempt: u32, triggering_actor: &'a str) -> Vec<&'a str> {
-        let Self::Comment { author, .. } = self else {
-            return Vec::new();
+        let who = match self {
+            Self::Event { .. } => return Vec::new(),
+            // A workflow of the repository has started it, with its own token.
+            Self::Dispatch { sender } if sender.bot && sender.login == WORKFLOW_BOT => {
+                return Vec::new();
+            }
+            Self::Dispatch { sender } => sender,
+            Self::Comment { author, .. } => author,
         };
-        let mut logins = vec![author.login.as_str()];
-        if attempt > 1 && !triggering_actor.eq_ignore_ascii_case(&author.login) {
+        let mut logins = vec![who.login.as_str()];
+        if attempt > 1 && !triggering_actor.eq_ignore_ascii_case(&who.login) {
             logins.push(triggering_actor);
         }
         logins
@@ -224,10 +241,18 @@ mod tests {
         let dispatch = Asked::Dispatch {
             sender: user("alice"),
         };
-        assert!(
-            dispatch.must_ask(1, "alice").is_empty(),
-            "GitHub has asked already"
-        );
+        assert_eq!(dispatch.must_ask(1, "alice"), ["alice"]);
+        assert_eq!(dispatch.must_ask(2, "bob"), ["alice", "bob"]);
+        let workflow = User {
+            login: "github-actions[bot]".into(),
+            bot: true,
+        };
+        let own = Asked::Dispatch { sender: workflow };
+        assert_eq!(own.must_ask(1, "alice"), [""; 0]);
+        let posing = Asked::Dispatch {
+            sender: user("github-actions[bot]"),
+        };
+        assert_eq!(posing.must_ask(1, "alice"), ["github-actions[bot]"]);
     }
 
     #[test]

@@ -194,30 +194,36 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
         .collect();
     assert!(killed.len() >= 5, "only {killed:?} were killed");
     let folder = tempfile::tempdir().unwrap();
-    // An unconfirmed claim of a dead process is given up after two minutes; a run that died, after half a one.
-    let swept = async {
-        loop {
-            let swept = kill::sweeping(stay, &world, folder.path())
-                .env("INPUT_AUTO-DEPLOY", "false")
-                .env(
-                    "INPUT_IMAGES",
-                    format!("web={}/web:race", stay.real.registry()),
-                )
-                .env("INPUT_MAX-PREVIEWS", "3")
-                .env("INPUT_HEALTH", "off")
-                .output()
-                .await
-                .unwrap();
-            assert!(swept.status.success(), "{swept:?}");
-            let held = holders(stay);
-            if held.len() == PLACES && held.iter().all(|holder| holder.confirmed) {
-                return held;
-            }
+    let dead = tokio::time::timeout(STALL, async {
+        while !everybody_seems_dead(stay) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-    };
-    let held = tokio::time::timeout(STALL, swept)
+    });
+    dead.await.expect("runs that were killed seem dead at last");
+    let before = wanting(stay);
+    let swept = kill::sweeping(stay, &world, folder.path())
+        .env("INPUT_AUTO-DEPLOY", "false")
+        .env(
+            "INPUT_IMAGES",
+            format!("web={}/web:race", stay.real.registry()),
+        )
+        .env("INPUT_MAX-PREVIEWS", "3")
+        .env("INPUT_HEALTH", "off")
+        .output()
         .await
-        .expect("three holders after sweeps");
+        .unwrap();
+    assert!(swept.status.success(), "{swept:?}");
+    let held = holders(stay);
+    assert!(
+        held.len() == PLACES && held.iter().all(|holder| holder.confirmed),
+        "after one sweep: {:?}",
+        stay.ledger()
+    );
+    let lost: Vec<u64> = before.difference(&wanting(stay)).copied().collect();
+    assert_eq!(
+        lost, [0; 0],
+        "who had a slot, a claim or a place before the sweep"
+    );
     let events = watch.end();
     println!(
         "race {trial} with kills: {} of {PROCESSES} killed; at most {} with workloads at once",
@@ -227,6 +233,32 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
     assert!(most(&events, stay) <= PLACES);
     let holds: BTreeSet<u64> = held.iter().map(|holder| holder.pr).collect();
     in_line_are_all_but(stay, &holds, &killed);
+}
+
+/// True when nothing of a killed run counts as alive: a run's turn ends half a minute after its last sign of life, a claim that
+/// nobody confirmed two minutes after it was made.
+fn everybody_seems_dead(stay: &Stay) -> bool {
+    let ledger = stay.ledger().expect("a ledger");
+    let older = |at: &serde_json::Value, seconds: i64| {
+        let at: jiff::Timestamp = at.as_str().expect("a time").parse().unwrap();
+        jiff::Timestamp::now().duration_since(at).as_secs() > seconds
+    };
+    let holders = ledger["holders"].as_array().expect("holders");
+    let claims = holders.iter().filter(|holder| !holder["uid"].is_string());
+    let records = ledger["previews"].as_object().expect("records").values();
+    let active = records.map(|record| &record["active"]["heartbeat"]);
+    claims.map(|claim| &claim["since"]).all(|at| older(at, 121))
+        && active.filter(|at| at.is_string()).all(|at| older(at, 31))
+}
+
+/// Pull requests that hold a slot, confirmed or not, or stand in line.
+fn wanting(stay: &Stay) -> BTreeSet<u64> {
+    let ledger = stay.ledger().expect("a ledger");
+    let all = ["holders", "queue"]
+        .iter()
+        .flat_map(|of| ledger[of].as_array().expect("a list").clone());
+    all.map(|one| one["pr"].as_u64().expect("a number"))
+        .collect()
 }
 
 /// Numbers that look random and are the same for the same seed: a red gate has to be the change's own fault.

@@ -85,6 +85,9 @@ async fn a_sweep_of_a_thousand_previews_with_nothing_to_do_is_short() {
         times.push(begun.elapsed());
         assert!(swept.status.success(), "{swept:?}");
     }
+    let slow = sweep(None).env("RUNNER_DEBUG", "1").output().await.unwrap();
+    println!("{}", String::from_utf8_lossy(&slow.stderr));
+    println!("{}", String::from_utf8_lossy(&slow.stdout));
     times.sort_unstable();
     println!(
         "sweep of {PREVIEWS}: {cluster} requests to the cluster, {github} to GitHub, {times:?}"

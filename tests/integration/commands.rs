@@ -58,10 +58,9 @@ async fn what_only_looks_like_a_command_does_nothing() {
     let shop = Shop::open().await;
     shop.opens(1);
     for body in [
-        "/deply",
         "/deploy!",
         "/Deploy everything",
-        "/deploy now please",
+        "/ping",
         "please /deploy",
         "> /deploy",
         "`/deploy`",
@@ -95,12 +94,34 @@ async fn what_only_looks_like_a_command_does_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_near_miss_is_told_in_the_log() {
+async fn a_command_that_cannot_be_understood_is_answered_and_changes_nothing() {
     let shop = Shop::open().await;
-    shop.opens(1);
-    let seen = shop.hears(&shop.says(1, "alice", "/deply")).await;
-    assert!(seen.log.contains("did you mean `/deploy`?"), "{}", seen.log);
-    assert!(seen.summary.contains("/deploy"), "{}", seen.summary);
+    shop.deployed(1).await;
+    for (body, said) in [
+        ("/deply", "did you mean"),
+        ("/deploy now please", "one full commit id"),
+        ("/extend soon", "from 5m to 90d"),
+    ] {
+        let before = shop.holders();
+        let seen = shop.hears(&shop.says(1, "alice", body)).await;
+        seen.ends(0, "not-a-command");
+        assert!(seen.comment().contains(said), "{}", seen.comment());
+        assert!(
+            seen.comment().contains("Preview ready"),
+            "{}",
+            seen.comment()
+        );
+        seen.one_comment();
+        assert_eq!(shop.holders(), before);
+    }
+    // A stranger learns nothing and makes us write nothing.
+    let seen = shop.hears(&shop.says(1, "mallory", "/deply")).await;
+    seen.ends(0, "permission-denied");
+    assert!(
+        !seen.comment().contains("did you mean"),
+        "{}",
+        seen.comment()
+    );
     shop.ends();
 }
 

@@ -28,6 +28,7 @@ mod many;
 mod metrics;
 mod overtaken;
 mod queue;
+mod reactions;
 mod redeploy;
 mod removal;
 mod restore;

@@ -34,6 +34,8 @@ pub struct Comment {
     pub updated_at: Timestamp,
     /// Every body it ever had with its time, the present one last.
     pub history: Vec<(Timestamp, String)>,
+    /// Who has reacted how, in order.
+    pub reactions: Vec<(String, String)>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
 }
@@ -313,6 +315,7 @@ impl Model {
             created_at: now,
             updated_at: now,
             history: vec![(now, body.to_owned())],
+            reactions: Vec::new(),
             deleted_at: None,
         });
         Some(id)

@@ -94,6 +94,7 @@ impl Asked<'_> {
                 self.start_workflow(model, file)
             }
             ("DELETE", ["issues", "comments", id]) => self.delete_comment(model, id),
+            ("POST", ["issues", "comments", id, "reactions"]) => self.react(model, id),
             ("POST", ["issues"]) => self.open_issue(model),
             ("PATCH", ["issues", number]) => self.edit_issue(model, number),
             ("GET", ["collaborators", login, "permission"]) => self.permission(model, login),
@@ -354,6 +355,28 @@ impl Asked<'_> {
             Err(reply) => return reply,
         }
         self.show_comment(model, id, 200)
+    }
+
+    /// A reaction that its author has given already is answered by 200 instead of 201.
+    fn react(&self, model: &mut Model, id: &str) -> Reply {
+        const KNOWN: [&str; 8] = [
+            "+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes",
+        ];
+        let asked = self.request.json().unwrap_or_default();
+        let Some(content) = asked["content"].as_str().filter(|one| KNOWN.contains(one)) else {
+            return refusal(422, "Validation Failed");
+        };
+        let Some(comment) = model.comment_mut(&self.full_name, id.parse().unwrap_or_default())
+        else {
+            return not_found();
+        };
+        let given = (self.login.clone(), content.to_owned());
+        let there = comment.reactions.contains(&given);
+        if !there {
+            comment.reactions.push(given);
+        }
+        let shown = json!({"id": id, "content": content, "user": views::user(&self.login)});
+        Reply::json(if there { 200 } else { 201 }, &shown)
     }
 
     fn delete_comment(&self, model: &mut Model, id: &str) -> Reply {

@@ -1,0 +1,48 @@
+//! Shows under a command that it was read, that it has begun, and how it ended.
+//! It never fails a run and never holds one up: whoever cannot react says so in the log.
+//! Strangers get a reaction and no comment, so that nobody can make us write.
+
+use super::{Ending, Exit, Ports};
+use crate::{
+    github::Reaction,
+    names::{ReasonCode, State},
+    trigger::Trigger,
+};
+use std::time::Duration;
+
+/// What a reaction may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reacts to the comment that a trigger came from, if one did.
+pub(super) async fn react(ports: &Ports, trigger: &Trigger, reaction: Reaction) {
+    let comment = trigger
+        .request()
+        .and_then(|request| request.asked.comment());
+    let (Some(comment), Some(github)) = (comment, &ports.github) else {
+        return;
+    };
+    match tokio::time::timeout(PATIENCE, github.react(comment, reaction)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::info!("no reaction {}: {error}", reaction.as_str()),
+        Err(_) => tracing::info!("no reaction {}: GitHub took too long", reaction.as_str()),
+    }
+}
+
+/// The reaction that says how a command ended; none when another run goes on with it.
+pub(super) fn verdict(ending: &Ending) -> Option<Reaction> {
+    let refused = ending.view.as_ref().map(|view| view.state) == Some(State::Refused);
+    match ending.reason {
+        ReasonCode::PermissionDenied => Some(Reaction::MinusOne),
+        ReasonCode::Superseded | ReasonCode::Cancelled => None,
+        ReasonCode::NotACommand
+        | ReasonCode::NoPreview
+        | ReasonCode::NothingToRollBack
+        | ReasonCode::AtCapacity
+        | ReasonCode::ForkRefused
+        | ReasonCode::PullRequestClosed => Some(Reaction::Confused),
+        _ if refused || ending.failure.is_some() || ending.exit != Exit::Done => {
+            Some(Reaction::Confused)
+        }
+        _ => Some(Reaction::PlusOne),
+    }
+}
