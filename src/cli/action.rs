@@ -277,7 +277,12 @@ impl Run {
             setup: Some(templates::SETUP_PAGE.into()),
             workflow: context.workflow.clone(),
         };
-        let run = RunId(format!("{}/{}", context.run_id, context.run_attempt));
+        // Jobs of one workflow run, of a matrix too, are runs of their own.
+        let begun = jiff::Timestamp::now().as_nanosecond();
+        let run = RunId(format!(
+            "{}/{}/{:x}",
+            context.run_id, context.run_attempt, begun
+        ));
         Ports::open(
             settings,
             connections,

@@ -126,9 +126,10 @@ impl GitHubError {
         match self {
             Self::Settings { .. } => ReasonCode::BadInput,
             Self::Content { .. } => ReasonCode::BadConfiguration,
-            Self::Unreachable { .. } | Self::Untrusted { .. } | Self::Unavailable { .. } => {
-                ReasonCode::GithubUnreachable
-            }
+            Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Unavailable { .. }
+            | Self::RateLimited { .. } => ReasonCode::GithubUnreachable,
             _ => ReasonCode::GithubRefused,
         }
     }

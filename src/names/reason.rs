@@ -171,7 +171,7 @@ reason_codes! {
     TimedOut = "timed-out",
     /// The URL does not answer as it should.
     Unhealthy = "unhealthy",
-    /// GitHub cannot be reached.
+    /// GitHub cannot be reached, or takes no more requests for now.
     GithubUnreachable = "github-unreachable",
     /// GitHub refused a request.
     GithubRefused = "github-refused",

@@ -81,6 +81,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// True when GitHub did not answer, or takes no more requests for now: another run may try the same commit again.
+    pub(super) fn is_of_github(&self) -> bool {
+        self.reason() == ReasonCode::GithubUnreachable
+    }
+}
+
 impl From<GitHubError> for Failure {
     fn from(error: GitHubError) -> Self {
         Self::new(

@@ -24,6 +24,7 @@ mod fence;
 mod hosts;
 mod issues;
 mod life;
+mod limits;
 mod many;
 mod metrics;
 mod overtaken;

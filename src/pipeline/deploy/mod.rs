@@ -214,6 +214,8 @@ struct Notes {
     marks: Option<Marks>,
     /// True once nothing keeps the preview asleep any more.
     awake: bool,
+    /// True when GitHub was in the way, and nothing of the commit.
+    github_failed: bool,
 }
 
 impl Work<'_> {
@@ -312,7 +314,7 @@ impl Work<'_> {
             }
             other => other?,
         };
-        self.still_head().await?;
+        self.still_head_at_the_end(teller).await?;
         self.keep(&plan, &set, taken, &applied, teller).await;
 
         let same = taken
@@ -423,6 +425,21 @@ impl Work<'_> {
     }
 
     /// Ends the run when the pull request was closed or its head has moved since the commit was pinned.
+    /// The same once the preview is ready: that GitHub does not answer makes no preview less ready.
+    async fn still_head_at_the_end(&self, teller: &mut Teller<'_>) -> Result<(), Stopped> {
+        match self.still_head().await {
+            Err(Stopped::Failed(failure)) => {
+                teller.warn(format!(
+                    "whether {} is still the newest commit could not be asked: {}",
+                    self.request.sha.short(),
+                    failure.line()
+                ));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     async fn still_head(&self) -> Result<(), Stopped> {
         let Some(github) = &self.ports.github else {
             return Ok(());

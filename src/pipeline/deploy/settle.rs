@@ -74,6 +74,9 @@ impl Work<'_> {
             Err(Stopped::RemovedOnPurpose) => InLine::Leaves,
             _ => InLine::Stays,
         };
+        if let Err(Stopped::Failed(failure)) = &result {
+            lock(&self.notes).github_failed = failure.is_of_github();
+        }
         match (&result, began) {
             // The ledger has just failed, and there is no turn to end.
             (Err(Stopped::Failed(_)), false) => return self.speak(result, teller).await,
@@ -183,9 +186,9 @@ impl Work<'_> {
     }
 
     async fn finish(&self, state: State, url: Option<&str>, line: InLine) -> Result<bool, Failure> {
-        // A commit that was overtaken or never begun counts as not attempted.
-        let attempted =
-            (state == State::Failed || url.is_some()).then(|| (self.request.sha.clone(), state));
+        // A commit that was overtaken or never begun counts as not attempted, and so does one that GitHub was in the way of.
+        let failed = state == State::Failed && !lock(&self.notes).github_failed;
+        let attempted = (failed || url.is_some()).then(|| (self.request.sha.clone(), state));
         let tried = attempted.is_some();
         let (spot, members) = {
             let notes = lock(&self.notes);
