@@ -8,10 +8,14 @@ use super::{
 };
 use crate::tls;
 use backon::{ExponentialBuilder, Retryable};
+use futures::{StreamExt, stream};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
+
+/// How many pages of a list are asked for at once; GitHub asks clients not to send many requests side by side.
+const PAGES_ABREAST: usize = 4;
 
 /// How long is waited between the tries of one request.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +96,18 @@ impl Answer {
 
     /// The address of the next page.
     pub(super) fn next(&self) -> Option<String> {
+        self.link("next")
+    }
+
+    /// The number of the last page, where pages are counted.
+    fn last_page(&self) -> Option<u32> {
+        let address: Uri = self.link("last")?.parse().ok()?;
+        let mut parameters = address.query()?.split('&');
+        parameters.find_map(|one| one.strip_prefix("page=")?.parse().ok())
+    }
+
+    fn link(&self, wanted: &str) -> Option<String> {
+        let (quoted, plain) = (format!("rel=\"{wanted}\""), format!("rel={wanted}"));
         self.headers
             .get_all(http::header::LINK)
             .iter()
@@ -99,10 +115,10 @@ impl Answer {
             .flat_map(|value| value.split(','))
             .find_map(|link| {
                 let (address, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-                let next = parameters
+                let found = parameters
                     .split(';')
-                    .any(|p| matches!(p.trim(), "rel=\"next\"" | "rel=next"));
-                next.then(|| address.to_owned())
+                    .any(|one| one.trim() == quoted || one.trim() == plain);
+                found.then(|| address.to_owned())
             })
     }
 }
@@ -172,20 +188,45 @@ impl GitHub {
         first: Call,
         most_pages: u32,
     ) -> Result<(Vec<T>, Timestamp), GitHubError> {
-        let mut items = Vec::new();
-        let mut call = first.clone();
-        for page in 1..=most_pages {
-            let answer = self.ask(&call).await?;
-            items.extend(answer.read::<Vec<T>>(&call.doing)?);
+        let numbered = |page: u32| Call {
+            uri: format!("{}&page={page}", first.uri),
+            ..first.clone()
+        };
+        let mut answer = self.ask(&first).await?;
+        let mut items: Vec<T> = answer.read(&first.doing)?;
+        let mut page = 1;
+        // Those that the first page speaks of come side by side, and whatever has been added meanwhile one by one.
+        let second = answer.next().filter(|next| self.is_ours(next));
+        let last = answer.last_page().filter(|last| *last <= most_pages);
+        if let (Some(second), Some(last)) = (second, last) {
+            let further = |page: u32| Call {
+                uri: with_page(&second, page),
+                ..first.clone()
+            };
+            let mut rest = stream::iter((2..=last).map(further))
+                .map(|call| async move { self.ask(&call).await })
+                .buffered(PAGES_ABREAST);
+            while let Some(next) = rest.next().await {
+                answer = next?;
+                items.extend(answer.read::<Vec<T>>(&first.doing)?);
+                page += 1;
+            }
+        }
+        while page < most_pages {
             let Some(next) = answer.next() else {
                 return Ok((items, date(&answer.headers)));
             };
+            page += 1;
+            let mut call = numbered(page);
             // an address elsewhere is not followed: our own, counted on, says the same
-            call.uri = if self.is_ours(&next) {
-                next
-            } else {
-                format!("{}&page={}", first.uri, page + 1)
-            };
+            if self.is_ours(&next) {
+                call.uri = next;
+            }
+            answer = self.ask(&call).await?;
+            items.extend(answer.read::<Vec<T>>(&call.doing)?);
+        }
+        if answer.next().is_none() {
+            return Ok((items, date(&answer.headers)));
         }
         Err(GitHubError::Unreadable {
             doing: first.doing,
@@ -292,4 +333,13 @@ fn in_chain<'a, T: std::error::Error + 'static>(
         next = error.source();
     }
     None
+}
+
+/// The address of another page, from that of the second one.
+fn with_page(second: &str, page: u32) -> String {
+    let (path, query) = second.split_once('?').unwrap_or((second, ""));
+    let others = query.split('&').filter(|one| !one.starts_with("page="));
+    let mut query: Vec<String> = others.map(str::to_owned).collect();
+    query.push(format!("page={page}"));
+    format!("{path}?{}", query.join("&"))
 }

@@ -88,9 +88,11 @@ impl World {
                 let mut headers = HeaderMap::new();
                 if to < self.comments.len() {
                     let next = format!(
-                        "<{}/api/v3/repositories/42/issues/7/comments?per_page=100&page={}>; rel=\"next\", <x>; rel=\"last\"",
+                        "<{}/api/v3/repositories/42/issues/7/comments?per_page=100&page={}>; rel=\"next\", <{}/x?page={}&per_page=100>; rel=\"last\"",
                         self.link_origin,
-                        page + 1
+                        page + 1,
+                        self.link_origin,
+                        self.comments.len().div_ceil(self.per_page.max(1))
                     );
                     headers.insert("link", next.parse().unwrap());
                 }

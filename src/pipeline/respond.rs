@@ -3,7 +3,7 @@
 //! Everything is refused unless an answer allows it: an unreadable permission is no permission.
 
 use super::{
-    DeployRequest, Ending, Entrance, Failure, Ports, RemoveReason, RemoveRequest, Sources,
+    DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
     acknowledge::{react, verdict},
     deploy, inspect, life,
     promote::promote,
@@ -113,6 +113,14 @@ pub async fn respond(
         Ok(ending) => ending.unwrap_or_else(Ending::failed),
         Err(_) => bug(ports, trigger, audience).await,
     };
+    // Whoever was stopped while another run had the turn has not shown what was asked for.
+    let patient = matches!(
+        trigger,
+        Trigger::Life(..) | Trigger::Sleep(_) | Trigger::Wake(_)
+    );
+    if patient && ports.stop.is_cancelled() && ending.exit == Exit::Done && ending.view.is_none() {
+        ending = Ending::cancelled();
+    }
     if let Some(reaction) = verdict(&ending).filter(|_| !ports.stop.is_cancelled()) {
         react(ports, trigger, reaction).await;
     }

@@ -22,7 +22,12 @@ async fn stopped_at(shop: &Shop, site: &str, method: &str, pattern: &str) -> (Se
         "github" => shop.world.github.inject(fault),
         _ => shop.world.cluster.inject(fault),
     }
+    if method == "WATCH" {
+        // Whatever is ready at once is never watched.
+        shop.world.cluster.hold();
+    }
     let seen = shop.run(&opened).stopping(&stop).go().await;
+    shop.world.cluster.release();
     let begun = at.lock().unwrap().expect("the request was never made");
     (seen, begun.elapsed())
 }
@@ -196,6 +201,27 @@ async fn the_process_obeys_the_first_signal_of_the_runner() {
         );
         let active = &shop.ledger().unwrap()["previews"]["1"]["active"];
         assert!(active.is_null(), "{active}");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_stopped_while_another_run_has_the_turn_says_so() {
+    for command in ["/extend 2d", "/pin", "/sleep"] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        let now = shop.world.clock.now().to_string();
+        // Another run is at work, as far as anybody can see.
+        shop.change_record(1, |record| {
+            record["active"] = serde_json::json!({"run": "another/1", "heartbeat": now});
+        });
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let polls = Fault::run("GET", LEDGER, move || token.cancel()).nth(3);
+        shop.world.cluster.inject(polls);
+        let event = shop.says(1, "alice", command);
+        let seen = shop.run(&event).stopping(&stop).go().await;
+        assert_eq!(seen.exit, 130, "{command}: {seen:#?}");
         shop.ends();
     }
 }
