@@ -1,5 +1,5 @@
 //! What takes too long for every change, on the real API server: a sweep of a thousand previews, fifty pull requests at once.
-//! `.ci/soak` runs them with a program that is built for speed; `cargo test` leaves them out.
+//! `.ci/soak` runs them, built as for a release; `cargo test` leaves them out.
 //! GitHub is the simulated one; pods run on pretended nodes (`cluster up --fake 2`), so that only our own time counts.
 
 use crate::{kill, stay::Stay, world::Real};
@@ -85,9 +85,6 @@ async fn a_sweep_of_a_thousand_previews_with_nothing_to_do_is_short() {
         times.push(begun.elapsed());
         assert!(swept.status.success(), "{swept:?}");
     }
-    let slow = sweep(None).env("RUNNER_DEBUG", "1").output().await.unwrap();
-    println!("{}", String::from_utf8_lossy(&slow.stderr));
-    println!("{}", String::from_utf8_lossy(&slow.stdout));
     times.sort_unstable();
     println!(
         "sweep of {PREVIEWS}: {cluster} requests to the cluster, {github} to GitHub, {times:?}"

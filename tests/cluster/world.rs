@@ -242,12 +242,9 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The program under test; trials of speed name one that is built for it.
-pub(crate) fn program() -> PathBuf {
-    let built = || env!("CARGO_BIN_EXE_preview-action").to_owned();
-    variable("PREVIEW_TEST_PROGRAM")
-        .unwrap_or_else(built)
-        .into()
+/// The program under test.
+pub(crate) fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_preview-action"))
 }
 
 /// Runs a command that must succeed, and returns what it printed.
