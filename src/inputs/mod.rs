@@ -11,5 +11,6 @@ mod settings;
 pub use raw::{RawInputs, UnknownInput};
 pub use settings::{
     ConfigFrom, HealthAddress, HealthMode, ImageInput, InputError, InputErrors, KubeconfigSource,
-    Nodes, OnFailedUpdate, Promote, SecretRef, Settings, TextOrPath, UrlMode, WhenFull, extension,
+    MinPermission, Nodes, OnFailedUpdate, Promote, SecretRef, Settings, TextOrPath, UrlMode,
+    WhenFull, extension,
 };

@@ -141,6 +141,13 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "min-permission",
+        purpose: "Which role somebody needs here to give commands: `write`, `maintain` or `admin`.",
+        default: "write",
+        example: "maintain",
+        required: false,
+    },
+    InputSpec {
         name: "timeout",
         purpose: "How long one deploy may take until everything is ready, in `s`, `m` or `h`; to take a failed update back may take as long again.",
         default: "5m",

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     event::{Event, PullRequest, Repository},
     github::Reaction,
+    inputs::MinPermission,
     names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
     trigger::{Asked, Denied, Life, Request, Trigger, permission},
 };
@@ -201,16 +202,17 @@ impl<'a> Story<'a> {
 
     async fn pull_for(
         &self,
-        allows: fn(&str, AccessLevel, &str) -> Result<(), Denied>,
+        allows: fn(&str, AccessLevel, &str, MinPermission) -> Result<(), Denied>,
     ) -> Result<Result<PullRequest, Denied>, Failure> {
         let github = self.ports.github()?;
+        let needed = self.ports.settings.min_permission;
         for login in self
             .request
             .asked
             .must_ask(self.caller.attempt, self.caller.actor)
         {
             let access = github.access(login).await?;
-            if let Err(denied) = allows(login, access.level, &access.role) {
+            if let Err(denied) = allows(login, access.level, &access.role, needed) {
                 return Ok(Err(denied));
             }
         }

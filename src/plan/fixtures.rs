@@ -28,6 +28,7 @@ pub(crate) fn settings() -> Settings {
         dashboard_issue: true,
         sleep_after: None,
         sleep_keeps_slot: false,
+        min_permission: crate::inputs::MinPermission::Write,
         timeout: Duration::from_secs(300),
         on_failed_update: OnFailedUpdate::Restore,
         when_full: WhenFull::Queue,

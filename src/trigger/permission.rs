@@ -5,6 +5,7 @@
 use super::{Asked, Commit, Denied, Request};
 use crate::{
     event::PullRequest,
+    inputs::MinPermission,
     names::{AccessLevel, CommitSha, ReasonCode},
 };
 
@@ -41,24 +42,33 @@ impl Asked {
     }
 }
 
-/// Lets those with write permission give commands; `role` is the role as GitHub calls it, which the denial shows.
-pub fn may_command(login: &str, level: AccessLevel, role: &str) -> Result<(), Denied> {
-    let needed = AccessLevel::Write;
-    if level >= needed {
+/// Lets those with the permission that is asked for give commands; `role` is the role as GitHub calls it, which the denial shows.
+pub fn may_command(
+    login: &str,
+    level: AccessLevel,
+    role: &str,
+    needed: MinPermission,
+) -> Result<(), Denied> {
+    if reaches(level, role, needed) {
         return Ok(());
     }
-    let role = shown(level, role);
+    let (role, needed) = (shown(level, role), needed.as_str());
     Err(Denied {
         reason: ReasonCode::PermissionDenied,
-        cause: format!(
-            "{login} has the role `{role}` here, and commands need `{}`",
-            needed.as_str()
-        ),
-        remedy: format!(
-            "ask somebody with the role `{}` to give the command",
-            needed.as_str()
-        ),
+        cause: format!("{login} has the role `{role}` here, and commands need `{needed}`"),
+        remedy: format!("ask somebody with the role `{needed}` to give the command"),
     })
+}
+
+/// A role's name counts only together with the level that goes with it: anybody may call a role of their own `admin`.
+fn reaches(level: AccessLevel, role: &str, needed: MinPermission) -> bool {
+    match needed {
+        MinPermission::Write => level >= AccessLevel::Write,
+        MinPermission::Maintain => {
+            level >= AccessLevel::Admin || (level >= AccessLevel::Write && role == "maintain")
+        }
+        MinPermission::Admin => level >= AccessLevel::Admin,
+    }
 }
 
 /// The role as GitHub calls it, or its level where GitHub names none.
@@ -71,16 +81,24 @@ fn shown(level: AccessLevel, role: &str) -> &str {
 }
 
 /// Lets maintainers move somebody else's preview aside; the denial shows role and what is needed.
-pub fn may_take(login: &str, level: AccessLevel, role: &str) -> Result<(), Denied> {
-    let maintains = level >= AccessLevel::Write && role == "maintain";
-    if level >= AccessLevel::Admin || maintains {
+pub fn may_take(
+    login: &str,
+    level: AccessLevel,
+    role: &str,
+    needed: MinPermission,
+) -> Result<(), Denied> {
+    if reaches(level, role, needed.max(MinPermission::Maintain)) {
         return Ok(());
     }
     let role = shown(level, role);
+    let roles = match needed {
+        MinPermission::Admin => "`admin`",
+        _ => "`maintain` or `admin`",
+    };
     Err(Denied {
         reason: ReasonCode::PermissionDenied,
         cause: format!(
-            "{login} has the role `{role}` here, and taking another preview's slot needs `maintain` or `admin`"
+            "{login} has the role `{role}` here, and taking another preview's slot needs {roles}"
         ),
         remedy: "ask a maintainer to give the command, or the owner of that preview to comment `/undeploy` there".into(),
     })
@@ -164,7 +182,10 @@ mod tests {
     #[test]
     fn a_command_needs_write_and_the_denial_shows_the_role() {
         for level in [AccessLevel::Write, AccessLevel::Admin] {
-            assert_eq!(may_command("alice", level, "maintain"), Ok(()));
+            assert_eq!(
+                may_command("alice", level, "maintain", MinPermission::Write),
+                Ok(())
+            );
         }
         for (level, role, shown) in [
             (AccessLevel::None, "", "none"),
@@ -172,7 +193,7 @@ mod tests {
             (AccessLevel::Read, "triage", "triage"),
             (AccessLevel::None, "admin", "admin"),
         ] {
-            let denied = may_command("alice", level, role).unwrap_err();
+            let denied = may_command("alice", level, role, MinPermission::Write).unwrap_err();
             assert_eq!(denied.reason, ReasonCode::PermissionDenied);
             assert_eq!(
                 denied.cause,
@@ -183,16 +204,52 @@ mod tests {
     }
 
     #[test]
+    fn a_higher_role_may_be_asked_for() {
+        use MinPermission::{Admin, Maintain, Write};
+        for (level, role, highest) in [
+            (AccessLevel::Read, "maintain", None),
+            (AccessLevel::Read, "admin", None),
+            (AccessLevel::Write, "write", Some(Write)),
+            (AccessLevel::Write, "admin", Some(Write)),
+            (AccessLevel::Write, "maintain", Some(Maintain)),
+            (AccessLevel::Admin, "", Some(Admin)),
+        ] {
+            for needed in [Write, Maintain, Admin] {
+                let allowed = may_command("alice", level, role, needed).is_ok();
+                let expected = highest.is_some_and(|highest| needed <= highest);
+                assert_eq!(allowed, expected, "{level:?} {role} {needed:?}");
+                let taking = may_take("alice", level, role, needed).is_ok();
+                assert_eq!(
+                    taking,
+                    expected && highest > Some(Write),
+                    "{level:?} {role}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn only_who_maintains_may_take_a_slot() {
-        assert_eq!(may_take("alice", AccessLevel::Write, "maintain"), Ok(()));
-        assert_eq!(may_take("alice", AccessLevel::Admin, "admin"), Ok(()));
+        assert_eq!(
+            may_take(
+                "alice",
+                AccessLevel::Write,
+                "maintain",
+                MinPermission::Write
+            ),
+            Ok(())
+        );
+        assert_eq!(
+            may_take("alice", AccessLevel::Admin, "admin", MinPermission::Write),
+            Ok(())
+        );
         for (level, role) in [
             (AccessLevel::Write, "write"),
             (AccessLevel::Write, ""),
             (AccessLevel::Read, "maintain"),
             (AccessLevel::None, "admin"),
         ] {
-            let denied = may_take("alice", level, role).unwrap_err();
+            let denied = may_take("alice", level, role, MinPermission::Write).unwrap_err();
             assert_eq!(denied.reason, ReasonCode::PermissionDenied);
             assert!(
                 denied.cause.contains("`maintain` or `admin`"),

@@ -206,6 +206,28 @@ async fn who_may_only_read_is_told_so_and_nothing_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_higher_role_may_be_asked_for_commands() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    for (permission, role, needed, reason) in [
+        ("write", "write", "maintain", "permission-denied"),
+        ("write", "maintain", "maintain", "status-shown"),
+        ("write", "maintain", "admin", "permission-denied"),
+        ("admin", "admin", "admin", "status-shown"),
+    ] {
+        shop.world
+            .github
+            .set_permission(SHOP, "bob", permission, role);
+        let event = shop.says(1, "bob", "/status");
+        let seen = shop.run(&event).input("min-permission", needed).go().await;
+        seen.ends(0, reason);
+        let named = seen.log.contains(&format!("commands need `{needed}`"));
+        assert_eq!(named, reason == "permission-denied", "{}", seen.log);
+    }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn write_maintain_and_admin_may_command() {
     for (permission, role) in [
         ("write", "write"),

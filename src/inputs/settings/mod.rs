@@ -51,6 +51,8 @@ pub struct Settings {
     pub sleep_after: Option<Duration>,
     /// True when a sleeping preview keeps its slot.
     pub sleep_keeps_slot: bool,
+    /// Which role somebody needs to give commands.
+    pub min_permission: MinPermission,
     /// How long a deploy may take until it is ready.
     pub timeout: Duration,
     /// What becomes of a live preview whose update failed.
@@ -119,6 +121,7 @@ impl Settings {
         let expiry_warning = read.or("expiry-warning", "true", scalars::boolean);
         let dashboard_issue = read.or("dashboard-issue", "true", scalars::boolean);
         let sleep_after = read.optional("sleep-after", scalars::ttl);
+        let min_permission = read.or("min-permission", "write", scalars::min_permission);
         let sleep_keeps_slot = read.or("sleep-keeps-slot", "false", scalars::boolean);
         let timeout = read.or("timeout", "5m", scalars::timeout);
         let on_failed_update = read.or("on-failed-update", "restore", scalars::on_failed_update);
@@ -158,6 +161,7 @@ impl Settings {
                 dashboard_issue: dashboard_issue?,
                 sleep_after,
                 sleep_keeps_slot: sleep_keeps_slot?,
+                min_permission: min_permission?,
                 timeout: timeout?,
                 on_failed_update: on_failed_update?,
                 namespace_pattern: namespace_pattern?,
@@ -269,6 +273,28 @@ pub enum UrlMode {
     Pr,
     /// The number of the slot.
     Slot,
+}
+
+/// Which role somebody needs to give commands, lowest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MinPermission {
+    /// May push.
+    Write,
+    /// Maintains the repository.
+    Maintain,
+    /// May change its settings.
+    Admin,
+}
+
+impl MinPermission {
+    /// GitHub's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Maintain => "maintain",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// Who deploys a preview that waited in line once a slot is free.

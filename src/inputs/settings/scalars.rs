@@ -3,8 +3,8 @@
 //! The runner's own rules count where it has any: booleans are YAML's six words and nothing else.
 
 use super::{
-    ConfigFrom, HealthMode, Nodes, OnFailedUpdate, Promote, SecretRef, TextOrPath, UrlMode,
-    WhenFull,
+    ConfigFrom, HealthMode, MinPermission, Nodes, OnFailedUpdate, Promote, SecretRef, TextOrPath,
+    UrlMode, WhenFull,
     reader::{Problem, shown},
 };
 use crate::names::{Environment, Host, Namespace, Secret};
@@ -199,6 +199,16 @@ pub(super) fn when_full(text: &str) -> Result<WhenFull, Problem> {
         "queue" => Ok(WhenFull::Queue),
         "refuse" => Ok(WhenFull::Refuse),
         _ => Err(one_of(text, "`queue` or `refuse`")),
+    }
+}
+
+/// Which role somebody needs to give commands.
+pub(super) fn min_permission(text: &str) -> Result<MinPermission, Problem> {
+    match text {
+        "write" => Ok(MinPermission::Write),
+        "maintain" => Ok(MinPermission::Maintain),
+        "admin" => Ok(MinPermission::Admin),
+        _ => Err(one_of(text, "`write`, `maintain` or `admin`")),
     }
 }
 
