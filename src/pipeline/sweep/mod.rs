@@ -95,14 +95,16 @@ pub struct Due {
     pub reason: String,
 }
 
-/// Brings the ledger in line with what exists: a Namespace that nobody counts gets its slot, a claim whose run died goes back in line.
+/// Brings the ledger in line with what exists: a Namespace that nobody counts gets its slot, a claim whose run died goes back
+/// in line, and what is left of closed pull requests is forgotten.
 async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Result<(), Failure> {
     let owned: Vec<Owned> = sight
         .uncounted()
         .into_iter()
         .filter_map(desk::owned_by_label)
         .collect();
-    if owned.is_empty() && !sight.has_dead_claims() {
+    let forgotten = sight.forgotten();
+    if owned.is_empty() && forgotten.is_empty() && !sight.has_dead_claims() {
         return Ok(());
     }
     let name = ports.ledger(repository.id);
@@ -112,6 +114,8 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
             capacity::bind(ledger, one, moment.now);
         }
         capacity::give_up_old_claims(ledger, moment.now);
+        let dropped = capacity::forget(ledger, &forgotten);
+        tracing::debug!(dropped, "forgot previews of closed pull requests");
         Step::Write(())
     };
     ports.cluster()?.transact(&name, step).await?;

@@ -3,7 +3,7 @@
 //! What is not proved finished is kept: only a pull request that GitHub itself calls closed, or a time that is over.
 
 use crate::{
-    capacity::{Because, Holder, Ledger, Record},
+    capacity::{Because, Holder, Ledger, Record, Remembered},
     cluster::{NamespaceInfo, outcome::Applied},
     event::{PullRequest, Repository},
     inputs::{Settings, WhenFull},
@@ -16,6 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A head that somebody touched less long ago is left to its own run, which may be building its images still.
 const SETTLED: SignedDuration = SignedDuration::from_mins(15);
+
+/// How many pull requests are asked about only to forget them: an old ledger is cleared little by little, within the limits
+/// that GitHub sets.
+const FORGOTTEN_AT_ONCE: usize = 40;
 
 /// What is to be done about one preview.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,11 +114,37 @@ impl Sight<'_> {
         let of_namespaces = self.namespaces.keys().map(|preview| preview.pr);
         let of_ledger = self.known().map(|(preview, _)| preview.pr);
         let waiting = self.ledger.queue.iter().map(|waiting| waiting.pr);
-        of_namespaces
+        let mut doubtful: BTreeSet<PrNumber> = of_namespaces
             .chain(of_ledger)
             .chain(waiting)
             .filter(|pr| !self.open.contains_key(pr))
+            .collect();
+        let over = self.over().map(|(preview, _)| preview.pr);
+        let over: BTreeSet<PrNumber> = over
+            .filter(|pr| !self.open.contains_key(pr) && !doubtful.contains(pr))
+            .collect();
+        doubtful.extend(over.into_iter().take(FORGOTTEN_AT_ONCE));
+        doubtful
+    }
+
+    /// Records of pull requests that GitHub itself calls closed, and of which nothing else is left.
+    pub(super) fn forgotten(&self) -> Vec<Remembered> {
+        self.over()
+            .filter(|(preview, _)| self.closed.contains_key(&preview.pr))
+            .map(|(preview, record)| Remembered {
+                key: preview.in_ledger(),
+                sequence: record.sequence,
+            })
             .collect()
+    }
+
+    /// Previews of which nothing is left but what the ledger remembers.
+    fn over(&self) -> impl Iterator<Item = (PreviewKey, &Record)> {
+        let records = self.ledger.previews.iter();
+        records
+            .filter(|(key, record)| self.ledger.is_over(key, record))
+            .filter_map(|(key, record)| Some((self.preview_of(key)?, record)))
+            .filter(|(preview, _)| !self.namespaces.contains_key(preview))
     }
 
     /// What is to be done.
