@@ -46,7 +46,9 @@ impl Sweep {
                 }
             };
         }
-        let ending = pipeline::sweep(ports, &repository).await?;
+        // The cap of a living ledger is the workflow's, unless it is given here.
+        let governs = self.inputs.raw.text("max-previews").is_some();
+        let ending = pipeline::sweep(ports, &repository, governs).await?;
         match self.format.output {
             Output::Json => {
                 print::json(&ending.swept)?;

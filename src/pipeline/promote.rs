@@ -5,7 +5,7 @@
 use super::{
     Blame, Ending, Failure, Sources,
     deploy::deploy,
-    desk::{Desk, House},
+    desk::{Desk, House, keep_cap},
     request::{Basis, Word},
     teller::Teller,
 };
@@ -48,6 +48,7 @@ pub struct Promoted {
 
 /// Deploys whoever has a slot waiting for them, and tells all others their places.
 ///
+/// Who governs brings the cap up to date first, so that it counts from now on for everybody.
 /// A sweep looks first whether somebody deleted a Namespace by hand: nobody else would notice while no newcomer asks.
 pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Vec<Promoted> {
     let Ok(cluster) = basis.ports.cluster() else {
@@ -59,6 +60,9 @@ pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Ve
         cluster,
         ledger: basis.ports.ledger(basis.repository.id),
     };
+    if governs && let Err(failure) = keep_cap(basis.ports, basis.repository.id).await {
+        tracing::warn!(reason = %failure.reason(), "the cap could not be brought up to date: {}", failure.line());
+    }
     if sweeps && let Err(failure) = line.look().await {
         tracing::warn!(reason = %failure.reason(), "who holds the slots could not be looked at: {}", failure.line());
     }

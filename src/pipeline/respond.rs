@@ -78,7 +78,7 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
-            Trigger::Sweep(repository) => sweep(ports, repository).await,
+            Trigger::Sweep(repository) => sweep(ports, repository, true).await,
             Trigger::Deploy(request) => story(request).deploy().await,
             Trigger::Take { request, from } => story(request).take(*from).await,
             Trigger::Announce(request) => story(request).announce().await,

@@ -65,3 +65,42 @@ async fn what_thousands_of_closed_pull_requests_left_behind_goes_little_by_littl
     assert_eq!(shop.ledger().unwrap()["floor"], 90);
     assert_eq!(shop.holders(), [1]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raised_cap_counts_from_the_next_scheduled_run_on() {
+    let shop = Shop::open().await;
+    let capped = async |event: crate::support::Event, cap: &str| {
+        shop.run(&event).input("max-previews", cap).go().await
+    };
+    for (pr, reason) in [(1, "deployed"), (2, "queued"), (3, "queued")] {
+        capped(shop.opens(pr), "1").await.ends(0, reason);
+    }
+    // A run of the pull request itself may not change it.
+    capped(shop.pushes(1), "3").await.ends(0, "deployed");
+    assert_eq!((shop.holders(), shop.line()), (vec![1], vec![2, 3]));
+    capped(shop.schedule(), "3").await.ends(0, "swept");
+    assert_eq!(shop.ledger().unwrap()["capacity"], 3);
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_of_none_stops_everybody_from_the_next_governed_run_on() {
+    for governed in ["schedule", "close", "status", "dispatch"] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        shop.deployed(2).await;
+        let event = match governed {
+            "schedule" => shop.schedule(),
+            "close" => shop.closes(2),
+            "status" => shop.says(1, "alice", "/status"),
+            _ => shop.dispatches(1, "status"),
+        };
+        let brake = shop.run(&event).input("max-previews", "0").go().await;
+        assert_eq!(brake.exit, 0, "{governed} {brake:#?}");
+        let capacity = shop.ledger().unwrap()["capacity"].clone();
+        assert_eq!(capacity, 0, "{governed}");
+        shop.hears(&shop.opens(4)).await.ends(0, "at-capacity");
+        shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    }
+}

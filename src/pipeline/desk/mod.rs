@@ -2,10 +2,12 @@
 //! It applies no workload and writes no comment.
 //! All waiting and re-reading around the pure steps of `capacity` stands here, so that the steps stay provable.
 
+mod cap;
 mod house;
 mod place;
 mod rebuild;
 
+pub(super) use cap::keep_cap;
 pub(super) use house::{House, Lodger};
 pub(super) use rebuild::{mend, owned_by_label};
 

@@ -43,14 +43,23 @@ pub struct Swept {
     pub ending: ReasonCode,
 }
 
-/// Sweeps one repository and environment.
-pub async fn sweep(ports: &Ports, repository: &Repository) -> Result<Ending, Failure> {
-    let sight = look(ports, repository).await?;
+/// Sweeps one repository and environment; who governs brings the cap up to date before anybody is let in.
+pub async fn sweep(
+    ports: &Ports,
+    repository: &Repository,
+    governs: bool,
+) -> Result<Ending, Failure> {
+    let mut sight = look(ports, repository).await?;
+    if governs {
+        desk::keep_cap(ports, repository.id).await?;
+        sight.ledger.capacity = ports.settings.max_previews;
+    }
     count(ports, repository, &sight).await?;
     let broom = Broom {
         ports,
         repository,
         sight: &sight,
+        governs,
     };
     let endings: Vec<(Swept, Ending)> = stream::iter(sight.tasks())
         .map(|task| broom.act(task))
@@ -209,6 +218,7 @@ struct Broom<'a> {
     ports: &'a Ports,
     repository: &'a Repository,
     sight: &'a Sight<'a>,
+    governs: bool,
 }
 
 impl<'a> Broom<'a> {
@@ -273,7 +283,10 @@ impl<'a> Broom<'a> {
             // What lies in the sweep's workspace is nobody's commit.
             workspace: None,
         };
-        let (request, sources) = basis.request(Word::Missed, sha.clone(), pull);
+        let word = Word::Missed {
+            governs: self.governs,
+        };
+        let (request, sources) = basis.request(word, sha.clone(), pull);
         let mut teller = self.teller(preview);
         teller.about(sha);
         let ending = deploy(self.ports, &request, &sources, &mut teller).await;
