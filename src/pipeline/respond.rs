@@ -15,7 +15,7 @@ use super::{
     teller::{Audience, Teller},
 };
 use crate::{
-    event::{Event, PullRequest, Repository},
+    event::{DEPENDABOT, Event, PullRequest, Repository},
     names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
     trigger::{Asked, Denied, Life, Request, Trigger, permission},
 };
@@ -54,9 +54,8 @@ pub fn without_credentials(event: &Event, ports_have: (bool, bool)) -> Option<En
         return None;
     };
     let (token, kubeconfig) = ports_have;
-    let outsider = event.pull.from_fork()
-        || event.sender.login == "dependabot[bot]"
-        || event.pull.author.login == "dependabot[bot]";
+    let outsider =
+        event.pull.from_fork() || event.sender.login == DEPENDABOT || event.pull.by_dependabot();
     let why = "GitHub gives this run no secrets, because the pull request comes from a fork or from Dependabot; nothing was deployed";
     (outsider && !(token && kubeconfig))
         .then(|| Ending::quiet(None, ReasonCode::NoCredentials, why))

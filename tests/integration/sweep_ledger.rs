@@ -1,7 +1,11 @@
 //! What the scheduled run keeps true in the ledger: who is forgotten, how many may be, who comes first.
 
-use crate::support::{SHOP, Shop};
+use crate::support::{Event, SHOP, Shop};
+use preview_action::simulate::github;
 use serde_json::json;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Numbers of the pull requests that the ledger remembers.
 fn remembered(shop: &Shop) -> Vec<u64> {
@@ -69,9 +73,8 @@ async fn what_thousands_of_closed_pull_requests_left_behind_goes_little_by_littl
 #[tokio::test(flavor = "multi_thread")]
 async fn a_raised_cap_counts_from_the_next_scheduled_run_on() {
     let shop = Shop::open().await;
-    let capped = async |event: crate::support::Event, cap: &str| {
-        shop.run(&event).input("max-previews", cap).go().await
-    };
+    let capped =
+        async |event: Event, cap: &str| shop.run(&event).input("max-previews", cap).go().await;
     for (pr, reason) in [(1, "deployed"), (2, "queued"), (3, "queued")] {
         capped(shop.opens(pr), "1").await.ends(0, reason);
     }
@@ -103,4 +106,63 @@ async fn a_cap_of_none_stops_everybody_from_the_next_governed_run_on() {
         shop.hears(&shop.opens(4)).await.ends(0, "at-capacity");
         shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_sweep_of_an_old_repository_fills_the_free_slots_with_what_is_fresh_and_queues_nobody()
+ {
+    let shop = Shop::open().await;
+    for stale in 1..=4 {
+        shop.opens(stale);
+    }
+    shop.world.advance(8 * 24 * HOUR);
+    for fresh in [10, 11, 12, 13] {
+        shop.opens(fresh);
+        shop.world.advance(HOUR);
+    }
+    let bot = github::NewPull {
+        author: "dependabot[bot]".into(),
+        ..github::NewPull::default()
+    };
+    shop.opens_as(20, bot);
+    // One has a preview already: two slots are left.
+    shop.opens(14);
+    shop.hears(&shop.says(14, "alice", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    shop.world.advance(HOUR);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let mut held = shop.holders();
+    held.sort_unstable();
+    assert_eq!((held, shop.line()), (vec![12, 13, 14], vec![]));
+    for untold in [1, 2, 3, 4, 10, 11, 20] {
+        assert_eq!(shop.comment(untold), "", "#{untold}");
+    }
+    // What becomes free goes to the next of those, and never to what has long been left alone.
+    shop.hears(&shop.closes(13)).await.ends(0, "removed");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let mut held = shop.holders();
+    held.sort_unstable();
+    assert_eq!((held, shop.line()), (vec![11, 12, 14], vec![]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_was_made_anew_queues_and_deploys_nobody_who_had_no_slot() {
+    let shop = Shop::open().await;
+    for pr in [1, 2, 3] {
+        shop.deployed(pr).await;
+    }
+    shop.hears(&shop.opens(4)).await.ends(0, "queued");
+    let failing = [(crate::support::CONFIGURATION, "version: 7")];
+    shop.opens(5);
+    let broken = shop.pushes_files(5, &failing);
+    assert_eq!(shop.hears(&broken).await.exit, 1);
+    let told = shop.comment(5);
+    shop.world.advance(HOUR);
+    shop.corrupt("{");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![]));
+    assert_eq!(shop.comment(5), told);
+    shop.ends();
 }

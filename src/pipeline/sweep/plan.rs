@@ -158,18 +158,39 @@ impl Sight<'_> {
         let in_progress = self.ledger.previews.iter();
         let in_progress = in_progress.filter(|(_, record)| record.active.is_some());
         previews.extend(in_progress.filter_map(|(key, _)| self.preview_of(key)));
-        previews
-            .into_iter()
-            .filter_map(|preview| {
-                let action = self.action(&preview)?;
-                let namespace = self.namespace(&preview)?;
-                Some(Task {
-                    preview,
-                    namespace,
-                    action,
-                })
+        let tasks = previews.into_iter().filter_map(|preview| {
+            let action = self.action(&preview)?;
+            let namespace = self.namespace(&preview)?;
+            Some(Task {
+                preview,
+                namespace,
+                action,
             })
-            .collect()
+        });
+        let first_seen = |task: &Task| {
+            matches!(task.action, Action::Deploy(_)) && self.is_stranger(&task.preview)
+        };
+        let (strangers, mut tasks): (Vec<Task>, Vec<Task>) = tasks.partition(first_seen);
+        let spare = self.spare(&tasks);
+        tasks.extend(self.freshest(strangers, spare));
+        tasks
+    }
+
+    /// Those that somebody touched last, as many as find a slot: who waits in line has asked, and who was never seen has not.
+    fn freshest(&self, mut strangers: Vec<Task>, slots: usize) -> Vec<Task> {
+        let touched = |task: &Task| self.open.get(&task.preview.pr).map(|(_, ago)| *ago);
+        strangers.sort_by_key(touched);
+        strangers.truncate(slots);
+        strangers
+    }
+
+    /// How many slots are free for nobody in particular once all that is planned has its own.
+    fn spare(&self, tasks: &[Task]) -> usize {
+        let places = |task: &&Task| {
+            matches!(task.action, Action::Deploy(_)) && self.holder(&task.preview).is_none()
+        };
+        let taken = self.ledger.queue.len() + tasks.iter().filter(places).count();
+        self.ledger.free().saturating_sub(taken)
     }
 
     fn action(&self, preview: &PreviewKey) -> Option<Action> {
@@ -180,7 +201,8 @@ impl Sight<'_> {
         let (pull, touched) = self.open.get(&preview.pr)?;
         let missed = || {
             let settled = touched.is_none_or(|ago| ago >= SETTLED);
-            (settled && self.is_missed(preview, pull))
+            let wanted = !self.is_stranger(preview) || self.is_alive(pull, *touched);
+            (settled && wanted && self.is_missed(preview, pull))
                 .then(|| Action::Deploy(pull.head_sha.clone()))
         };
         let Some(record) = self.record(preview) else {
@@ -242,6 +264,24 @@ impl Sight<'_> {
             && self.ledger.position(&key).is_none()
             && (has_slot || room)
             && untried
+    }
+
+    /// True when nobody knows of a run for it: it is older than this action, its events were lost, or the ledger was.
+    fn is_stranger(&self, preview: &PreviewKey) -> bool {
+        let unknown = |record: &Record| record.newest.is_none() && record.attempted.is_none();
+        self.record(preview).is_none_or(unknown) && self.holder(preview).is_none()
+    }
+
+    /// True when a pull request that was never seen is worth a slot: it would not have expired yet, it does not sleep, and it
+    /// is none whose own run is started without secrets on purpose.
+    fn is_alive(&self, pull: &PullRequest, touched: Option<SignedDuration>) -> bool {
+        let ttl = SignedDuration::try_from(self.settings.ttl).unwrap_or(SignedDuration::MAX);
+        let sleeps = self
+            .ledger
+            .previews
+            .get(&pull.number.to_string())
+            .is_some_and(|record| record.asleep.is_some());
+        touched.is_some_and(|ago| ago < ttl) && !sleeps && !pull.by_dependabot()
     }
 
     /// Namespaces of ours that nobody counts: no holder is bound to them, they do not sleep, and nobody is at work on them.
