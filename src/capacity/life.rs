@@ -41,6 +41,14 @@ impl Record {
         (due && self.warned != Some(expires)).then_some(expires)
     }
 
+    /// Notes that nothing of the preview exists any more, although nobody removed it by us.
+    pub fn vanish(&mut self) {
+        self.serving = None;
+        self.good = None;
+        self.before = None;
+        self.bury();
+    }
+
     /// Forgets what was said about the life of a preview that is no more.
     pub fn bury(&mut self) {
         self.extended = None;

@@ -166,3 +166,58 @@ async fn a_ledger_that_was_made_anew_queues_and_deploys_nobody_who_had_no_slot()
     assert_eq!(shop.comment(5), told);
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_whose_namespace_somebody_deleted_gives_its_slot_back_and_says_so() {
+    for asleep in [false, true] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        shop.deployed(2).await;
+        if asleep {
+            let said = shop.says(1, "alice", "/sleep");
+            shop.hears(&said).await.ends(0, "slept");
+        }
+        assert!(shop.world.cluster.delete("Namespace", "", "pr-shop-1"));
+        shop.world
+            .cluster
+            .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-1").is_none())
+            .await;
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!(shop.holders(), [2]);
+        let told = shop.comment(1);
+        for text in [
+            "Preview removed",
+            "pr-shop-1",
+            "deleted in the cluster",
+            "/deploy",
+        ] {
+            assert!(told.contains(text), "{told}");
+        }
+        let record = shop.record(1);
+        for field in ["asleep", "serving", "active"] {
+            assert!(record[field].is_null(), "{record}");
+        }
+        // It is said once, and only a push brings the preview back.
+        let before = shop.now();
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!(asked_of_github(&shop, before), 1);
+        assert_eq!(shop.namespaces(), ["pr-shop-2"]);
+        shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_lost_its_labels_keeps_its_slot() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let cluster = &shop.world.cluster;
+    let mut object = cluster.object("Namespace", "", "pr-shop-1").unwrap();
+    object["metadata"]["labels"] = json!({});
+    cluster.put(&object).unwrap();
+    let told = shop.comment(1);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.holders(), [1]);
+    assert_eq!(shop.comment(1), told);
+    shop.ends();
+}

@@ -269,6 +269,7 @@ impl<'a> Broom<'a> {
         match &task.action {
             Action::Deploy(sha) => Ok(Box::pin(self.deploy(&task.preview, sha, pull)).await),
             Action::End => self.end(&task.preview, pull).await,
+            Action::Free => self.free(&task.preview, pull).await,
             Action::Diagnose => self.diagnose(task, pull).await,
             Action::Recover => self.recover(task, pull).await,
             _ => self.sleep(&task.preview, pull).await,
@@ -316,6 +317,45 @@ impl<'a> Broom<'a> {
             false => Ending::quiet(None, ReasonCode::RunLost, "its comment is true"),
         };
         desk.finish(None, |_, _, _| {}).await?;
+        Ok(ending)
+    }
+
+    /// Gives back the slot of a preview whose Namespace somebody deleted, and says so.
+    async fn free(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        let cluster = self.ports.cluster()?;
+        let Some((name, uid)) = self.sight.home(preview) else {
+            return Ok(Ending::superseded());
+        };
+        // A label that somebody took away is no proof; by name it is there or not.
+        if cluster
+            .namespace(&name)
+            .await?
+            .is_some_and(|found| found.uid == uid)
+        {
+            let why = format!("namespace {name} is there still, without the labels of its preview");
+            tracing::warn!("{why}");
+            return Ok(Ending::quiet(None, ReasonCode::Unchanged, why));
+        }
+        let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+        let Some(taken) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let bound = taken.holder.and_then(|holder| holder.uid);
+        let sleeps = taken.record.asleep.map(|asleep| asleep.uid);
+        if ![bound, sleeps].contains(&Some(uid.clone())) {
+            desk.finish(None, |_, _, _| {}).await?;
+            return Ok(Ending::superseded());
+        }
+        desk.free(&[uid]).await?;
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        let ending = teller.deleted(name).await;
+        desk.finish(None, |ledger, key, _| {
+            if let Some(record) = ledger.previews.get_mut(key) {
+                record.vanish();
+            }
+        })
+        .await?;
         Ok(ending)
     }
 

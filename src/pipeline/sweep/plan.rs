@@ -8,7 +8,7 @@ use crate::{
     event::{PullRequest, Repository},
     inputs::{Settings, WhenFull},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
-    pipeline::RemoveReason,
+    pipeline::{RemoveReason, life::Home},
     plan,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -50,6 +50,8 @@ pub(super) enum Action {
     Deploy(CommitSha),
     /// Say that its run has ended without a word.
     End,
+    /// Give its slot back, because its Namespace is not there any more.
+    Free,
     /// Look what is wrong with it, and say so if it lasts.
     Diagnose,
     /// Say that it is well again.
@@ -65,6 +67,7 @@ impl Action {
             Self::Sleep => "sleep",
             Self::Deploy(_) => "deploy",
             Self::End => "end",
+            Self::Free => "free",
             Self::Diagnose => "diagnose",
             Self::Recover => "recover",
         }
@@ -85,6 +88,7 @@ impl Action {
             Self::Warn(at) => format!("expires {at}"),
             Self::Sleep => "idle".into(),
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
+            Self::Free => "its namespace was deleted".into(),
             Self::End => "its run ended without a word".into(),
             Self::Diagnose => "not ready any more".into(),
             Self::Recover => "ready again".into(),
@@ -206,7 +210,7 @@ impl Sight<'_> {
                 .then(|| Action::Deploy(pull.head_sha.clone()))
         };
         let Some(record) = self.record(preview) else {
-            return missed();
+            return missed().or_else(|| self.vanished(preview));
         };
         let begun = record.removing.as_ref().map(|one| one.because);
         match begun {
@@ -218,6 +222,7 @@ impl Sight<'_> {
         self.end_of_life(preview, record)
             .or_else(missed)
             .or_else(|| lost.then_some(Action::End))
+            .or_else(|| self.vanished(preview))
             .or_else(|| self.idle(preview, record))
             .or_else(|| self.health(preview, record))
     }
@@ -302,6 +307,27 @@ impl Sight<'_> {
     pub(super) fn has_dead_claims(&self) -> bool {
         let holders = self.ledger.holders.iter();
         holders.into_iter().any(|one| one.is_given_up(self.now))
+    }
+
+    /// Where the ledger has the preview: name and UID of the Namespace that holds a slot or sleeps.
+    pub(super) fn home(&self, preview: &PreviewKey) -> Option<Home> {
+        let bound = |holder: &Holder| Some((holder.namespace.clone(), holder.uid.clone()?));
+        let sleeps = |record: &Record| {
+            let asleep = record.asleep.as_ref()?;
+            Some((asleep.namespace.clone(), asleep.uid.clone()))
+        };
+        let bound = self.holder(preview).and_then(bound);
+        bound.or_else(|| self.record(preview).and_then(sleeps))
+    }
+
+    /// Whether the Namespace that the ledger has for it is not among those that exist.
+    fn vanished(&self, preview: &PreviewKey) -> Option<Action> {
+        let (_, uid) = self.home(preview)?;
+        let active = self
+            .record(preview)
+            .is_some_and(|record| record.is_active(self.now));
+        let there = self.namespaces.values().any(|info| info.uid == uid);
+        (!active && !there).then_some(Action::Free)
     }
 
     /// Whether the preview holds a slot and nobody uses it.
