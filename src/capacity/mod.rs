@@ -227,6 +227,9 @@ pub struct Record {
     /// The expiry that its author was warned of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned: Option<Timestamp>,
+    /// True when the last word on it did not reach its comment: the sweep says it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untold: bool,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,

@@ -1,7 +1,7 @@
 //! What the scheduled run keeps true in the ledger: who is forgotten, how many may be, who comes first.
 
 use crate::support::{Event, SHOP, Shop};
-use preview_action::simulate::github;
+use preview_action::simulate::{Fault, cluster::Fate, github};
 use serde_json::json;
 use std::time::Duration;
 
@@ -220,4 +220,45 @@ async fn a_namespace_that_lost_its_labels_keeps_its_slot() {
     assert_eq!(shop.holders(), [1]);
     assert_eq!(shop.comment(1), told);
     shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_word_that_github_did_not_take_is_said_by_the_next_sweep() {
+    for fails in [false, true] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        let pushed = shop.pushes(1);
+        if fails {
+            shop.world.cluster.script_fate("/web", Fate::Crash);
+            shop.world.cluster.script_log("/web", "no room left");
+        }
+        let said = shop.status_comments(1).remove(0).history.len();
+        // The first edit says that a deploy comes, and all that follow are refused.
+        let down = json!({"message": "Validation Failed"});
+        let edits = "/repos/acme/shop/issues/comments/*";
+        shop.world
+            .github
+            .inject(Fault::answer("PATCH", edits, 422, down).nth(2).always());
+        let seen = shop.run(&pushed).input("timeout", "30s").go().await;
+        assert_ne!(seen.exit, 0, "{seen:#?}");
+        let stale = shop.status_comments(1).remove(0);
+        assert_eq!(stale.history.len(), said + 1, "{stale:#?}");
+        assert!(stale.body.contains("Preview pending"), "{}", stale.body);
+        assert_eq!(shop.record(1)["untold"], true);
+        shop.world.github.clear_faults();
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        let told = shop.comment(1);
+        match fails {
+            true => {
+                assert!(told.contains("Preview failed"), "{told}");
+                assert!(told.contains("no room left"), "{told}");
+            }
+            false => assert!(told.contains("Preview ready"), "{told}"),
+        }
+        assert!(shop.record(1)["untold"].is_null());
+        let before = shop.now();
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!(asked_of_github(&shop, before), 1);
+        shop.ends();
+    }
 }

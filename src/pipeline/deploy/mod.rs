@@ -215,6 +215,8 @@ struct Notes {
     marks: Option<Marks>,
     /// True once nothing keeps the preview asleep any more.
     awake: bool,
+    /// True when the last word did not reach the comment.
+    untold: bool,
 }
 
 impl Work<'_> {

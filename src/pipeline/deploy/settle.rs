@@ -97,6 +97,7 @@ impl Work<'_> {
             }
             false => self.speak(result, teller).await,
         };
+        lock(&self.notes).untold = teller.unheard();
         let (ended, ()) = tokio::join!(
             self.end_turn(state, url.as_deref(), line, &ending),
             metrics::leave(
@@ -215,6 +216,7 @@ impl Work<'_> {
     /// What the ledger must know of a deploy for the runs to come.
     fn note(&self, record: &mut Record, tried: bool, done: bool) {
         let notes = lock(&self.notes);
+        record.untold = notes.untold;
         if tried {
             record.held = None;
         }

@@ -269,6 +269,7 @@ impl<'a> Broom<'a> {
         match &task.action {
             Action::Deploy(sha) => Ok(Box::pin(self.deploy(&task.preview, sha, pull)).await),
             Action::End => self.end(&task.preview, pull).await,
+            Action::Tell => self.tell(&task.preview, pull).await,
             Action::Free => self.free(&task.preview, pull).await,
             Action::Diagnose => self.diagnose(task, pull).await,
             Action::Recover => self.recover(task, pull).await,
@@ -412,6 +413,30 @@ impl<'a> Broom<'a> {
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
         Ok(teller.status(&status, &pull.head_sha, reason).await)
+    }
+
+    /// Says what is so, because the last word of a run did not reach the comment.
+    async fn tell(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        let cluster = self.ports.cluster()?;
+        let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+        let Some(_) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let mut status = super::inspect::status(self.ports, preview).await?;
+        // Who is at work is this run itself.
+        status.busy = false;
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        let reason = ReasonCode::StatusShown;
+        let ending = teller.status(&status, &pull.head_sha, reason).await;
+        let untold = teller.unheard();
+        desk.finish(None, |ledger, key, _| {
+            if let Some(record) = ledger.previews.get_mut(key) {
+                record.untold = untold;
+            }
+        })
+        .await?;
+        Ok(ending)
     }
 
     /// Takes the turn of a preview if nobody is at work on it.

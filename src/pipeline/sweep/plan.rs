@@ -50,6 +50,8 @@ pub(super) enum Action {
     Deploy(CommitSha),
     /// Say that its run has ended without a word.
     End,
+    /// Say the last word again, which did not reach its comment.
+    Tell,
     /// Give its slot back, because its Namespace is not there any more.
     Free,
     /// Look what is wrong with it, and say so if it lasts.
@@ -67,6 +69,7 @@ impl Action {
             Self::Sleep => "sleep",
             Self::Deploy(_) => "deploy",
             Self::End => "end",
+            Self::Tell => "tell",
             Self::Free => "free",
             Self::Diagnose => "diagnose",
             Self::Recover => "recover",
@@ -88,6 +91,7 @@ impl Action {
             Self::Warn(at) => format!("expires {at}"),
             Self::Sleep => "idle".into(),
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
+            Self::Tell => "its last word did not reach its comment".into(),
             Self::Free => "its namespace was deleted".into(),
             Self::End => "its run ended without a word".into(),
             Self::Diagnose => "not ready any more".into(),
@@ -223,6 +227,7 @@ impl Sight<'_> {
             .or_else(missed)
             .or_else(|| lost.then_some(Action::End))
             .or_else(|| self.vanished(preview))
+            .or_else(|| self.untold(record))
             .or_else(|| self.idle(preview, record))
             .or_else(|| self.health(preview, record))
     }
@@ -307,6 +312,11 @@ impl Sight<'_> {
     pub(super) fn has_dead_claims(&self) -> bool {
         let holders = self.ledger.holders.iter();
         holders.into_iter().any(|one| one.is_given_up(self.now))
+    }
+
+    /// Whether the comment lacks what came of the last run.
+    fn untold(&self, record: &Record) -> Option<Action> {
+        (record.untold && !record.is_active(self.now)).then_some(Action::Tell)
     }
 
     /// Where the ledger has the preview: name and UID of the Namespace that holds a slot or sleeps.

@@ -4,6 +4,7 @@
 
 use super::{Teller, public_url};
 use crate::{
+    cluster::Cause,
     names::{CommitSha, Marker, MarkerKind, Namespace, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
@@ -403,6 +404,8 @@ impl Teller<'_> {
             .filter(|last| state == State::Failed && last.outcome == State::Failed)
             .map(|last| last.sha.clone());
         if let Some(tried) = &tried {
+            let kept = status.failure.iter().flat_map(|kept| &kept.causes);
+            self.view.failures = kept.map(Cause::failure).collect();
             self.view.reached = Reached::Applied;
             self.view.serving = status
                 .record
