@@ -13,7 +13,7 @@ mod turn;
 
 pub use claim::{
     Claim, Claimant, Owned, adopt, bind, claim, confirm, drop_claim, drop_holder, forget_uid,
-    give_up_old_claims, lowest_free_slot, rebuild, withdraw,
+    give_up_old_claims, lowest_free_slot, note_adopted, rebuild, withdraw,
 };
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
 pub use forget::{Remembered, forget};

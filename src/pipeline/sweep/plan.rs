@@ -268,12 +268,19 @@ impl Sight<'_> {
                 && record.removing.is_none()
                 && !record.is_active(self.now)
         });
+        // What is in an adopted Namespace goes only when somebody asks for it or pushes.
+        let adopted = |holder: &Holder| holder.is_adopted();
+        let spared = self.holder(preview).is_some_and(adopted)
+            && self
+                .record(preview)
+                .is_none_or(|record| record.attempted.is_none());
         self.settings.auto_deploy
             && preview.variant.is_none()
             && !pull.from_fork()
             && self.ledger.position(&key).is_none()
             && (has_slot || room)
             && untried
+            && !spared
     }
 
     /// True when nobody knows of a run for it: it is older than this action, its events were lost, or the ledger was.
