@@ -1,9 +1,9 @@
 //! What the scheduled run keeps true in the ledger: who is forgotten, how many may be, who comes first.
 
-use crate::support::{Event, SHOP, Shop};
+use crate::support::{Event, SHOP, Shop, binary};
 use preview_action::simulate::{Fault, cluster::Fate, github};
 use serde_json::json;
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -261,4 +261,107 @@ async fn a_last_word_that_github_did_not_take_is_said_by_the_next_sweep() {
         assert_eq!(asked_of_github(&shop, before), 1);
         shop.ends();
     }
+}
+
+/// What `preview-action sweep` prints: data, and all else.
+async fn by_hand(shop: &Shop, more: &[&str]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, shop.world.cluster.kubeconfig()).unwrap();
+    let health = shop.world.cluster.ingress_address().to_string();
+    let output = tokio::process::Command::new(binary())
+        .args([
+            "sweep",
+            "--repository",
+            SHOP,
+            "--domain",
+            "preview.example.test",
+        ])
+        .args(["--health-address", &health, "--dashboard-issue", "false"])
+        .args(["--api-url", &shop.world.github.url()])
+        .args(more)
+        .env_clear()
+        .env("PREVIEW_TOKEN", shop.world.github.token())
+        .env("KUBECONFIG", &kubeconfig)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{error}");
+    (String::from_utf8(output.stdout).unwrap(), error)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_by_hand_lets_in_who_waits_and_its_dry_run_says_so_before() {
+    let shop = Shop::open().await;
+    let capped = async |event: Event| shop.run(&event).input("max-previews", "1").go().await;
+    for (pr, reason) in [(1, "deployed"), (2, "queued"), (3, "queued")] {
+        capped(shop.opens(pr)).await.ends(0, reason);
+    }
+    // Somebody raises the cap, and nobody has acted on it; a run died between its claim and its Namespace.
+    let old = "2026-01-01T00:00:00Z";
+    shop.amend(|ledger| {
+        ledger["capacity"] = json!(3);
+        let dead = json!({"key": "9", "pr": 9, "namespace": "pr-shop-9", "uid": null, "slot": 2,
+            "run": "dead", "since": old});
+        ledger["holders"].as_array_mut().unwrap().push(dead);
+    });
+    shop.opens(9);
+    let before = shop.now();
+    let (text, _) = by_hand(&shop, &["--dry-run"]).await;
+    let words: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split_whitespace().take(2).collect())
+        .collect();
+    let expected = [["#9", "requeue"], ["#9", "promote"], ["#2", "promote"]];
+    assert_eq!(words, expected, "{text}");
+    assert_eq!(written(&shop, before), [""; 0]);
+    by_hand(&shop, &[]).await;
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 9, 2], vec![3]));
+    assert_eq!(shop.ledger().unwrap()["capacity"], 3, "no cap was given");
+    by_hand(&shop, &["--max-previews", "4"]).await;
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 9, 2, 3], vec![]));
+    shop.ends();
+}
+
+fn written(shop: &Shop, since: usize) -> Vec<String> {
+    let all = shop.world.requests().into_iter();
+    let all = all.filter(|one| one.seq > since && one.method != "GET");
+    all.map(|one| format!("{} {}", one.method, one.path))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_that_the_ledger_is_ruined_or_gone_and_leaves_it_so() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.corrupt("{");
+    let before = shop.now();
+    let (text, error) = by_hand(&shop, &["--dry-run"]).await;
+    assert!(error.contains("cannot be read"), "{text} {error}");
+    let name = shop.ledger_name();
+    shop.world
+        .cluster
+        .delete("ConfigMap", "preview-system", &name);
+    let (text, error) = by_hand(&shop, &["--dry-run"]).await;
+    assert!(error.contains("there is no ledger"), "{text} {error}");
+    assert_eq!(written(&shop, before), [""; 0]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_is_gone_is_made_again_by_the_sweep_also_where_nothing_is_deployed_by_itself()
+{
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let name = shop.ledger_name();
+    shop.world
+        .cluster
+        .delete("ConfigMap", "preview-system", &name);
+    let schedule = shop.schedule();
+    let manual = shop.run(&schedule).input("auto-deploy", "false");
+    manual.go().await.ends(0, "swept");
+    assert_eq!(shop.holders(), [1]);
+    shop.ends();
 }

@@ -2,10 +2,15 @@
 //! It decides per preview by what GitHub, the Namespace and the ledger say now, never by what an event once said.
 //! What it cannot prove finished it keeps: an unreadable pull request is no closed one.
 
+mod look;
+mod outlook;
 mod plan;
+
+pub use outlook::{Due, Outlook, would_sweep};
 
 use super::{
     Ending, Exit, Failure, Ports, deploy, desk, issues,
+    promote::promote,
     remove::{RemoveRequest, remove},
     request::{Basis, Word},
     sleep::Bed,
@@ -13,13 +18,14 @@ use super::{
 };
 use crate::{
     capacity::{self, Ledger, Owned},
-    cluster::{ClusterError, Moment, NamespaceInfo, Step, outcome::Verdict},
+    cluster::{Moment, Step, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
 };
 use futures::{StreamExt, stream};
+use look::{Manner, look};
 use plan::{Action, Sight, Task};
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How much is done at once: one preview that is stuck must not keep the others waiting.
@@ -49,10 +55,17 @@ pub async fn sweep(
     repository: &Repository,
     governs: bool,
 ) -> Result<Ending, Failure> {
-    let mut sight = look(ports, repository).await?;
+    let sight = look(
+        ports,
+        repository,
+        Manner {
+            governs,
+            dry: false,
+        },
+    )
+    .await?;
     if governs {
         desk::keep_cap(ports, repository.id).await?;
-        sight.ledger.capacity = ports.settings.max_previews;
     }
     count(ports, repository, &sight).await?;
     let broom = Broom {
@@ -71,37 +84,22 @@ pub async fn sweep(
     Ok(ending)
 }
 
-/// What a sweep would do, without doing anything.
-pub async fn would_sweep(ports: &Ports, repository: &Repository) -> Result<Vec<Due>, Failure> {
-    let sight = look(ports, repository).await?;
-    let counted = sight.uncounted().into_iter().filter_map(|info| {
-        Some(Due {
-            pr: info.labels.get("pr")?.parse().ok()?,
-            namespace: info.name,
-            action: "count",
-            reason: "no slot is noted for it".into(),
-        })
-    });
-    let tasks = sight.tasks().into_iter().map(|task| Due {
-        pr: task.preview.pr,
-        namespace: task.namespace,
-        action: task.action.word(),
-        reason: task.action.why(),
-    });
-    Ok(counted.chain(tasks).collect())
-}
-
-/// What a sweep would do about one preview.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Due {
-    /// Pull request.
-    pub pr: PrNumber,
-    /// Namespace.
-    pub namespace: Namespace,
-    /// What.
-    pub action: &'static str,
-    /// Why.
-    pub reason: String,
+/// The same from a terminal: who waits gets what the sweep has freed, as in the scheduled run.
+pub async fn sweep_by_hand(
+    ports: &Ports,
+    repository: &Repository,
+    governs: bool,
+) -> Result<Ending, Failure> {
+    let swept = sweep(ports, repository, governs).await;
+    let basis = Basis {
+        ports,
+        repository,
+        workspace: None,
+    };
+    let promoted = Box::pin(promote(basis, governs, true)).await;
+    let mut ending = swept?;
+    ending.promoted = promoted;
+    Ok(ending)
 }
 
 /// Brings the ledger in line with what exists: a Namespace that nobody counts gets its slot, a claim whose run died goes back
@@ -150,66 +148,6 @@ fn summed_up(mut endings: Vec<(Swept, Ending)>) -> Ending {
     };
     ending.swept = endings.into_iter().map(|(swept, _)| swept).collect();
     ending
-}
-
-/// Looks at everything once: one list of open pull requests, one of Namespaces, the ledger; then at what is in doubt.
-async fn look<'a>(ports: &'a Ports, repository: &'a Repository) -> Result<Sight<'a>, Failure> {
-    let (cluster, github) = (ports.cluster()?, ports.github()?);
-    let name = ports.ledger(repository.id);
-    let selector = desk::selector(&name);
-    let seen = |ledger: &mut Ledger, moment: Moment| Step::Keep((ledger.clone(), moment.now));
-    let (found, open, ledger, unready) = tokio::join!(
-        cluster.list_namespaces(&selector),
-        github.open_pulls(),
-        cluster.transact(&name, seen),
-        cluster.unready(repository.id)
-    );
-    let blind = |error: &ClusterError| {
-        tracing::warn!("what has broken cannot be seen: {error}");
-    };
-    let namespaces = found?
-        .into_iter()
-        .filter_map(|info| Some((preview(ports, repository, &info)?, info)))
-        .collect();
-    let begun = || {
-        let capacity = ports.settings.max_previews;
-        (Ledger::empty(capacity), ports.now())
-    };
-    let ledger = match ledger {
-        Err(ClusterError::LedgerCorrupt { problem, .. }) => {
-            desk::mend(ports, cluster, &name, &problem).await?;
-            cluster.transact(&name, seen).await?
-        }
-        other => other?,
-    };
-    let (ledger, now) = ledger.unwrap_or_else(begun);
-    let mut sight = Sight {
-        settings: &ports.settings,
-        repository,
-        ledger,
-        now,
-        namespaces,
-        unready: unready.inspect_err(blind).ok(),
-        open: open?.into_iter().map(|one| (one.0.number, one)).collect(),
-        closed: BTreeMap::new(),
-    };
-    let doubtful = sight.doubtful();
-    let asked = stream::iter(doubtful).map(|pr| async move {
-        // The list is one moment old and might be cut; the pull request itself has the last word.
-        match github.pull(pr).await {
-            Ok(pull) => (!pull.open).then_some((pr, pull.merged)),
-            Err(error) => {
-                tracing::warn!(pr = %pr, "keeping its preview: the pull request cannot be read: {error}");
-                None
-            }
-        }
-    });
-    sight.closed = asked
-        .buffer_unordered(ABREAST)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
-    Ok(sight)
 }
 
 /// Does what was planned.
@@ -497,17 +435,4 @@ fn tolerant(ending: Ending) -> Ending {
         },
         Exit::Done | Exit::Ours | Exit::Cancelled => ending,
     }
-}
-
-fn preview(ports: &Ports, repository: &Repository, info: &NamespaceInfo) -> Option<PreviewKey> {
-    let variant = match info.labels.get("preview-action/variant") {
-        None => None,
-        Some(text) => Some(text.parse().ok()?),
-    };
-    Some(PreviewKey {
-        repository: repository.id,
-        environment: ports.settings.environment.clone(),
-        pr: info.labels.get("pr")?.parse().ok()?,
-        variant,
-    })
 }

@@ -107,6 +107,8 @@ pub(super) struct Sight<'a> {
     pub(super) ledger: Ledger,
     /// The server's time.
     pub(super) now: Timestamp,
+    /// What is wrong with the ledger, if something is.
+    pub(super) trouble: Option<String>,
     pub(super) namespaces: BTreeMap<PreviewKey, NamespaceInfo>,
     /// Workloads that are not ready, by Namespace; none when nobody may look.
     pub(super) unready: Option<BTreeMap<String, Vec<Applied>>>,
@@ -408,6 +410,11 @@ impl Sight<'_> {
         }
         // A pattern that gives no name was refused when the settings were read.
         plan::namespace(self.settings, &self.repository.name, preview).ok()
+    }
+
+    /// Namespace of the preview behind a key of the ledger.
+    pub(super) fn namespace_of(&self, key: &str) -> Option<Namespace> {
+        self.namespace(&self.preview_of(key)?)
     }
 
     /// Previews that the ledger knows to be unfinished: their removal was begun, or their slot is taken; nobody is at work on them.
