@@ -45,6 +45,7 @@ impl Ledger {
             holders: Vec::new(),
             queue: Vec::new(),
             issues: BTreeMap::new(),
+            troubles: BTreeSet::new(),
             floor: 0,
             previews: BTreeMap::new(),
             rest: serde_json::Map::new(),
@@ -88,6 +89,9 @@ pub struct Ledger {
     /// Issues that the sweep keeps, and what it wrote there last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub issues: BTreeMap<String, Noted>,
+    /// Passing failures that the last sweep met: an operator is called when the next one meets them again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub troubles: BTreeSet<String>,
     /// What is known of each preview, by [`crate::names::PreviewKey::in_ledger`].
     #[serde(default)]
     pub previews: BTreeMap<String, Record>,

@@ -8,27 +8,65 @@ use super::{
 };
 use crate::{
     capacity::{Ledger, Noted},
-    cluster::{Moment, NamespaceInfo, Step},
+    cluster::{Moment, NamespaceInfo, Step, outcome::Failure as Cause},
     event::Repository,
     github::IssueText,
-    names::{PreviewKey, State},
+    names::{PreviewKey, ReasonCode, State},
     report::{self, DashboardView, PreviewRow, QueueRow},
 };
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+
+/// Failures that may be over before the next sweep; all others are a person's to mend.
+const PASSING: [ReasonCode; 5] = [
+    ReasonCode::GithubUnreachable,
+    ReasonCode::GithubRefused,
+    ReasonCode::ClusterUnreachable,
+    ReasonCode::ClusterRefused,
+    ReasonCode::TimedOut,
+];
 
 /// Writes both issues as the sweep has left things.
 pub(super) async fn keep(ports: &Ports, repository: &Repository, swept: &Ending) {
-    if ports.stop.is_cancelled() || !ports.settings.dashboard_issue {
+    if silent(ports) {
         return;
     }
+    let called = async {
+        let causes = match (&swept.failure, swept.exit) {
+            (Some(failure), Exit::Theirs | Exit::Yours | Exit::Ours) => failure.causes.as_slice(),
+            _ => &[],
+        };
+        match ledger(ports, repository).await? {
+            Some(ledger) => operator(ports, repository, causes, Some(ledger)).await,
+            None => Ok(()),
+        }
+    };
     for (what, kept) in [
         ("dashboard", dashboard(ports, repository).await),
-        ("operator", operator(ports, repository, swept).await),
+        ("operator", called.await),
     ] {
         if let Err(failure) = kept {
             tracing::info!("the issue `{what}` was not written: {}", failure.line());
         }
     }
+}
+
+/// Calls for an operator because the sweep itself could not begin; nothing is asked of a cluster that may not answer.
+pub(super) async fn call(ports: &Ports, repository: &Repository, failure: &Failure) {
+    if silent(ports) {
+        return;
+    }
+    let name = ports.ledger(repository.id);
+    let cluster = ports.cluster().ok();
+    let seen = cluster.and_then(|cluster| Some(cluster.ledger_seen(&name)?.0));
+    let called = operator(ports, repository, &failure.causes, seen).await;
+    if let Err(failure) = called {
+        tracing::info!("the issue `operator` was not written: {}", failure.line());
+    }
+}
+
+fn silent(ports: &Ports) -> bool {
+    ports.stop.is_cancelled() || !ports.settings.dashboard_issue
 }
 
 async fn dashboard(ports: &Ports, repository: &Repository) -> Result<(), Failure> {
@@ -81,7 +119,7 @@ async fn dashboard(ports: &Ports, repository: &Repository) -> Result<(), Failure
         body: &body,
         open: None,
     };
-    write(ports, repository, "dashboard", &text, &ledger).await
+    write(ports, repository, "dashboard", &text, Some(&ledger)).await
 }
 
 /// The ledger as this run saw it last; asked for only when it has not.
@@ -160,27 +198,46 @@ fn rows(
 }
 
 /// Opens an issue when only a person can help, and closes it once nothing is left to do.
-async fn operator(ports: &Ports, repository: &Repository, swept: &Ending) -> Result<(), Failure> {
-    let causes = match (&swept.failure, swept.exit) {
-        (Some(failure), Exit::Theirs | Exit::Yours | Exit::Ours) => failure.causes.as_slice(),
-        _ => &[],
+///
+/// What may pass counts when the sweep before met it too; without the ledger nobody remembers that.
+async fn operator(
+    ports: &Ports,
+    repository: &Repository,
+    causes: &[Cause],
+    ledger: Option<Ledger>,
+) -> Result<(), Failure> {
+    let passing = |cause: &&Cause| PASSING.contains(&cause.reason);
+    let code = |cause: &Cause| cause.reason.as_str().to_owned();
+    let troubles: BTreeSet<String> = causes.iter().filter(passing).map(code).collect();
+    let met_before = ledger.as_ref().map(|ledger| &ledger.troubles);
+    let lasts = |cause: &&Cause| {
+        !passing(cause) || met_before.is_some_and(|before| before.contains(&code(cause)))
     };
-    let Some(ledger) = ledger(ports, repository).await? else {
-        return Ok(());
-    };
-    if causes.is_empty() && !ledger.issues.contains_key("operator") {
+    let lasting: Vec<Cause> = causes.iter().filter(lasts).cloned().collect();
+    if met_before.is_some_and(|before| *before != troubles) {
+        let name = ports.ledger(repository.id);
+        let note = |ledger: &mut Ledger, _: Moment| {
+            ledger.troubles.clone_from(&troubles);
+            Step::Write(())
+        };
+        ports.cluster()?.transact(&name, note).await?;
+    }
+    let was_called = ledger
+        .as_ref()
+        .is_some_and(|ledger| ledger.issues.contains_key("operator"));
+    if lasting.is_empty() && !was_called {
         return Ok(());
     }
     let marker = report::operator_marker(repository.id, &ports.settings.environment);
-    let body = report::operator(&marker, causes)?;
+    let body = report::operator(&marker, &lasting, ledger.is_none())?;
     let body = ports.redaction.redact(&body);
     let text = IssueText {
         marker: &marker,
         title: "preview-action needs an operator",
         body: &body,
-        open: Some(!causes.is_empty()),
+        open: Some(!lasting.is_empty()),
     };
-    write(ports, repository, "operator", &text, &ledger).await
+    write(ports, repository, "operator", &text, ledger.as_ref()).await
 }
 
 async fn write(
@@ -188,13 +245,13 @@ async fn write(
     repository: &Repository,
     what: &str,
     text: &IssueText<'_>,
-    ledger: &Ledger,
+    ledger: Option<&Ledger>,
 ) -> Result<(), Failure> {
     let digest = format!(
         "{:x}",
         Sha256::digest(format!("{:?} {}", text.open, text.body))
     );
-    let known = ledger.issues.get(what);
+    let known = ledger.and_then(|ledger| ledger.issues.get(what));
     if known.is_some_and(|known| known.digest == digest) {
         return Ok(());
     }
@@ -202,6 +259,9 @@ async fn write(
     let Some(number) = ports.github()?.upsert_issue(text, number).await? else {
         return Ok(());
     };
+    if ledger.is_none() {
+        return Ok(());
+    }
     let noted = Noted { number, digest };
     let name = ports.ledger(repository.id);
     let note = |ledger: &mut Ledger, _: Moment| {

@@ -55,6 +55,15 @@ pub async fn sweep(
     repository: &Repository,
     governs: bool,
 ) -> Result<Ending, Failure> {
+    let swept = heal(ports, repository, governs).await;
+    match &swept {
+        Ok(ending) => Box::pin(issues::keep(ports, repository, ending)).await,
+        Err(failure) => Box::pin(issues::call(ports, repository, failure)).await,
+    }
+    swept
+}
+
+async fn heal(ports: &Ports, repository: &Repository, governs: bool) -> Result<Ending, Failure> {
     let sight = look(
         ports,
         repository,
@@ -79,9 +88,7 @@ pub async fn sweep(
         .buffer_unordered(ABREAST)
         .collect()
         .await;
-    let ending = summed_up(endings);
-    Box::pin(issues::keep(ports, repository, &ending)).await;
-    Ok(ending)
+    Ok(summed_up(endings))
 }
 
 /// The same from a terminal: who waits gets what the sweep has freed, as in the scheduled run.
