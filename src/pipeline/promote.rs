@@ -6,6 +6,7 @@ use super::{
     Blame, Ending, Failure, Sources,
     deploy::deploy,
     desk::{Desk, House, keep_cap},
+    remove::RemoveReason,
     request::{Basis, Word},
     teller::Teller,
 };
@@ -129,6 +130,7 @@ impl Line<'_> {
         if let Err(denied) = permission::may_deploy(&pull) {
             tracing::info!(pr = %waiting.pr, "{denied}; it waits no more");
             self.leave(&waiting.key).await?;
+            self.say_closed(&preview, &pull).await;
             return Ok(None);
         }
         match self.basis.ports.settings.promote {
@@ -149,6 +151,19 @@ impl Line<'_> {
         let ending = Box::pin(deploy(self.basis.ports, &request, &sources, &mut teller)).await;
         let elsewhere = ending.reason == ReasonCode::Superseded && ending.view.is_none();
         (!elsewhere).then_some(ending)
+    }
+
+    /// Corrects a comment that names a place in line, once nobody can have that any more.
+    async fn say_closed(&self, preview: &PreviewKey, pull: &PullRequest) {
+        if !pull.open {
+            let name = &self.basis.repository.name;
+            let mut teller = Teller::open(self.basis.ports, preview, name, &|_| {});
+            teller.about(&pull.head_sha);
+            let merged = pull.merged;
+            let reason = RemoveReason::Closed { merged };
+            let ending = teller.nothing_to_remove(reason).await;
+            tracing::info!("{}", ending.why);
+        }
     }
 
     /// Starts a workflow that deploys it, unless one was started a moment ago.
