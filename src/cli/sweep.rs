@@ -52,7 +52,7 @@ impl Sweep {
                 }
             };
         }
-        let ending = pipeline::sweep_by_hand(ports, &repository, governs).await?;
+        let ending = pipeline::sweep_by_hand(ports, &repository, governs).await;
         match self.format.output {
             Output::Json => {
                 print::json(&ending.swept)?;

@@ -3,7 +3,7 @@
 //! A digest of what was written last keeps a sweep that found nothing new from asking GitHub anything.
 
 use super::{
-    Ending, Exit, Failure, Ports,
+    Ending, Exit, Failure, Ports, desk,
     metrics::{now, recorded},
 };
 use crate::{
@@ -26,56 +26,45 @@ const PASSING: [ReasonCode; 5] = [
     ReasonCode::TimedOut,
 ];
 
-/// Writes both issues as the sweep has left things.
+/// Writes both issues as the sweep and all that it led to have left things.
+///
+/// Of a sweep that could not begin, and of a ledger that nobody has seen, only the call for an operator is written: nothing is
+/// asked of a cluster that may not answer.
 pub(super) async fn keep(ports: &Ports, repository: &Repository, swept: &Ending) {
-    if silent(ports) {
+    if ports.stop.is_cancelled() || !ports.settings.dashboard_issue {
         return;
     }
-    let called = async {
-        let causes = match (&swept.failure, swept.exit) {
-            (Some(failure), Exit::Theirs | Exit::Yours | Exit::Ours) => failure.causes.as_slice(),
-            _ => &[],
-        };
-        match ledger(ports, repository).await? {
-            Some(ledger) => operator(ports, repository, causes, Some(ledger)).await,
-            None => Ok(()),
+    let causes = match (&swept.failure, swept.exit) {
+        (Some(failure), Exit::Theirs | Exit::Yours | Exit::Ours) => failure.causes.as_slice(),
+        _ => &[],
+    };
+    let ledger = match ledger(ports, repository, swept.failure.is_none()).await {
+        Ok(ledger) => ledger,
+        Err(failure) => {
+            tracing::info!("no issue was written: {}", failure.line());
+            return;
         }
     };
-    for (what, kept) in [
-        ("dashboard", dashboard(ports, repository).await),
-        ("operator", called.await),
-    ] {
+    let shown = match &ledger {
+        Some(ledger) => dashboard(ports, repository, ledger).await,
+        None => Ok(()),
+    };
+    let called = match (&ledger, causes) {
+        (None, []) => Ok(()),
+        _ => operator(ports, repository, causes, ledger).await,
+    };
+    for (what, kept) in [("dashboard", shown), ("operator", called)] {
         if let Err(failure) = kept {
             tracing::info!("the issue `{what}` was not written: {}", failure.line());
         }
     }
 }
 
-/// Calls for an operator because the sweep itself could not begin; nothing is asked of a cluster that may not answer.
-pub(super) async fn call(ports: &Ports, repository: &Repository, failure: &Failure) {
-    if silent(ports) {
-        return;
-    }
-    let name = ports.ledger(repository.id);
-    let cluster = ports.cluster().ok();
-    let seen = cluster.and_then(|cluster| Some(cluster.ledger_seen(&name)?.0));
-    let called = operator(ports, repository, &failure.causes, seen).await;
-    if let Err(failure) = called {
-        tracing::info!("the issue `operator` was not written: {}", failure.line());
-    }
-}
-
-fn silent(ports: &Ports) -> bool {
-    ports.stop.is_cancelled() || !ports.settings.dashboard_issue
-}
-
-async fn dashboard(ports: &Ports, repository: &Repository) -> Result<(), Failure> {
-    let (ledger, namespaces, recorded) = tokio::join!(
-        ledger(ports, repository),
+async fn dashboard(ports: &Ports, repository: &Repository, ledger: &Ledger) -> Result<(), Failure> {
+    let (namespaces, recorded) = tokio::join!(
         ports.cluster()?.list_namespaces("app=preview"),
         recorded(ports, repository.id)
     );
-    let Some(ledger) = ledger? else { return Ok(()) };
     let (figures, usage) = recorded?;
     let own = repository.id.to_string();
     let whose = |info: &NamespaceInfo| info.labels.get("preview-action/repository-id").cloned();
@@ -90,13 +79,13 @@ async fn dashboard(ports: &Ports, repository: &Repository) -> Result<(), Failure
         .cloned()
         .collect();
     let others = all.into_iter().filter(|info| whose(info).is_none());
-    let now = now(&ledger, &ours, &usage);
+    let now = now(ledger, &ours, &usage);
     let view = DashboardView {
         server_url: ports.links.server.clone(),
         repository: repository.name.clone(),
         repository_id: repository.id,
         environment: ports.settings.environment.clone(),
-        previews: rows(ports, repository, &ledger, &ours),
+        previews: rows(ports, repository, ledger, &ours),
         queue: ledger
             .queue
             .iter()
@@ -119,16 +108,24 @@ async fn dashboard(ports: &Ports, repository: &Repository) -> Result<(), Failure
         body: &body,
         open: None,
     };
-    write(ports, repository, "dashboard", &text, Some(&ledger)).await
+    write(ports, repository, "dashboard", &text, Some(ledger)).await
 }
 
-/// The ledger as this run saw it last; asked for only when it has not.
-async fn ledger(ports: &Ports, repository: &Repository) -> Result<Option<Ledger>, Failure> {
-    let (cluster, name) = (ports.cluster()?, ports.ledger(repository.id));
-    if let Some((ledger, _)) = cluster.ledger_seen(&name) {
-        return Ok(Some(ledger));
+/// The ledger as this run saw it last; asked for only when it has not and the cluster is well.
+async fn ledger(
+    ports: &Ports,
+    repository: &Repository,
+    well: bool,
+) -> Result<Option<Ledger>, Failure> {
+    let name = ports.ledger(repository.id);
+    let Ok(cluster) = ports.cluster() else {
+        return Ok(None);
+    };
+    match cluster.ledger_seen(&name) {
+        Some((ledger, _)) => Ok(Some(ledger)),
+        None if well => Ok(cluster.read_ledger(&name).await?),
+        None => Ok(None),
     }
-    Ok(cluster.read_ledger(&name).await?)
 }
 
 /// One row for each that holds a slot, and for each that sleeps without one.
@@ -138,12 +135,14 @@ fn rows(
     ledger: &Ledger,
     namespaces: &[NamespaceInfo],
 ) -> Vec<PreviewRow> {
-    let annotation = |name: &crate::names::Namespace, key: &str| {
-        let info = namespaces.iter().find(|info| info.name == *name)?;
-        info.annotations.get(key).cloned()
-    };
-    let expires = |name: &crate::names::Namespace| {
-        annotation(name, crate::plan::EXPIRES).and_then(|text| text.parse().ok())
+    let ttl = ports.settings.ttl;
+    let leaving = |uid: &str| {
+        let info = namespaces.iter().find(|info| info.uid == uid)?;
+        info.deleting?;
+        Some(match desk::held_by(info) {
+            unknown if unknown.is_empty() => "its namespace is being deleted".into(),
+            held_by => format!("its namespace is being deleted, held by {held_by}"),
+        })
     };
     let mut rows: Vec<PreviewRow> = ledger
         .holders
@@ -161,7 +160,12 @@ fn rows(
                 Some(last) => last.outcome,
                 None => State::Pending,
             };
-            let failed = (state == State::Failed).then(|| "its last deploy failed".to_owned());
+            let warning = match state {
+                State::Failed => Some("its last deploy failed".to_owned()),
+                State::Degraded => Some("it was ready and has broken since".to_owned()),
+                _ => None,
+            };
+            let leaving = holder.uid.as_deref().and_then(leaving);
             PreviewRow {
                 slot: Some(holder.slot),
                 pr: holder.pr,
@@ -170,9 +174,10 @@ fn rows(
                 owner: holder.owner.clone(),
                 since: Some(holder.since),
                 last_activity: record.last_activity,
-                expires: expires(&holder.namespace),
+                expires: record.expires(ttl),
+                pinned: record.pinned,
                 namespace: holder.namespace.clone(),
-                warning: failed,
+                warning: leaving.or(warning),
             }
         })
         .collect();
@@ -188,9 +193,10 @@ fn rows(
             owner: String::new(),
             since: Some(asleep.since),
             last_activity: record.last_activity,
-            expires: expires(&asleep.namespace),
+            expires: record.expires(ttl),
+            pinned: record.pinned,
             namespace: asleep.namespace.clone(),
-            warning: None,
+            warning: leaving(&asleep.uid),
         })
     });
     rows.extend(asleep);

@@ -4,7 +4,7 @@
 
 use super::{
     DeployRequest, Ending, Entrance, Failure, Ports, RemoveReason, RemoveRequest, Sources, deploy,
-    inspect, life,
+    inspect, issues, life,
     promote::promote,
     remove,
     request::{Basis, Word},
@@ -105,11 +105,20 @@ pub async fn respond(
     };
     if let Some(repository) = trigger.repository().filter(|_| !ports.stop.is_cancelled()) {
         let sweeps = matches!(trigger, Trigger::Sweep(_));
-        let promoted = promote(basis(ports, repository, caller), governed(trigger), sweeps);
-        ending.promoted = tokio::select! {
+        let promoted = async {
+            let basis = basis(ports, repository, caller);
+            let promoted = promote(basis, governed(trigger), sweeps).await;
+            // After all that a sweep leads to, so that the dashboard shows it.
+            if sweeps {
+                Box::pin(issues::keep(ports, repository, &ending)).await;
+            }
+            promoted
+        };
+        let promoted = tokio::select! {
             promoted = AssertUnwindSafe(promoted).catch_unwind() => promoted.unwrap_or_default(),
             () = patience() => Vec::new(),
         };
+        ending.promoted = promoted;
     }
     ending.notices.extend(ports.take_notices());
     ending

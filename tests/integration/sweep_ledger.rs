@@ -84,6 +84,10 @@ async fn a_raised_cap_counts_from_the_next_scheduled_run_on() {
     capped(shop.schedule(), "3").await.ends(0, "swept");
     assert_eq!(shop.ledger().unwrap()["capacity"], 3);
     assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![]));
+    // The dashboard shows what the sweep has led to, so the next one finds nothing to write.
+    let before = shop.now();
+    capped(shop.schedule(), "3").await.ends(0, "swept");
+    assert_eq!(written(&shop, before), [""; 0]);
     shop.ends();
 }
 
@@ -363,5 +367,45 @@ async fn a_ledger_that_is_gone_is_made_again_by_the_sweep_also_where_nothing_is_
     let manual = shop.run(&schedule).input("auto-deploy", "false");
     manual.go().await.ends(0, "swept");
     assert_eq!(shop.holders(), [1]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_was_opened_again_while_the_sweep_was_at_work_keeps_its_preview() {
+    let shop = std::sync::Arc::new(Shop::open().await);
+    shop.deployed(1).await;
+    shop.world.github.close(SHOP, 1);
+    let weak = std::sync::Arc::downgrade(&shop);
+    // Asked once it is closed; asked again just before the removal it is not.
+    let reopen = Fault::run("GET", "/repos/acme/shop/pulls/1", move || {
+        if let Some(shop) = weak.upgrade() {
+            shop.world.github.reopen(SHOP, 1);
+        }
+    });
+    shop.world.github.inject(reopen.nth(2));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    shop.world.github.clear_faults();
+    shop.world.github.close(SHOP, 1);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_closed_while_waiting_is_not_called_number_one_in_line_any_more() {
+    let shop = Shop::open().await;
+    let capped = async |event: Event| shop.run(&event).input("max-previews", "1").go().await;
+    capped(shop.opens(1)).await.ends(0, "deployed");
+    capped(shop.opens(2)).await.ends(0, "queued");
+    assert!(shop.comment(2).contains("in line"), "{}", shop.comment(2));
+    // Its own event is lost.
+    shop.world.github.close(SHOP, 2);
+    capped(shop.closes(1)).await.ends(0, "removed");
+    assert_eq!(shop.line(), [0; 0]);
+    let told = shop.comment(2);
+    assert!(
+        told.contains("Preview removed") && !told.contains("in line"),
+        "{told}"
+    );
     shop.ends();
 }

@@ -8,7 +8,7 @@ mod place;
 mod rebuild;
 
 pub(super) use cap::keep_cap;
-pub(super) use house::{House, Lodger};
+pub(super) use house::{House, Lodger, held_by};
 pub(super) use rebuild::{anew, begin, mend, owned_by_label};
 
 use super::{Adopted, Failure, Ports, life::Home};

@@ -11,7 +11,7 @@ pub use outlook::{Due, Outlook, would_sweep};
 use super::{
     Ending, Exit, Failure, Ports, deploy, desk, issues,
     promote::promote,
-    remove::{RemoveRequest, remove},
+    remove::{RemoveReason, RemoveRequest, remove},
     request::{Basis, Word},
     sleep::Bed,
     teller::Teller,
@@ -55,15 +55,6 @@ pub async fn sweep(
     repository: &Repository,
     governs: bool,
 ) -> Result<Ending, Failure> {
-    let swept = heal(ports, repository, governs).await;
-    match &swept {
-        Ok(ending) => Box::pin(issues::keep(ports, repository, ending)).await,
-        Err(failure) => Box::pin(issues::call(ports, repository, failure)).await,
-    }
-    swept
-}
-
-async fn heal(ports: &Ports, repository: &Repository, governs: bool) -> Result<Ending, Failure> {
     let sight = look(
         ports,
         repository,
@@ -92,21 +83,17 @@ async fn heal(ports: &Ports, repository: &Repository, governs: bool) -> Result<E
 }
 
 /// The same from a terminal: who waits gets what the sweep has freed, as in the scheduled run.
-pub async fn sweep_by_hand(
-    ports: &Ports,
-    repository: &Repository,
-    governs: bool,
-) -> Result<Ending, Failure> {
+pub async fn sweep_by_hand(ports: &Ports, repository: &Repository, governs: bool) -> Ending {
     let swept = sweep(ports, repository, governs).await;
+    let mut ending = swept.unwrap_or_else(Ending::failed);
     let basis = Basis {
         ports,
         repository,
         workspace: None,
     };
-    let promoted = Box::pin(promote(basis, governs, true)).await;
-    let mut ending = swept?;
-    ending.promoted = promoted;
-    Ok(ending)
+    ending.promoted = Box::pin(promote(basis, governs, true)).await;
+    Box::pin(issues::keep(ports, repository, &ending)).await;
+    ending
 }
 
 /// Brings the ledger in line with what exists: a Namespace that nobody counts gets its slot, a claim whose run died goes back
@@ -180,6 +167,10 @@ impl<'a> Broom<'a> {
         }
         tracing::info!(pr = %swept.pr, namespace = %swept.namespace, reason = swept.reason, "{}", swept.action);
         let ending = match &task.action {
+            Action::Remove {
+                reason: RemoveReason::Closed { .. },
+                ..
+            } if self.is_open_again(task.preview.pr).await => Ending::superseded(),
             Action::Remove { reason, by } => {
                 let mut teller = self.teller(&task.preview);
                 teller.asked_by(by);
@@ -204,6 +195,20 @@ impl<'a> Broom<'a> {
         };
         swept.ending = ending.reason;
         (swept, ending)
+    }
+
+    /// Asked just before a removal: behind others that are stuck the sight may be minutes old.
+    async fn is_open_again(&self, pr: PrNumber) -> bool {
+        let Ok(github) = self.ports.github() else {
+            return false;
+        };
+        match github.pull(pr).await {
+            Ok(pull) => pull.open,
+            Err(error) => {
+                tracing::warn!(pr = %pr, "keeping its preview: the pull request cannot be read: {error}");
+                true
+            }
+        }
     }
 
     fn teller(&self, preview: &PreviewKey) -> Teller<'a> {
