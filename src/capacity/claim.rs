@@ -13,16 +13,24 @@
 //! everybody before them and one more.
 
 use super::{
-    Asleep, Holder, Ledger, RunId, WhenFull,
+    Asleep, Attempt, Holder, Ledger, Record, RunId, WhenFull,
     queue::{self, ahead_of},
 };
-use crate::names::{Namespace, PrNumber};
+use crate::names::{CommitSha, Namespace, PrNumber, State};
 use jiff::{SignedDuration, Timestamp};
 
 /// An unconfirmed claim of another run is given up after this time.
 const CLAIM_LIFE: SignedDuration = SignedDuration::from_mins(2);
 
+/// Stands for the run that claimed an adopted Namespace's slot.
+const ADOPTED: &str = "adopted";
+
 impl Holder {
+    /// True while no run has deployed over what was adopted.
+    pub fn is_adopted(&self) -> bool {
+        self.run.0 == ADOPTED
+    }
+
     /// True for a claim whose run has died before it was confirmed.
     pub fn is_given_up(&self, now: Timestamp) -> bool {
         self.uid.is_none() && now.duration_since(self.since) >= CLAIM_LIFE
@@ -204,7 +212,7 @@ pub fn adopt(ledger: &mut Ledger, owned: &Owned, owner: &str, now: Timestamp) ->
         namespace: owned.namespace.clone(),
         uid: Some(owned.uid.clone()),
         slot,
-        run: RunId("adopted".into()),
+        run: RunId(ADOPTED.into()),
         since: now,
         owner: owner.into(),
         url: owned.url.clone(),
@@ -213,6 +221,19 @@ pub fn adopt(ledger: &mut Ledger, owned: &Owned, owner: &str, now: Timestamp) ->
         rest: serde_json::Map::new(),
     });
     Some(slot)
+}
+
+/// Notes since when an adopted preview lives, and that what is in it counts as its head: it expires like any other, and no
+/// sweep puts another one in its place.
+pub fn note_adopted(record: &mut Record, head: Option<&CommitSha>, now: Timestamp) {
+    record.last_activity = Some(now);
+    if let Some(head) = head {
+        record.attempted = Some(Attempt {
+            sha: head.clone(),
+            outcome: State::Ready,
+            at: now,
+        });
+    }
 }
 
 /// Frees the slot of a preview whose Namespace with this UID is gone.

@@ -2,7 +2,7 @@
 //! It changes nothing; times are arguments.
 //! The ledger's record counts and not what a Namespace says, so that a command and a run at work cannot undo each other.
 
-use super::Record;
+use super::{Because, Record, Removing};
 use crate::plan;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -15,6 +15,15 @@ impl Record {
     pub fn last_used(&self) -> Option<Timestamp> {
         self.last_activity
             .or_else(|| self.attempted.as_ref().map(|last| last.at))
+    }
+
+    /// Notes that somebody has just used the preview: what was to go for its age alone stays.
+    pub fn used(&mut self, now: Timestamp) {
+        self.last_activity = Some(now);
+        let aged = |begun: &Removing| begun.because == Because::Expired;
+        if self.removing.as_ref().is_some_and(aged) {
+            self.removing = None;
+        }
     }
 
     /// When the preview expires; never while it is pinned, or while nobody knows since when it lives.
@@ -39,6 +48,14 @@ impl Record {
         let notice = SignedDuration::try_from(NOTICE.min(ttl / 4)).unwrap_or_default();
         let due = expires.duration_since(now) <= notice;
         (due && self.warned != Some(expires)).then_some(expires)
+    }
+
+    /// Notes that nothing of the preview exists any more, although nobody removed it by us.
+    pub fn vanish(&mut self) {
+        self.serving = None;
+        self.good = None;
+        self.before = None;
+        self.bury();
     }
 
     /// Forgets what was said about the life of a preview that is no more.

@@ -4,6 +4,7 @@
 
 mod claim;
 mod demand;
+mod forget;
 mod life;
 mod queue;
 mod room;
@@ -12,9 +13,10 @@ mod turn;
 
 pub use claim::{
     Claim, Claimant, Owned, adopt, bind, claim, confirm, drop_claim, drop_holder, forget_uid,
-    give_up_old_claims, lowest_free_slot, rebuild, withdraw,
+    give_up_old_claims, lowest_free_slot, note_adopted, rebuild, withdraw,
 };
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
+pub use forget::{Remembered, forget};
 pub use queue::{WhenFull, leave, next, put_first, said_places, say_places, untold, wait};
 pub use room::{Fit, Node, Room, Shortage};
 pub use sleep::put_to_sleep;
@@ -43,6 +45,7 @@ impl Ledger {
             holders: Vec::new(),
             queue: Vec::new(),
             issues: BTreeMap::new(),
+            troubles: BTreeSet::new(),
             floor: 0,
             previews: BTreeMap::new(),
             rest: serde_json::Map::new(),
@@ -80,12 +83,15 @@ pub struct Ledger {
     /// Previews that wait for a slot, the next one first.
     #[serde(default)]
     pub queue: Vec<Waiting>,
-    /// Sequences of new records begin above this: a ledger that was made anew must not fall behind what its old runs knew.
+    /// Sequences of new records begin above this: what was forgotten must not begin anew below what old runs know.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub floor: u64,
     /// Issues that the sweep keeps, and what it wrote there last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub issues: BTreeMap<String, Noted>,
+    /// Passing failures that the last sweep met: an operator is called when the next one meets them again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub troubles: BTreeSet<String>,
     /// What is known of each preview, by [`crate::names::PreviewKey::in_ledger`].
     #[serde(default)]
     pub previews: BTreeMap<String, Record>,
@@ -196,28 +202,28 @@ pub struct Record {
     #[serde(default)]
     pub sequence: u64,
     /// Run that raised the sequence last.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<RunId>,
     /// Run that is at work, if any.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<ActiveRun>,
     /// Last commit that was attempted.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted: Option<Attempt>,
     /// Commit that was ready last and has not been removed since; it is live while a later one fails.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<CommitSha>,
     /// True when somebody removed the preview on purpose: it stays so until `/deploy`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed_on_purpose: bool,
     /// The last set that was found good, as it is kept in the preview's Namespace.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good: Option<KeptSet>,
     /// The one before it, of another commit.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<KeptSet>,
     /// Commit that was rolled back: it is deployed again only when somebody asks, another one by itself.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<CommitSha>,
     /// A removal that was begun and whose end nobody has told yet: the sweep finishes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -240,6 +246,9 @@ pub struct Record {
     /// The expiry that its author was warned of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned: Option<Timestamp>,
+    /// True when the last word on it did not reach its comment: the sweep says it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untold: bool,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,

@@ -44,15 +44,23 @@ impl Adopt {
                 "answer `yes`, or give --yes",
             ));
         }
-        let owner = match &opened.ports.github {
+        let (owner, head) = match &opened.ports.github {
             Some(github) => {
                 let pull = github.pull(preview.pr).await;
-                pull.map_err(pipeline::Failure::from)?.author.login
+                let pull = pull.map_err(pipeline::Failure::from)?;
+                (pull.author.login, Some(pull.head_sha))
             }
-            None => String::new(),
+            None => (String::new(), None),
         };
-        let adopted =
-            pipeline::adopt(&opened.ports, &preview, &repository.name, &owner, &found).await?;
+        let adopted = pipeline::adopt(
+            &opened.ports,
+            &preview,
+            &repository.name,
+            &owner,
+            head.as_ref(),
+            &found,
+        )
+        .await?;
         match self.format.output {
             Output::Json => print::json(&adopted),
             Output::Text => {

@@ -36,8 +36,14 @@ impl Sweep {
         let which = (&self.repository, self.repository_id);
         let (opened, repository) = opened(which, &self.api_url, &self.inputs.raw, verbose).await?;
         let ports = &opened.ports;
+        // The cap of a living ledger is the workflow's, unless it is given here.
+        let governs = self.inputs.raw.text("max-previews").is_some();
         if self.dry_run {
-            let due = pipeline::would_sweep(ports, &repository).await?;
+            let pipeline::Outlook { due, trouble } =
+                pipeline::would_sweep(ports, &repository, governs).await?;
+            if let Some(trouble) = trouble {
+                print::progress(&ports.redaction.redact(&trouble));
+            }
             return match self.format.output {
                 Output::Json => print::json(&due),
                 Output::Text => {
@@ -46,7 +52,7 @@ impl Sweep {
                 }
             };
         }
-        let ending = pipeline::sweep(ports, &repository).await?;
+        let ending = pipeline::sweep_by_hand(ports, &repository, governs).await;
         match self.format.output {
             Output::Json => {
                 print::json(&ending.swept)?;

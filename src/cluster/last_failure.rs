@@ -9,9 +9,9 @@ use super::{
     error::ClusterError,
     existing::Existing,
     kinds,
-    outcome::Failure,
+    outcome::{Evidence, Failure},
 };
-use crate::names::{CommitSha, Namespace};
+use crate::names::{CommitSha, Namespace, ReasonCode};
 use serde_json::{Value, json};
 
 pub use crate::manifests::LAST_FAILURE;
@@ -59,6 +59,29 @@ pub struct Piece {
     pub title: String,
     /// Untrusted text: its end, where it was too long.
     pub text: String,
+}
+
+impl Cause {
+    /// The cause as it was met, but for the object and the place, which its sentence names.
+    pub fn failure(&self) -> Failure {
+        let same = |code: &&ReasonCode| code.as_str() == self.reason_code;
+        let known = ReasonCode::ALL.iter().find(same);
+        Failure {
+            reason: known.copied().unwrap_or(ReasonCode::RolloutFailed),
+            object: None,
+            origin: None,
+            cause: self.cause.clone(),
+            remedy: self.remedy.clone(),
+            evidence: self
+                .evidence
+                .iter()
+                .map(|piece| Evidence {
+                    title: piece.title.clone(),
+                    text: piece.text.clone(),
+                })
+                .collect(),
+        }
+    }
 }
 
 impl LastFailure {

@@ -53,7 +53,7 @@ pub use error::{Attempt, ClusterError};
 pub use existing::Existing;
 pub use inventory::Contents;
 pub use kubeconfig::Files;
-pub use last_failure::{LAST_FAILURE, LastFailure};
+pub use last_failure::{Cause, LAST_FAILURE, LastFailure};
 pub use last_good::{Generations, LAST_GOOD, LastGood, Running, digest};
 pub use ledger::{Moment, Step};
 pub use namespaces::{Created, Deleted, Gone, NamespaceInfo, Reapplied};

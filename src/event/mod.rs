@@ -70,6 +70,9 @@ const KNOWN: [&str; 5] = [
     "workflow_dispatch",
 ];
 
+/// Login of GitHub's own bot whose runs get no secrets.
+pub const DEPENDABOT: &str = "dependabot[bot]";
+
 /// How each of our own comments begins.
 const MARKER: &str = "<!-- preview-action ";
 
@@ -254,6 +257,11 @@ impl PullRequest {
     /// True when the branch is in another repository, or in none any more.
     pub fn from_fork(&self) -> bool {
         self.head_repository != Some(self.base_repository)
+    }
+
+    /// True when Dependabot opened it: GitHub gives its runs none of the repository's secrets.
+    pub fn by_dependabot(&self) -> bool {
+        self.author.login == DEPENDABOT
     }
 }
 

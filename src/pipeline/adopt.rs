@@ -4,9 +4,9 @@
 
 use super::{Blame, Failure, Ports, desk::Desk};
 use crate::{
-    capacity::Owned,
+    capacity::{self, Owned},
     cluster::{NamespaceInfo, Reapplied},
-    names::{Namespace, PreviewKey, ReasonCode, RepoName},
+    names::{CommitSha, Namespace, PreviewKey, ReasonCode, RepoName},
 };
 use serde_json::{Value, json};
 
@@ -84,6 +84,7 @@ pub async fn adopt(
     preview: &PreviewKey,
     repository: &RepoName,
     owner: &str,
+    head: Option<&CommitSha>,
     found: &NamespaceInfo,
 ) -> Result<Adopted, Failure> {
     let cluster = ports.cluster()?;
@@ -111,7 +112,11 @@ pub async fn adopt(
     })?;
     let object = labelled(ports, preview, repository, found, adopted.slot);
     match cluster.apply_namespace(&object).await {
-        Ok(Reapplied::Live(_)) => Ok(adopted),
+        Ok(Reapplied::Live(_)) => {
+            desk.change(|record, now| capacity::note_adopted(record, head, now))
+                .await?;
+            Ok(adopted)
+        }
         Ok(Reapplied::Deleting(_) | Reapplied::Gone) => {
             desk.disown(&found.uid).await?;
             Err(Failure::new(

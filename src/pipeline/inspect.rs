@@ -273,8 +273,13 @@ pub(super) async fn announce(
     teller: &mut Teller<'_>,
 ) -> Result<Ending, Failure> {
     let facts = request.facts(ports.now());
-    let status = status(ports, &facts.key(&ports.settings)).await?;
-    if status.preview.is_none() {
+    let preview = facts.key(&ports.settings);
+    let mut status = status(ports, &preview).await?;
+    if status.preview.is_some() {
+        // A push keeps a preview alive, whoever deploys it.
+        let desk = desk::Desk::new(ports, ports.cluster()?, preview, false);
+        status.record = desk.change(Record::used).await?;
+    } else {
         // A faulty configuration is told now, before anybody waits for a deploy.
         match sources
             .configuration(ports)

@@ -3,41 +3,68 @@
 //! A digest of what was written last keeps a sweep that found nothing new from asking GitHub anything.
 
 use super::{
-    Ending, Exit, Failure, Ports,
+    Ending, Exit, Failure, Ports, desk,
     metrics::{now, recorded},
 };
 use crate::{
     capacity::{Ledger, Noted},
-    cluster::{Moment, NamespaceInfo, Step},
+    cluster::{Moment, NamespaceInfo, Step, outcome::Failure as Cause},
     event::Repository,
     github::IssueText,
-    names::{PreviewKey, State},
+    names::{PreviewKey, ReasonCode, State},
     report::{self, DashboardView, PreviewRow, QueueRow},
 };
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
-/// Writes both issues as the sweep has left things.
+/// Failures that may be over before the next sweep; all others are a person's to mend.
+const PASSING: [ReasonCode; 5] = [
+    ReasonCode::GithubUnreachable,
+    ReasonCode::GithubRefused,
+    ReasonCode::ClusterUnreachable,
+    ReasonCode::ClusterRefused,
+    ReasonCode::TimedOut,
+];
+
+/// Writes both issues as the sweep and all that it led to have left things.
+///
+/// Of a sweep that could not begin, and of a ledger that nobody has seen, only the call for an operator is written: nothing is
+/// asked of a cluster that may not answer.
 pub(super) async fn keep(ports: &Ports, repository: &Repository, swept: &Ending) {
     if ports.stop.is_cancelled() || !ports.settings.dashboard_issue {
         return;
     }
-    for (what, kept) in [
-        ("dashboard", dashboard(ports, repository).await),
-        ("operator", operator(ports, repository, swept).await),
-    ] {
+    let causes = match (&swept.failure, swept.exit) {
+        (Some(failure), Exit::Theirs | Exit::Yours | Exit::Ours) => failure.causes.as_slice(),
+        _ => &[],
+    };
+    let ledger = match ledger(ports, repository, swept.failure.is_none()).await {
+        Ok(ledger) => ledger,
+        Err(failure) => {
+            tracing::info!("no issue was written: {}", failure.line());
+            return;
+        }
+    };
+    let shown = match &ledger {
+        Some(ledger) => dashboard(ports, repository, ledger).await,
+        None => Ok(()),
+    };
+    let called = match (&ledger, causes) {
+        (None, []) => Ok(()),
+        _ => operator(ports, repository, causes, ledger).await,
+    };
+    for (what, kept) in [("dashboard", shown), ("operator", called)] {
         if let Err(failure) = kept {
             tracing::info!("the issue `{what}` was not written: {}", failure.line());
         }
     }
 }
 
-async fn dashboard(ports: &Ports, repository: &Repository) -> Result<(), Failure> {
-    let (ledger, namespaces, recorded) = tokio::join!(
-        ledger(ports, repository),
+async fn dashboard(ports: &Ports, repository: &Repository, ledger: &Ledger) -> Result<(), Failure> {
+    let (namespaces, recorded) = tokio::join!(
         ports.cluster()?.list_namespaces("app=preview"),
         recorded(ports, repository.id)
     );
-    let Some(ledger) = ledger? else { return Ok(()) };
     let (figures, usage) = recorded?;
     let own = repository.id.to_string();
     let whose = |info: &NamespaceInfo| info.labels.get("preview-action/repository-id").cloned();
@@ -52,13 +79,13 @@ async fn dashboard(ports: &Ports, repository: &Repository) -> Result<(), Failure
         .cloned()
         .collect();
     let others = all.into_iter().filter(|info| whose(info).is_none());
-    let now = now(&ledger, &ours, &usage);
+    let now = now(ledger, &ours, &usage);
     let view = DashboardView {
         server_url: ports.links.server.clone(),
         repository: repository.name.clone(),
         repository_id: repository.id,
         environment: ports.settings.environment.clone(),
-        previews: rows(ports, repository, &ledger, &ours),
+        previews: rows(ports, repository, ledger, &ours),
         queue: ledger
             .queue
             .iter()
@@ -81,16 +108,24 @@ async fn dashboard(ports: &Ports, repository: &Repository) -> Result<(), Failure
         body: &body,
         open: None,
     };
-    write(ports, repository, "dashboard", &text, &ledger).await
+    write(ports, repository, "dashboard", &text, Some(ledger)).await
 }
 
-/// The ledger as this run saw it last; asked for only when it has not.
-async fn ledger(ports: &Ports, repository: &Repository) -> Result<Option<Ledger>, Failure> {
-    let (cluster, name) = (ports.cluster()?, ports.ledger(repository.id));
-    if let Some((ledger, _)) = cluster.ledger_seen(&name) {
-        return Ok(Some(ledger));
+/// The ledger as this run saw it last; asked for only when it has not and the cluster is well.
+async fn ledger(
+    ports: &Ports,
+    repository: &Repository,
+    well: bool,
+) -> Result<Option<Ledger>, Failure> {
+    let name = ports.ledger(repository.id);
+    let Ok(cluster) = ports.cluster() else {
+        return Ok(None);
+    };
+    match cluster.ledger_seen(&name) {
+        Some((ledger, _)) => Ok(Some(ledger)),
+        None if well => Ok(cluster.read_ledger(&name).await?),
+        None => Ok(None),
     }
-    Ok(cluster.read_ledger(&name).await?)
 }
 
 /// One row for each that holds a slot, and for each that sleeps without one.
@@ -100,12 +135,14 @@ fn rows(
     ledger: &Ledger,
     namespaces: &[NamespaceInfo],
 ) -> Vec<PreviewRow> {
-    let annotation = |name: &crate::names::Namespace, key: &str| {
-        let info = namespaces.iter().find(|info| info.name == *name)?;
-        info.annotations.get(key).cloned()
-    };
-    let expires = |name: &crate::names::Namespace| {
-        annotation(name, crate::plan::EXPIRES).and_then(|text| text.parse().ok())
+    let ttl = ports.settings.ttl;
+    let leaving = |uid: &str| {
+        let info = namespaces.iter().find(|info| info.uid == uid)?;
+        info.deleting?;
+        Some(match desk::held_by(info) {
+            unknown if unknown.is_empty() => "its namespace is being deleted".into(),
+            held_by => format!("its namespace is being deleted, held by {held_by}"),
+        })
     };
     let mut rows: Vec<PreviewRow> = ledger
         .holders
@@ -123,7 +160,12 @@ fn rows(
                 Some(last) => last.outcome,
                 None => State::Pending,
             };
-            let failed = (state == State::Failed).then(|| "its last deploy failed".to_owned());
+            let warning = match state {
+                State::Failed => Some("its last deploy failed".to_owned()),
+                State::Degraded => Some("it was ready and has broken since".to_owned()),
+                _ => None,
+            };
+            let leaving = holder.uid.as_deref().and_then(leaving);
             PreviewRow {
                 slot: Some(holder.slot),
                 pr: holder.pr,
@@ -132,9 +174,10 @@ fn rows(
                 owner: holder.owner.clone(),
                 since: Some(holder.since),
                 last_activity: record.last_activity,
-                expires: expires(&holder.namespace),
+                expires: record.expires(ttl),
+                pinned: record.pinned,
                 namespace: holder.namespace.clone(),
-                warning: failed,
+                warning: leaving.or(warning),
             }
         })
         .collect();
@@ -150,9 +193,10 @@ fn rows(
             owner: String::new(),
             since: Some(asleep.since),
             last_activity: record.last_activity,
-            expires: expires(&asleep.namespace),
+            expires: record.expires(ttl),
+            pinned: record.pinned,
             namespace: asleep.namespace.clone(),
-            warning: None,
+            warning: leaving(&asleep.uid),
         })
     });
     rows.extend(asleep);
@@ -160,27 +204,46 @@ fn rows(
 }
 
 /// Opens an issue when only a person can help, and closes it once nothing is left to do.
-async fn operator(ports: &Ports, repository: &Repository, swept: &Ending) -> Result<(), Failure> {
-    let causes = match (&swept.failure, swept.exit) {
-        (Some(failure), Exit::Theirs | Exit::Yours | Exit::Ours) => failure.causes.as_slice(),
-        _ => &[],
+///
+/// What may pass counts when the sweep before met it too; without the ledger nobody remembers that.
+async fn operator(
+    ports: &Ports,
+    repository: &Repository,
+    causes: &[Cause],
+    ledger: Option<Ledger>,
+) -> Result<(), Failure> {
+    let passing = |cause: &&Cause| PASSING.contains(&cause.reason);
+    let code = |cause: &Cause| cause.reason.as_str().to_owned();
+    let troubles: BTreeSet<String> = causes.iter().filter(passing).map(code).collect();
+    let met_before = ledger.as_ref().map(|ledger| &ledger.troubles);
+    let lasts = |cause: &&Cause| {
+        !passing(cause) || met_before.is_some_and(|before| before.contains(&code(cause)))
     };
-    let Some(ledger) = ledger(ports, repository).await? else {
-        return Ok(());
-    };
-    if causes.is_empty() && !ledger.issues.contains_key("operator") {
+    let lasting: Vec<Cause> = causes.iter().filter(lasts).cloned().collect();
+    if met_before.is_some_and(|before| *before != troubles) {
+        let name = ports.ledger(repository.id);
+        let note = |ledger: &mut Ledger, _: Moment| {
+            ledger.troubles.clone_from(&troubles);
+            Step::Write(())
+        };
+        ports.cluster()?.transact(&name, note).await?;
+    }
+    let was_called = ledger
+        .as_ref()
+        .is_some_and(|ledger| ledger.issues.contains_key("operator"));
+    if lasting.is_empty() && !was_called {
         return Ok(());
     }
     let marker = report::operator_marker(repository.id, &ports.settings.environment);
-    let body = report::operator(&marker, causes)?;
+    let body = report::operator(&marker, &lasting, ledger.is_none())?;
     let body = ports.redaction.redact(&body);
     let text = IssueText {
         marker: &marker,
         title: "preview-action needs an operator",
         body: &body,
-        open: Some(!causes.is_empty()),
+        open: Some(!lasting.is_empty()),
     };
-    write(ports, repository, "operator", &text, &ledger).await
+    write(ports, repository, "operator", &text, ledger.as_ref()).await
 }
 
 async fn write(
@@ -188,13 +251,13 @@ async fn write(
     repository: &Repository,
     what: &str,
     text: &IssueText<'_>,
-    ledger: &Ledger,
+    ledger: Option<&Ledger>,
 ) -> Result<(), Failure> {
     let digest = format!(
         "{:x}",
         Sha256::digest(format!("{:?} {}", text.open, text.body))
     );
-    let known = ledger.issues.get(what);
+    let known = ledger.and_then(|ledger| ledger.issues.get(what));
     if known.is_some_and(|known| known.digest == digest) {
         return Ok(());
     }
@@ -202,6 +265,9 @@ async fn write(
     let Some(number) = ports.github()?.upsert_issue(text, number).await? else {
         return Ok(());
     };
+    if ledger.is_none() {
+        return Ok(());
+    }
     let noted = Noted { number, digest };
     let name = ports.ledger(repository.id);
     let note = |ledger: &mut Ledger, _: Moment| {

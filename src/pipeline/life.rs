@@ -9,7 +9,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{Because, Record},
+    capacity::Record,
     cluster::NamespaceInfo,
     event::PullRequest,
     names::{Namespace, PreviewKey, ReasonCode},
@@ -100,12 +100,7 @@ fn note(
             record.extended = record.extended.max(Some(until));
         }
     }
-    record.last_activity = Some(now);
-    // Nothing is removed for its age that somebody has just asked to keep.
-    let aged = |begun: &crate::capacity::Removing| begun.because == Because::Expired;
-    if record.removing.as_ref().is_some_and(aged) {
-        record.removing = None;
-    }
+    record.used(now);
 }
 
 /// Says that there is no preview that a command could be about.

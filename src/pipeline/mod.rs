@@ -50,5 +50,5 @@ pub use respond::{Caller, ignored, respond, without_credentials};
 pub use rollback::rollback;
 pub use sandbox::{RENDER_COMMAND, Sandbox, render_templates};
 pub use sources::{Sources, checked_out};
-pub use sweep::{Due, Swept, sweep, would_sweep};
+pub use sweep::{Due, Outlook, Swept, sweep, sweep_by_hand, would_sweep};
 pub use teller::{Audience, Teller};

@@ -5,8 +5,8 @@
 use super::{
     Blame, Ending, Failure, Sources,
     deploy::deploy,
-    desk::{Desk, House},
-    remove::give_way,
+    desk::{Desk, House, keep_cap},
+    remove::{RemoveReason, give_way},
     request::{Basis, Word},
     teller::Teller,
 };
@@ -49,6 +49,7 @@ pub struct Promoted {
 
 /// Deploys whoever has a slot waiting for them, and tells all others their places.
 ///
+/// Who governs brings the cap up to date first, so that it counts from now on for everybody.
 /// A sweep looks first whether somebody deleted a Namespace by hand, and whether a preview whose first deploy failed can give
 /// way: nobody else would while no newcomer asks, and until then there is time to look at what failed.
 pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Vec<Promoted> {
@@ -61,6 +62,9 @@ pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Ve
         cluster,
         ledger: basis.ports.ledger(basis.repository.id),
     };
+    if governs && let Err(failure) = keep_cap(basis.ports, basis.repository.id).await {
+        tracing::warn!(reason = %failure.reason(), "the cap could not be brought up to date: {}", failure.line());
+    }
     if sweeps && let Err(failure) = line.look().await {
         tracing::warn!(reason = %failure.reason(), "who holds the slots could not be looked at: {}", failure.line());
     }
@@ -158,6 +162,7 @@ impl Line<'_> {
         if let Err(denied) = permission::may_deploy(&pull) {
             tracing::info!(pr = %waiting.pr, "{denied}; it waits no more");
             self.leave(&waiting.key).await?;
+            self.say_closed(&preview, &pull).await;
             return Ok(None);
         }
         match self.basis.ports.settings.promote {
@@ -178,6 +183,19 @@ impl Line<'_> {
         let ending = Box::pin(deploy(self.basis.ports, &request, &sources, &mut teller)).await;
         let elsewhere = ending.reason == ReasonCode::Superseded && ending.view.is_none();
         (!elsewhere).then_some(ending)
+    }
+
+    /// Corrects a comment that names a place in line, once nobody can have that any more.
+    async fn say_closed(&self, preview: &PreviewKey, pull: &PullRequest) {
+        if !pull.open {
+            let name = &self.basis.repository.name;
+            let mut teller = Teller::open(self.basis.ports, preview, name, &|_| {});
+            teller.about(&pull.head_sha);
+            let merged = pull.merged;
+            let reason = RemoveReason::Closed { merged };
+            let ending = teller.nothing_to_remove(reason).await;
+            tracing::info!("{}", ending.why);
+        }
     }
 
     /// Starts a workflow that deploys it, unless one was started a moment ago.

@@ -26,7 +26,10 @@ pub(super) enum Word {
         governs: bool,
     },
     /// The sweep's: its own run never came.
-    Missed,
+    Missed {
+        /// True where the cap that this run was given is the workflow's.
+        governs: bool,
+    },
 }
 
 /// What every request of a run has in common.
@@ -62,10 +65,10 @@ impl Basis<'_> {
             asked: matches!(word, Word::Asked(_)),
             governs: matches!(
                 word,
-                Word::Asked(_) | Word::Promoted { governs: true } | Word::Missed
+                Word::Asked(_) | Word::Promoted { governs: true } | Word::Missed { governs: true }
             ),
             entrance: match word {
-                Word::Event { .. } | Word::Missed => Entrance::Ordinary,
+                Word::Event { .. } | Word::Missed { .. } => Entrance::Ordinary,
                 Word::Asked(entrance) => entrance,
                 Word::Promoted { .. } => Entrance::FromQueue,
             },

@@ -5,7 +5,7 @@
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
     acknowledge::{react, verdict},
-    deploy, inspect, life,
+    deploy, inspect, issues, life,
     promote::promote,
     remove,
     request::{Basis, Word},
@@ -16,7 +16,7 @@ use super::{
     teller::{Audience, Teller},
 };
 use crate::{
-    event::{Event, PullRequest, Repository},
+    event::{DEPENDABOT, Event, PullRequest, Repository},
     github::Reaction,
     inputs::MinPermission,
     names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
@@ -57,9 +57,8 @@ pub fn without_credentials(event: &Event, ports_have: (bool, bool)) -> Option<En
         return None;
     };
     let (token, kubeconfig) = ports_have;
-    let outsider = event.pull.from_fork()
-        || event.sender.login == "dependabot[bot]"
-        || event.pull.author.login == "dependabot[bot]";
+    let outsider =
+        event.pull.from_fork() || event.sender.login == DEPENDABOT || event.pull.by_dependabot();
     let why = "GitHub gives this run no secrets, because the pull request comes from a fork or from Dependabot; nothing was deployed";
     (outsider && !(token && kubeconfig))
         .then(|| Ending::quiet(None, ReasonCode::NoCredentials, why))
@@ -82,7 +81,7 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
-            Trigger::Sweep(repository) => sweep(ports, repository).await,
+            Trigger::Sweep(repository) => sweep(ports, repository, true).await,
             Trigger::Deploy(request) => story(request).deploy().await,
             Trigger::Take { request, from } => story(request).take(*from).await,
             Trigger::Announce(request) => story(request).announce().await,
@@ -127,11 +126,20 @@ pub async fn respond(
     }
     if let Some(repository) = trigger.repository().filter(|_| !ports.stop.is_cancelled()) {
         let sweeps = matches!(trigger, Trigger::Sweep(_));
-        let promoted = promote(basis(ports, repository, caller), governed(trigger), sweeps);
-        ending.promoted = tokio::select! {
+        let promoted = async {
+            let basis = basis(ports, repository, caller);
+            let promoted = promote(basis, governed(trigger), sweeps).await;
+            // After all that a sweep leads to, so that the dashboard shows it.
+            if sweeps {
+                Box::pin(issues::keep(ports, repository, &ending)).await;
+            }
+            promoted
+        };
+        let promoted = tokio::select! {
             promoted = AssertUnwindSafe(promoted).catch_unwind() => promoted.unwrap_or_default(),
             () = patience() => Vec::new(),
         };
+        ending.promoted = promoted;
     }
     ending.notices.extend(ports.take_notices());
     ending

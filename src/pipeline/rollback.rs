@@ -184,7 +184,11 @@ impl Back<'_> {
             .as_ref()
             .filter(|_| back || state == State::Failed)
             .map(|chosen| (chosen.mark.sha.clone(), state));
+        let untold = teller.unheard();
         let ended = self.desk.finish(attempted, |ledger, key, _| {
+            if let Some(record) = ledger.previews.get_mut(key) {
+                record.untold = untold;
+            }
             if let Some(record) = ledger.previews.get_mut(key)
                 && let Some(chosen) = &chosen
             {

@@ -62,8 +62,10 @@ pub struct PreviewRow {
     pub since: Option<Timestamp>,
     /// Last push or command.
     pub last_activity: Option<Timestamp>,
-    /// When it expires; none when it is pinned.
+    /// When it expires; none when it is pinned, or while nobody knows.
     pub expires: Option<Timestamp>,
+    /// True when it does not expire.
+    pub pinned: bool,
     /// Namespace.
     pub namespace: Namespace,
     /// What is wrong with it: untrusted.
@@ -126,6 +128,7 @@ struct Preview {
     since: Option<String>,
     activity: Option<String>,
     expires: Option<String>,
+    pinned: bool,
     usage: Option<String>,
     warning: Option<String>,
 }
@@ -245,6 +248,7 @@ fn preview(view: &DashboardView, row: &PreviewRow) -> Preview {
         since: row.since.map(words::time),
         activity: row.last_activity.map(words::time),
         expires: row.expires.map(words::time),
+        pinned: row.pinned,
         usage: usage.map(used),
         warning: row.warning.clone(),
     }

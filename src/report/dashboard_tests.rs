@@ -19,6 +19,7 @@ fn row(pr: u64, slot: Option<u32>, state: State) -> PreviewRow {
         since: Some(at(0)),
         last_activity: Some(at(30)),
         expires: Some(at(10_000)),
+        pinned: false,
         namespace: format!("pr-web-{pr}").parse().unwrap(),
         warning: None,
     }
@@ -66,6 +67,7 @@ fn view() -> DashboardView {
             },
             PreviewRow {
                 expires: None,
+                pinned: true,
                 ..row(15, Some(3), State::Ready)
             },
         ],

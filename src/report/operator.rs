@@ -28,6 +28,7 @@ struct Page {
     marker: Markdown,
     failures: Vec<Row>,
     more: usize,
+    by_hand: bool,
 }
 
 #[derive(Serialize)]
@@ -37,8 +38,8 @@ struct Row {
     evidence: String,
 }
 
-/// The body; without causes it says that all is well.
-pub fn operator(marker: &str, causes: &[Failure]) -> Result<String, ReportError> {
+/// The body; without causes it says that all is well. `by_hand` where nothing remembers to close the issue.
+pub fn operator(marker: &str, causes: &[Failure], by_hand: bool) -> Result<String, ReportError> {
     let row = |failure: &Failure| {
         let evidence = failure.evidence.iter().map(|piece| piece.text.as_str());
         let evidence: String = evidence.collect::<Vec<_>>().join("\n");
@@ -52,6 +53,7 @@ pub fn operator(marker: &str, causes: &[Failure]) -> Result<String, ReportError>
         marker: Markdown::ours(marker.into()),
         failures: causes.iter().take(MOST).map(row).collect(),
         more: causes.len().saturating_sub(MOST),
+        by_hand,
     };
     let body = render("comment/operator.md.j2", &page)?;
     Ok(budget::COMMENT.cut(&body, "… cut …"))

@@ -477,6 +477,7 @@ fn gone(view: &StatusView, removal: &Removal) -> Gone {
             RemovedBecause::Merged => "merged",
             RemovedBecause::Asked { .. } => "asked",
             RemovedBecause::Expired => "expired",
+            RemovedBecause::Deleted => "deleted",
             RemovedBecause::Taken { .. } => "taken",
             RemovedBecause::GaveWay { .. } => "gave-way",
         },

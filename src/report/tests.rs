@@ -429,6 +429,14 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             };
             view
         }),
+        ("removed-deleted", {
+            let mut view = removed();
+            let removal = view.removal.as_mut().unwrap();
+            removal.because = RemovedBecause::Deleted;
+            (removal.took, removal.counts) = (None, None);
+            removal.volumes.clear();
+            view
+        }),
         (
             "stuck",
             with(State::Stuck, |view| {

@@ -340,6 +340,8 @@ pub enum RemovedBecause {
     },
     /// It expired.
     Expired,
+    /// Somebody deleted its Namespace in the cluster.
+    Deleted,
     /// A maintainer wanted its slot for another pull request.
     Taken {
         /// Login of the maintainer.

@@ -2,7 +2,7 @@
 
 use crate::support::{Shop, binary};
 use serde_json::{Value, json};
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 use tokio::io::AsyncWriteExt as _;
 
 struct Said {
@@ -151,4 +151,34 @@ async fn what_belongs_to_somebody_else_is_not_taken_over() {
     );
     assert_eq!(shop.holders(), [1]);
     shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_adopted_is_left_alone_by_the_sweep_and_expires_like_any_other() {
+    for knows_github in [true, false] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        shop.opens(9);
+        old(&shop, "old-9", json!({"app": "preview", "pr": "9"}));
+        let (url, token) = (shop.world.github.url(), shop.world.github.token());
+        let github = ["--yes", "--api-url", &url, "--token", &token];
+        let more = if knows_github {
+            &github[..]
+        } else {
+            &["--yes"]
+        };
+        let adopted = adopts(&shop, "old-9", "9", more, "").await;
+        assert_eq!(adopted.exit, 0, "{}", adopted.err);
+        shop.world.advance(Duration::from_secs(16 * 60));
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!(shop.namespaces(), ["old-9", "pr-shop-1"]);
+        assert!(shop.record(9)["lastActivity"].is_string());
+        // Its author is warned first, as always.
+        shop.unused_for(9, 30);
+        for _ in 0..2 {
+            shop.hears(&shop.schedule()).await.ends(0, "swept");
+        }
+        assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+        shop.ends();
+    }
 }

@@ -389,3 +389,22 @@ async fn twenty_runs_that_race_for_three_slots_never_have_more() {
     assert!(slowest < Duration::from_secs(60));
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_takes_one_of_the_last_slots_warns() {
+    let shop = Shop::open().await;
+    let warns = |seen: &crate::support::Seen| {
+        let all = seen.annotations();
+        all.iter()
+            .any(|line| line.contains("slots are taken with this preview"))
+    };
+    for pr in 1..=5 {
+        let opened = shop.opens(pr);
+        let seen = shop.run(&opened).input("max-previews", "5").go().await;
+        seen.ends(0, "deployed");
+        assert_eq!(warns(&seen), pr >= 4, "#{pr}: {:?}", seen.annotations());
+    }
+    // An update takes no slot.
+    assert!(!warns(&shop.hears(&shop.pushes(5)).await));
+    shop.ends();
+}

@@ -1,7 +1,7 @@
 //! The two issues that the scheduled run keeps: the dashboard, and the one that calls for an operator.
 
 use crate::support::{SHOP, Shop};
-use preview_action::simulate::github::Issue;
+use preview_action::simulate::{Fault, github::Issue};
 use serde_json::json;
 
 fn issue(shop: &Shop, kind: &str) -> Option<Issue> {
@@ -95,4 +95,60 @@ async fn without_the_input_no_issue_is_written() {
     swept.ends(0, "swept");
     assert_eq!(shop.world.github.issues(SHOP), []);
     shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_pass_calls_nobody_until_a_second_sweep_meets_it_again() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.world.github.close(SHOP, 1);
+    let refuse = || {
+        let body = json!({"kind": "Status", "status": "Failure", "reason": "InternalError", "code": 500, "message": "etcd"});
+        let fault = Fault::answer("DELETE", "/api/v1/namespaces/pr-shop-1", 500, body);
+        shop.world.cluster.inject(fault.always());
+    };
+    refuse();
+    assert_eq!(shop.hears(&shop.schedule()).await.exit, 3);
+    assert_eq!(issue(&shop, "operator"), None, "one failure may pass");
+    assert_eq!(shop.hears(&shop.schedule()).await.exit, 3);
+    assert_eq!(issue(&shop, "operator").unwrap().state, "open");
+    shop.world.cluster.clear_faults();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(issue(&shop, "operator").unwrap().state, "closed");
+    // It has passed, so the next one is the first one again.
+    assert!(shop.ledger().unwrap()["troubles"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_cannot_even_begin_calls_for_an_operator() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let forbid = |path: &str| {
+        let body = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "namespaces is forbidden: User \"deployer\" cannot list resource \"namespaces\" in API group \"\" at the cluster scope"});
+        shop.world
+            .cluster
+            .inject(Fault::answer("GET", path, 403, body).always());
+    };
+    forbid("/api/v1/namespaces");
+    let swept = shop.hears(&shop.schedule()).await;
+    swept.ends(3, "cluster-forbidden");
+    let called = issue(&shop, "operator").unwrap();
+    assert_eq!(called.state, "open");
+    assert!(called.body.contains("is closed once"), "{}", called.body);
+    shop.world.cluster.clear_faults();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(issue(&shop, "operator").unwrap().state, "closed");
+    // Without the ledger nothing remembers to close it, and it says so.
+    forbid(crate::support::LEDGER);
+    shop.hears(&shop.schedule()).await;
+    let called = issue(&shop, "operator").unwrap();
+    assert_eq!(called.state, "open");
+    assert!(called.body.contains("Close this issue"), "{}", called.body);
+    // A kubeconfig that no server takes.
+    shop.world.cluster.clear_faults();
+    let schedule = shop.schedule();
+    let swept = shop.run(&schedule).input("kubeconfig", "nonsense").go();
+    assert_ne!(swept.await.exit, 0);
+    assert_eq!(issue(&shop, "operator").unwrap().state, "open");
 }

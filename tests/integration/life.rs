@@ -159,3 +159,26 @@ async fn what_is_not_there_cannot_be_kept_longer() {
     seen.ends(0, "permission-denied");
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_keeps_a_preview_alive_also_where_nothing_is_deployed_by_itself() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    shop.hears(&shop.says(1, "alice", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    let manual = async |event: crate::support::Event| {
+        shop.run(&event).input("auto-deploy", "false").go().await
+    };
+    shop.world.advance(DAY * 6 + DAY / 24);
+    manual(shop.schedule()).await.ends(0, "swept");
+    assert_eq!(warnings(&shop).len(), 1, "the author is told");
+    manual(shop.pushes(1)).await.ends(0, "auto-deploy-off");
+    shop.world.advance(DAY);
+    for _ in 0..2 {
+        manual(shop.schedule()).await.ends(0, "swept");
+    }
+    assert_eq!(shop.namespaces(), [NAMESPACE], "the push has kept it");
+    assert_eq!(warnings(&shop).len(), 1);
+    shop.ends();
+}

@@ -42,6 +42,7 @@ mod sleep;
 mod sources;
 mod support;
 mod sweep;
+mod sweep_ledger;
 mod turns;
 mod untrusted;
 mod watch;

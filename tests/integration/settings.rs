@@ -36,7 +36,9 @@ async fn a_cap_that_is_lowered_takes_nothing_away() {
     seen.ends(0, "unchanged");
     assert_eq!(shop.namespaces().len(), 3);
     for pr in [2, 3] {
-        shop.hears(&shop.closes(pr)).await.ends(0, "removed");
+        let closed = shop.closes(pr);
+        let lowered = shop.run(&closed).input("max-previews", "1");
+        lowered.go().await.ends(0, "removed");
     }
     shop.hears(&shop.opens(4)).await.ends(0, "queued");
     shop.ends();

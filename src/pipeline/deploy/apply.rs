@@ -228,7 +228,10 @@ impl Work<'_> {
                 object,
             );
             let house = match placed.await? {
-                Place::Ours { slot, uid, fresh } => return Ok((slot, uid, fresh)),
+                Place::Ours { slot, uid, fresh } => {
+                    self.warn_of_slots(fresh);
+                    return Ok((slot, uid, fresh));
+                }
                 Place::Full(house) => house,
             };
             let weak = house.gives_way().filter(|_| !asked);

@@ -216,6 +216,8 @@ struct Notes {
     awake: bool,
     /// True when GitHub was in the way, and nothing of the commit.
     github_failed: bool,
+    /// True when the last word did not reach the comment.
+    untold: bool,
 }
 
 impl Work<'_> {

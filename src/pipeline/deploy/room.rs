@@ -12,7 +12,7 @@ use crate::{
     plan::Plan,
 };
 
-/// From so many hundredths of the cluster's room on a run says so.
+/// From so many hundredths of the cluster's room, or of the slots, on a run says so.
 const NOTICE: i128 = 80;
 
 impl Work<'_> {
@@ -64,6 +64,20 @@ impl Work<'_> {
                 Err(Stopped::Full(Box::new(house)))
             }
             Fit::Never(shortage) => Err(Stopped::Failed(never(&shortage))),
+        }
+    }
+
+    /// Lets the run of a new preview warn that few slots are left, before somebody has to wait for one.
+    pub(super) fn warn_of_slots(&self, fresh: bool) {
+        let name = self.ports.ledger(self.request.repository.id);
+        let seen = self.cluster.ledger_seen(&name).filter(|_| fresh);
+        let Some((ledger, _)) = seen else { return };
+        let (taken, capacity) = (ledger.holders.len(), ledger.capacity);
+        // Where there is one slot, each preview takes all.
+        if capacity > 1 && taken as i128 * 100 >= i128::from(capacity) * NOTICE {
+            self.ports.notice(format!(
+                "{taken} of {capacity} slots are taken with this preview; the input `max-previews` sets how many there are"
+            ));
         }
     }
 }

@@ -104,6 +104,7 @@ impl Work<'_> {
             InLine::Told(_) if teller.has_news() => InLine::Stays,
             line => line,
         };
+        lock(&self.notes).untold = teller.unheard();
         let (ended, ()) = tokio::join!(
             self.end_turn(state, url.as_deref(), line, &ending),
             metrics::leave(
@@ -222,6 +223,7 @@ impl Work<'_> {
     /// What the ledger must know of a deploy for the runs to come.
     fn note(&self, record: &mut Record, tried: bool, done: bool) {
         let notes = lock(&self.notes);
+        record.untold = notes.untold;
         if tried {
             record.held = None;
         }

@@ -84,7 +84,7 @@ impl House {
 }
 
 /// What holds a Namespace that is being deleted, in a few words; empty when nothing is known.
-fn held_by(info: &NamespaceInfo) -> String {
+pub(in crate::pipeline) fn held_by(info: &NamespaceInfo) -> String {
     if !info.finalizers.is_empty() {
         return format!("finalizer {}", info.finalizers.join(", "));
     }

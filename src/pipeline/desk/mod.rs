@@ -2,12 +2,14 @@
 //! It applies no workload and writes no comment.
 //! All waiting and re-reading around the pure steps of `capacity` stands here, so that the steps stay provable.
 
+mod cap;
 mod house;
 mod place;
 mod rebuild;
 
-pub(super) use house::{House, Lodger};
-pub(super) use rebuild::{mend, owned_by_label};
+pub(super) use cap::keep_cap;
+pub(super) use house::{House, Lodger, held_by};
+pub(super) use rebuild::{anew, begin, mend, owned_by_label};
 
 use super::{Adopted, Failure, Ports, life::Home};
 use crate::{
@@ -206,7 +208,7 @@ impl<'a> Desk<'a> {
                     *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                     return Ok(result);
                 }
-                Ok(None) => rebuild::begin(self.ports, self.cluster, &self.ledger).await?,
+                Ok(None) => begin(self.ports, self.cluster, &self.ledger).await?,
                 Err(ClusterError::LedgerCorrupt { problem, .. }) => {
                     mend(self.ports, self.cluster, &self.ledger, &problem).await?;
                 }

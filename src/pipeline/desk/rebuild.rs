@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Makes a ledger that is not there.
-pub(super) async fn begin(
+pub(in crate::pipeline) async fn begin(
     ports: &Ports,
     cluster: &Cluster,
     name: &LedgerName,
@@ -50,9 +50,11 @@ pub(in crate::pipeline) async fn mend(
     Ok(())
 }
 
+/// A new ledger of the Namespaces that exist.
+///
 /// Sequences go on above the number of seconds since 1970, which no count of runs has ever reached: an old run that is
 /// still at work finds a greater one than its own in any case.
-fn anew(ports: &Ports, owned: Vec<Owned>) -> Ledger {
+pub(in crate::pipeline) fn anew(ports: &Ports, owned: Vec<Owned>) -> Ledger {
     let now = ports.now();
     Ledger {
         floor: u64::try_from(now.as_second()).unwrap_or_default(),

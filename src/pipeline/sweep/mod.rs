@@ -2,24 +2,30 @@
 //! It decides per preview by what GitHub, the Namespace and the ledger say now, never by what an event once said.
 //! What it cannot prove finished it keeps: an unreadable pull request is no closed one.
 
+mod look;
+mod outlook;
 mod plan;
+
+pub use outlook::{Due, Outlook, would_sweep};
 
 use super::{
     Ending, Exit, Failure, Ports, deploy, desk, issues,
-    remove::{RemoveRequest, remove},
+    promote::promote,
+    remove::{RemoveReason, RemoveRequest, remove},
     request::{Basis, Word},
     sleep::Bed,
     teller::Teller,
 };
 use crate::{
     capacity::{self, Ledger, Owned},
-    cluster::{ClusterError, Moment, NamespaceInfo, Step, outcome::Verdict},
+    cluster::{Moment, Step, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
 };
 use futures::{StreamExt, stream};
+use look::{Manner, look};
 use plan::{Action, Sight, Task};
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How much is done at once: one preview that is stuck must not keep the others waiting.
@@ -43,66 +49,63 @@ pub struct Swept {
     pub ending: ReasonCode,
 }
 
-/// Sweeps one repository and environment.
-pub async fn sweep(ports: &Ports, repository: &Repository) -> Result<Ending, Failure> {
-    let sight = look(ports, repository).await?;
+/// Sweeps one repository and environment; who governs brings the cap up to date before anybody is let in.
+pub async fn sweep(
+    ports: &Ports,
+    repository: &Repository,
+    governs: bool,
+) -> Result<Ending, Failure> {
+    let sight = look(
+        ports,
+        repository,
+        Manner {
+            governs,
+            dry: false,
+        },
+    )
+    .await?;
+    if governs {
+        desk::keep_cap(ports, repository.id).await?;
+    }
     count(ports, repository, &sight).await?;
     let broom = Broom {
         ports,
         repository,
         sight: &sight,
+        governs,
     };
     let endings: Vec<(Swept, Ending)> = stream::iter(sight.tasks())
         .map(|task| broom.act(task))
         .buffer_unordered(ABREAST)
         .collect()
         .await;
-    let ending = summed_up(endings);
+    Ok(summed_up(endings))
+}
+
+/// The same from a terminal: who waits gets what the sweep has freed, as in the scheduled run.
+pub async fn sweep_by_hand(ports: &Ports, repository: &Repository, governs: bool) -> Ending {
+    let swept = sweep(ports, repository, governs).await;
+    let mut ending = swept.unwrap_or_else(Ending::failed);
+    let basis = Basis {
+        ports,
+        repository,
+        workspace: None,
+    };
+    ending.promoted = Box::pin(promote(basis, governs, true)).await;
     Box::pin(issues::keep(ports, repository, &ending)).await;
-    Ok(ending)
+    ending
 }
 
-/// What a sweep would do, without doing anything.
-pub async fn would_sweep(ports: &Ports, repository: &Repository) -> Result<Vec<Due>, Failure> {
-    let sight = look(ports, repository).await?;
-    let counted = sight.uncounted().into_iter().filter_map(|info| {
-        Some(Due {
-            pr: info.labels.get("pr")?.parse().ok()?,
-            namespace: info.name,
-            action: "count",
-            reason: "no slot is noted for it".into(),
-        })
-    });
-    let tasks = sight.tasks().into_iter().map(|task| Due {
-        pr: task.preview.pr,
-        namespace: task.namespace,
-        action: task.action.word(),
-        reason: task.action.why(),
-    });
-    Ok(counted.chain(tasks).collect())
-}
-
-/// What a sweep would do about one preview.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Due {
-    /// Pull request.
-    pub pr: PrNumber,
-    /// Namespace.
-    pub namespace: Namespace,
-    /// What.
-    pub action: &'static str,
-    /// Why.
-    pub reason: String,
-}
-
-/// Brings the ledger in line with what exists: a Namespace that nobody counts gets its slot, a claim whose run died goes back in line.
+/// Brings the ledger in line with what exists: a Namespace that nobody counts gets its slot, a claim whose run died goes back
+/// in line, and what is left of closed pull requests is forgotten.
 async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Result<(), Failure> {
     let owned: Vec<Owned> = sight
         .uncounted()
         .into_iter()
         .filter_map(desk::owned_by_label)
         .collect();
-    if owned.is_empty() && !sight.has_dead_claims() {
+    let forgotten = sight.forgotten();
+    if owned.is_empty() && forgotten.is_empty() && !sight.has_dead_claims() {
         return Ok(());
     }
     let name = ports.ledger(repository.id);
@@ -112,6 +115,8 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
             capacity::bind(ledger, one, moment.now);
         }
         capacity::give_up_old_claims(ledger, moment.now);
+        let dropped = capacity::forget(ledger, &forgotten);
+        tracing::debug!(dropped, "forgot previews of closed pull requests");
         Step::Write(())
     };
     ports.cluster()?.transact(&name, step).await?;
@@ -139,72 +144,13 @@ fn summed_up(mut endings: Vec<(Swept, Ending)>) -> Ending {
     ending
 }
 
-/// Looks at everything once: one list of open pull requests, one of Namespaces, the ledger; then at what is in doubt.
-async fn look<'a>(ports: &'a Ports, repository: &'a Repository) -> Result<Sight<'a>, Failure> {
-    let (cluster, github) = (ports.cluster()?, ports.github()?);
-    let name = ports.ledger(repository.id);
-    let selector = desk::selector(&name);
-    let seen = |ledger: &mut Ledger, moment: Moment| Step::Keep((ledger.clone(), moment.now));
-    let (found, open, ledger, unready) = tokio::join!(
-        cluster.list_namespaces(&selector),
-        github.open_pulls(),
-        cluster.transact(&name, seen),
-        cluster.unready(repository.id)
-    );
-    let blind = |error: &ClusterError| {
-        tracing::warn!("what has broken cannot be seen: {error}");
-    };
-    let namespaces = found?
-        .into_iter()
-        .filter_map(|info| Some((preview(ports, repository, &info)?, info)))
-        .collect();
-    let begun = || {
-        let capacity = ports.settings.max_previews;
-        (Ledger::empty(capacity), ports.now())
-    };
-    let ledger = match ledger {
-        Err(ClusterError::LedgerCorrupt { problem, .. }) => {
-            desk::mend(ports, cluster, &name, &problem).await?;
-            cluster.transact(&name, seen).await?
-        }
-        other => other?,
-    };
-    let (ledger, now) = ledger.unwrap_or_else(begun);
-    let mut sight = Sight {
-        settings: &ports.settings,
-        repository,
-        ledger,
-        now,
-        namespaces,
-        unready: unready.inspect_err(blind).ok(),
-        open: open?.into_iter().map(|one| (one.0.number, one)).collect(),
-        closed: BTreeMap::new(),
-    };
-    let doubtful = sight.doubtful();
-    let asked = stream::iter(doubtful).map(|pr| async move {
-        // The list is one moment old and might be cut; the pull request itself has the last word.
-        match github.pull(pr).await {
-            Ok(pull) => (!pull.open).then_some((pr, pull.merged)),
-            Err(error) => {
-                tracing::warn!(pr = %pr, "keeping its preview: the pull request cannot be read: {error}");
-                None
-            }
-        }
-    });
-    sight.closed = asked
-        .buffer_unordered(ABREAST)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
-    Ok(sight)
-}
-
 /// Does what was planned.
 #[derive(Clone, Copy)]
 struct Broom<'a> {
     ports: &'a Ports,
     repository: &'a Repository,
     sight: &'a Sight<'a>,
+    governs: bool,
 }
 
 impl<'a> Broom<'a> {
@@ -221,6 +167,10 @@ impl<'a> Broom<'a> {
         }
         tracing::info!(pr = %swept.pr, namespace = %swept.namespace, reason = swept.reason, "{}", swept.action);
         let ending = match &task.action {
+            Action::Remove {
+                reason: RemoveReason::Closed { .. },
+                ..
+            } if self.is_open_again(task.preview.pr).await => Ending::superseded(),
             Action::Remove { reason, by } => {
                 let mut teller = self.teller(&task.preview);
                 teller.asked_by(by);
@@ -247,6 +197,20 @@ impl<'a> Broom<'a> {
         (swept, ending)
     }
 
+    /// Asked just before a removal: behind others that are stuck the sight may be minutes old.
+    async fn is_open_again(&self, pr: PrNumber) -> bool {
+        let Ok(github) = self.ports.github() else {
+            return false;
+        };
+        match github.pull(pr).await {
+            Ok(pull) => pull.open,
+            Err(error) => {
+                tracing::warn!(pr = %pr, "keeping its preview: the pull request cannot be read: {error}");
+                true
+            }
+        }
+    }
+
     fn teller(&self, preview: &PreviewKey) -> Teller<'a> {
         Teller::open(self.ports, preview, &self.repository.name, &|_| {})
     }
@@ -255,6 +219,8 @@ impl<'a> Broom<'a> {
         match &task.action {
             Action::Deploy(sha) => Ok(Box::pin(self.deploy(&task.preview, sha, pull)).await),
             Action::End => self.end(&task.preview, pull).await,
+            Action::Tell => self.tell(&task.preview, pull).await,
+            Action::Free => self.free(&task.preview, pull).await,
             Action::Diagnose => self.diagnose(task, pull).await,
             Action::Recover => self.recover(task, pull).await,
             _ => self.sleep(&task.preview, pull).await,
@@ -269,7 +235,10 @@ impl<'a> Broom<'a> {
             // What lies in the sweep's workspace is nobody's commit.
             workspace: None,
         };
-        let (request, sources) = basis.request(Word::Missed, sha.clone(), pull);
+        let word = Word::Missed {
+            governs: self.governs,
+        };
+        let (request, sources) = basis.request(word, sha.clone(), pull);
         let mut teller = self.teller(preview);
         teller.about(sha);
         let ending = deploy(self.ports, &request, &sources, &mut teller).await;
@@ -299,6 +268,45 @@ impl<'a> Broom<'a> {
             false => Ending::quiet(None, ReasonCode::RunLost, "its comment is true"),
         };
         desk.finish(None, |_, _, _| {}).await?;
+        Ok(ending)
+    }
+
+    /// Gives back the slot of a preview whose Namespace somebody deleted, and says so.
+    async fn free(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        let cluster = self.ports.cluster()?;
+        let Some((name, uid)) = self.sight.home(preview) else {
+            return Ok(Ending::superseded());
+        };
+        // A label that somebody took away is no proof; by name it is there or not.
+        if cluster
+            .namespace(&name)
+            .await?
+            .is_some_and(|found| found.uid == uid)
+        {
+            let why = format!("namespace {name} is there still, without the labels of its preview");
+            tracing::warn!("{why}");
+            return Ok(Ending::quiet(None, ReasonCode::Unchanged, why));
+        }
+        let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+        let Some(taken) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let bound = taken.holder.and_then(|holder| holder.uid);
+        let sleeps = taken.record.asleep.map(|asleep| asleep.uid);
+        if ![bound, sleeps].contains(&Some(uid.clone())) {
+            desk.finish(None, |_, _, _| {}).await?;
+            return Ok(Ending::superseded());
+        }
+        desk.free(&[uid]).await?;
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        let ending = teller.deleted(name).await;
+        desk.finish(None, |ledger, key, _| {
+            if let Some(record) = ledger.previews.get_mut(key) {
+                record.vanish();
+            }
+        })
+        .await?;
         Ok(ending)
     }
 
@@ -355,6 +363,30 @@ impl<'a> Broom<'a> {
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
         Ok(teller.status(&status, &pull.head_sha, reason).await)
+    }
+
+    /// Says what is so, because the last word of a run did not reach the comment.
+    async fn tell(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        let cluster = self.ports.cluster()?;
+        let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+        let Some(_) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let mut status = super::inspect::status(self.ports, preview).await?;
+        // Who is at work is this run itself.
+        status.busy = false;
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        let reason = ReasonCode::StatusShown;
+        let ending = teller.status(&status, &pull.head_sha, reason).await;
+        let untold = teller.unheard();
+        desk.finish(None, |ledger, key, _| {
+            if let Some(record) = ledger.previews.get_mut(key) {
+                record.untold = untold;
+            }
+        })
+        .await?;
+        Ok(ending)
     }
 
     /// Takes the turn of a preview if nobody is at work on it.
@@ -415,17 +447,4 @@ fn tolerant(ending: Ending) -> Ending {
         },
         Exit::Done | Exit::Ours | Exit::Cancelled => ending,
     }
-}
-
-fn preview(ports: &Ports, repository: &Repository, info: &NamespaceInfo) -> Option<PreviewKey> {
-    let variant = match info.labels.get("preview-action/variant") {
-        None => None,
-        Some(text) => Some(text.parse().ok()?),
-    };
-    Some(PreviewKey {
-        repository: repository.id,
-        environment: ports.settings.environment.clone(),
-        pr: info.labels.get("pr")?.parse().ok()?,
-        variant,
-    })
 }

@@ -3,12 +3,12 @@
 //! What is not proved finished is kept: only a pull request that GitHub itself calls closed, or a time that is over.
 
 use crate::{
-    capacity::{Because, Holder, Ledger, Record},
+    capacity::{Because, Holder, Ledger, Record, Remembered},
     cluster::{NamespaceInfo, outcome::Applied},
     event::{PullRequest, Repository},
     inputs::{Settings, WhenFull},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
-    pipeline::RemoveReason,
+    pipeline::{RemoveReason, life::Home},
     plan,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A head that somebody touched less long ago is left to its own run, which may be building its images still.
 const SETTLED: SignedDuration = SignedDuration::from_mins(15);
+
+/// How many pull requests are asked about only to forget them: an old ledger is cleared little by little, within the limits
+/// that GitHub sets.
+const FORGOTTEN_AT_ONCE: usize = 40;
 
 /// What is to be done about one preview.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +50,10 @@ pub(super) enum Action {
     Deploy(CommitSha),
     /// Say that its run has ended without a word.
     End,
+    /// Say the last word again, which did not reach its comment.
+    Tell,
+    /// Give its slot back, because its Namespace is not there any more.
+    Free,
     /// Look what is wrong with it, and say so if it lasts.
     Diagnose,
     /// Say that it is well again.
@@ -61,6 +69,8 @@ impl Action {
             Self::Sleep => "sleep",
             Self::Deploy(_) => "deploy",
             Self::End => "end",
+            Self::Tell => "tell",
+            Self::Free => "free",
             Self::Diagnose => "diagnose",
             Self::Recover => "recover",
         }
@@ -81,6 +91,8 @@ impl Action {
             Self::Warn(at) => format!("expires {at}"),
             Self::Sleep => "idle".into(),
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
+            Self::Tell => "its last word did not reach its comment".into(),
+            Self::Free => "its namespace was deleted".into(),
             Self::End => "its run ended without a word".into(),
             Self::Diagnose => "not ready any more".into(),
             Self::Recover => "ready again".into(),
@@ -95,6 +107,8 @@ pub(super) struct Sight<'a> {
     pub(super) ledger: Ledger,
     /// The server's time.
     pub(super) now: Timestamp,
+    /// What is wrong with the ledger, if something is.
+    pub(super) trouble: Option<String>,
     pub(super) namespaces: BTreeMap<PreviewKey, NamespaceInfo>,
     /// Workloads that are not ready, by Namespace; none when nobody may look.
     pub(super) unready: Option<BTreeMap<String, Vec<Applied>>>,
@@ -110,11 +124,37 @@ impl Sight<'_> {
         let of_namespaces = self.namespaces.keys().map(|preview| preview.pr);
         let of_ledger = self.known().map(|(preview, _)| preview.pr);
         let waiting = self.ledger.queue.iter().map(|waiting| waiting.pr);
-        of_namespaces
+        let mut doubtful: BTreeSet<PrNumber> = of_namespaces
             .chain(of_ledger)
             .chain(waiting)
             .filter(|pr| !self.open.contains_key(pr))
+            .collect();
+        let over = self.over().map(|(preview, _)| preview.pr);
+        let over: BTreeSet<PrNumber> = over
+            .filter(|pr| !self.open.contains_key(pr) && !doubtful.contains(pr))
+            .collect();
+        doubtful.extend(over.into_iter().take(FORGOTTEN_AT_ONCE));
+        doubtful
+    }
+
+    /// Records of pull requests that GitHub itself calls closed, and of which nothing else is left.
+    pub(super) fn forgotten(&self) -> Vec<Remembered> {
+        self.over()
+            .filter(|(preview, _)| self.closed.contains_key(&preview.pr))
+            .map(|(preview, record)| Remembered {
+                key: preview.in_ledger(),
+                sequence: record.sequence,
+            })
             .collect()
+    }
+
+    /// Previews of which nothing is left but what the ledger remembers.
+    fn over(&self) -> impl Iterator<Item = (PreviewKey, &Record)> {
+        let records = self.ledger.previews.iter();
+        records
+            .filter(|(key, record)| self.ledger.is_over(key, record))
+            .filter_map(|(key, record)| Some((self.preview_of(key)?, record)))
+            .filter(|(preview, _)| !self.namespaces.contains_key(preview))
     }
 
     /// What is to be done.
@@ -128,18 +168,39 @@ impl Sight<'_> {
         let in_progress = self.ledger.previews.iter();
         let in_progress = in_progress.filter(|(_, record)| record.active.is_some());
         previews.extend(in_progress.filter_map(|(key, _)| self.preview_of(key)));
-        previews
-            .into_iter()
-            .filter_map(|preview| {
-                let action = self.action(&preview)?;
-                let namespace = self.namespace(&preview)?;
-                Some(Task {
-                    preview,
-                    namespace,
-                    action,
-                })
+        let tasks = previews.into_iter().filter_map(|preview| {
+            let action = self.action(&preview)?;
+            let namespace = self.namespace(&preview)?;
+            Some(Task {
+                preview,
+                namespace,
+                action,
             })
-            .collect()
+        });
+        let first_seen = |task: &Task| {
+            matches!(task.action, Action::Deploy(_)) && self.is_stranger(&task.preview)
+        };
+        let (strangers, mut tasks): (Vec<Task>, Vec<Task>) = tasks.partition(first_seen);
+        let spare = self.spare(&tasks);
+        tasks.extend(self.freshest(strangers, spare));
+        tasks
+    }
+
+    /// Those that somebody touched last, as many as find a slot: who waits in line has asked, and who was never seen has not.
+    fn freshest(&self, mut strangers: Vec<Task>, slots: usize) -> Vec<Task> {
+        let touched = |task: &Task| self.open.get(&task.preview.pr).map(|(_, ago)| *ago);
+        strangers.sort_by_key(touched);
+        strangers.truncate(slots);
+        strangers
+    }
+
+    /// How many slots are free for nobody in particular once all that is planned has its own.
+    fn spare(&self, tasks: &[Task]) -> usize {
+        let places = |task: &&Task| {
+            matches!(task.action, Action::Deploy(_)) && self.holder(&task.preview).is_none()
+        };
+        let taken = self.ledger.queue.len() + tasks.iter().filter(places).count();
+        self.ledger.free().saturating_sub(taken)
     }
 
     fn action(&self, preview: &PreviewKey) -> Option<Action> {
@@ -150,11 +211,12 @@ impl Sight<'_> {
         let (pull, touched) = self.open.get(&preview.pr)?;
         let missed = || {
             let settled = touched.is_none_or(|ago| ago >= SETTLED);
-            (settled && self.is_missed(preview, pull))
+            let wanted = !self.is_stranger(preview) || self.is_alive(pull, *touched);
+            (settled && wanted && self.is_missed(preview, pull))
                 .then(|| Action::Deploy(pull.head_sha.clone()))
         };
         let Some(record) = self.record(preview) else {
-            return missed();
+            return missed().or_else(|| self.vanished(preview));
         };
         let begun = record.removing.as_ref().map(|one| one.because);
         match begun {
@@ -166,6 +228,8 @@ impl Sight<'_> {
         self.end_of_life(preview, record)
             .or_else(missed)
             .or_else(|| lost.then_some(Action::End))
+            .or_else(|| self.vanished(preview))
+            .or_else(|| self.untold(record))
             .or_else(|| self.idle(preview, record))
             .or_else(|| self.health(preview, record))
     }
@@ -206,12 +270,37 @@ impl Sight<'_> {
                 && record.removing.is_none()
                 && !record.is_active(self.now)
         });
+        // What is in an adopted Namespace goes only when somebody asks for it or pushes.
+        let adopted = |holder: &Holder| holder.is_adopted();
+        let spared = self.holder(preview).is_some_and(adopted)
+            && self
+                .record(preview)
+                .is_none_or(|record| record.attempted.is_none());
         self.settings.auto_deploy
             && preview.variant.is_none()
             && !pull.from_fork()
             && self.ledger.position(&key).is_none()
             && (has_slot || room)
             && untried
+            && !spared
+    }
+
+    /// True when nobody knows of a run for it: it is older than this action, its events were lost, or the ledger was.
+    fn is_stranger(&self, preview: &PreviewKey) -> bool {
+        let unknown = |record: &Record| record.newest.is_none() && record.attempted.is_none();
+        self.record(preview).is_none_or(unknown) && self.holder(preview).is_none()
+    }
+
+    /// True when a pull request that was never seen is worth a slot: it would not have expired yet, it does not sleep, and it
+    /// is none whose own run is started without secrets on purpose.
+    fn is_alive(&self, pull: &PullRequest, touched: Option<SignedDuration>) -> bool {
+        let ttl = SignedDuration::try_from(self.settings.ttl).unwrap_or(SignedDuration::MAX);
+        let sleeps = self
+            .ledger
+            .previews
+            .get(&pull.number.to_string())
+            .is_some_and(|record| record.asleep.is_some());
+        touched.is_some_and(|ago| ago < ttl) && !sleeps && !pull.by_dependabot()
     }
 
     /// Namespaces of ours that nobody counts: no holder is bound to them, they do not sleep, and nobody is at work on them.
@@ -232,6 +321,32 @@ impl Sight<'_> {
     pub(super) fn has_dead_claims(&self) -> bool {
         let holders = self.ledger.holders.iter();
         holders.into_iter().any(|one| one.is_given_up(self.now))
+    }
+
+    /// Whether the comment lacks what came of the last run.
+    fn untold(&self, record: &Record) -> Option<Action> {
+        (record.untold && !record.is_active(self.now)).then_some(Action::Tell)
+    }
+
+    /// Where the ledger has the preview: name and UID of the Namespace that holds a slot or sleeps.
+    pub(super) fn home(&self, preview: &PreviewKey) -> Option<Home> {
+        let bound = |holder: &Holder| Some((holder.namespace.clone(), holder.uid.clone()?));
+        let sleeps = |record: &Record| {
+            let asleep = record.asleep.as_ref()?;
+            Some((asleep.namespace.clone(), asleep.uid.clone()))
+        };
+        let bound = self.holder(preview).and_then(bound);
+        bound.or_else(|| self.record(preview).and_then(sleeps))
+    }
+
+    /// Whether the Namespace that the ledger has for it is not among those that exist.
+    fn vanished(&self, preview: &PreviewKey) -> Option<Action> {
+        let (_, uid) = self.home(preview)?;
+        let active = self
+            .record(preview)
+            .is_some_and(|record| record.is_active(self.now));
+        let there = self.namespaces.values().any(|info| info.uid == uid);
+        (!active && !there).then_some(Action::Free)
     }
 
     /// Whether the preview holds a slot and nobody uses it.
@@ -295,6 +410,11 @@ impl Sight<'_> {
         }
         // A pattern that gives no name was refused when the settings were read.
         plan::namespace(self.settings, &self.repository.name, preview).ok()
+    }
+
+    /// Namespace of the preview behind a key of the ledger.
+    pub(super) fn namespace_of(&self, key: &str) -> Option<Namespace> {
+        self.namespace(&self.preview_of(key)?)
     }
 
     /// Previews that the ledger knows to be unfinished: their removal was begun, or their slot is taken; nobody is at work on them.

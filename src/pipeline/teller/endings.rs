@@ -4,7 +4,8 @@
 
 use super::{Teller, public_url};
 use crate::{
-    names::{CommitSha, Marker, MarkerKind, ReasonCode, State},
+    cluster::Cause,
+    names::{CommitSha, Marker, MarkerKind, Namespace, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
         desk::{House, Lodger},
@@ -156,6 +157,21 @@ impl Teller<'_> {
             _ => (State::Removed, ReasonCode::Removed),
         };
         self.end(state, code, Exit::Done, None, why).await
+    }
+
+    /// Its Namespace was deleted by somebody else.
+    pub(in crate::pipeline) async fn deleted(&mut self, namespace: Namespace) -> Ending {
+        self.forget();
+        let why = format!("the namespace {namespace} was deleted in the cluster");
+        self.view.removal = Some(Removal {
+            namespace,
+            took: None,
+            because: RemovedBecause::Deleted,
+            counts: None,
+            volumes: Vec::new(),
+        });
+        self.end(State::Removed, ReasonCode::Removed, Exit::Done, None, why)
+            .await
     }
 
     /// The Namespace does not go: who can help is told what holds it.
@@ -387,6 +403,8 @@ impl Teller<'_> {
             .filter(|last| state == State::Failed && last.outcome == State::Failed)
             .map(|last| last.sha.clone());
         if let Some(tried) = &tried {
+            let kept = status.failure.iter().flat_map(|kept| &kept.causes);
+            self.view.failures = kept.map(Cause::failure).collect();
             self.view.reached = Reached::Applied;
             self.view.serving = status
                 .record

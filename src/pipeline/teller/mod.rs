@@ -43,6 +43,8 @@ pub struct Teller<'a> {
     owner: String,
     /// What was said about pruning.
     prune_warnings: Vec<String>,
+    /// True from a last word's begin until it stands in the comment.
+    unheard: bool,
 }
 
 impl<'a> Teller<'a> {
@@ -85,6 +87,7 @@ impl<'a> Teller<'a> {
             asker: String::new(),
             owner: String::new(),
             prune_warnings: Vec::new(),
+            unheard: false,
         }
     }
 
@@ -101,6 +104,11 @@ impl<'a> Teller<'a> {
     /// Says who asked, for the removal's last word.
     pub fn asked_by(&mut self, login: &str) {
         login.clone_into(&mut self.asker);
+    }
+
+    /// True when the last word did not reach the comment.
+    pub(super) fn unheard(&self) -> bool {
+        self.unheard
     }
 
     /// Who asked; empty when nobody did.
@@ -430,7 +438,9 @@ impl<'a> Teller<'a> {
         why: String,
     ) -> Ending {
         self.view.reason = Some(reason);
+        self.unheard = true;
         let told = self.last_word(state).await;
+        self.unheard = told.is_err();
         let (reason, exit, failure, why) = match (told, failure) {
             (Err(untold), None) => (
                 untold.reason(),
