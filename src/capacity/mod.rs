@@ -5,6 +5,8 @@
 mod claim;
 mod demand;
 mod life;
+#[cfg(test)]
+mod model_tests;
 mod queue;
 mod room;
 mod sleep;

@@ -11,7 +11,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Asleep, Holder, Record, WhenFull},
+    capacity::{self, Asleep, Holder, WhenFull},
     cluster::{Cluster, NamespaceInfo, Reapplied},
     event::PullRequest,
     inputs,
@@ -97,13 +97,16 @@ impl<'a> Bed<'a> {
             uid: found.uid.clone(),
             slot: holder.slot,
         };
-        let note = |keeps| self.note(&asleep, keeps);
+        let quota = self.cluster.sleeping_by(&found.name).await?;
         // First of all, so that whoever comes after a crash knows what to wake; the slot stays ours until nothing runs.
-        note(true).await?;
+        if self.desk.fall_asleep(&asleep, true).await?.is_none() {
+            return Ok(Some(Ending::superseded()));
+        }
         let deadline = Instant::now() + self.cluster.patience(PATIENCE);
-        if !self.cluster.put_to_sleep(&found.name, deadline).await? {
-            self.wake_up(&found).await?;
-            self.desk.change(|record, _| record.asleep = None).await?;
+        let (quota, run) = (quota.as_deref(), &self.ports.run);
+        let sleeping = self.cluster.put_to_sleep(&found.name, quota, run, deadline);
+        if !sleeping.await? {
+            self.undo(&found).await?;
             return Err(Failure::new(
                 Blame::Theirs,
                 ReasonCode::TimedOut,
@@ -113,7 +116,9 @@ impl<'a> Bed<'a> {
         }
         self.mark(&found, State::Sleeping, None).await?;
         let keeps = self.ports.settings.sleep_keeps_slot;
-        let record = note(keeps).await?;
+        let Some(record) = self.desk.fall_asleep(&asleep, keeps).await? else {
+            return Ok(Some(Ending::superseded()));
+        };
         let live = found.annotations.get(restore::SHA);
         if let Some(Ok(sha)) = live.map(|sha| sha.parse()) {
             teller.about(&sha);
@@ -122,10 +127,13 @@ impl<'a> Bed<'a> {
         Ok(Some(teller.asleep().await))
     }
 
-    async fn note(&self, asleep: &Asleep, keeps: bool) -> Result<Record, Failure> {
-        self.desk
-            .fall_asleep(|ledger, key| capacity::put_to_sleep(ledger, key, asleep, keeps))
-            .await
+    /// Wakes what this run has begun to put to sleep, in the slot that it has still.
+    async fn undo(&self, found: &NamespaceInfo) -> Result<(), Failure> {
+        let (name, run) = (&found.name, &self.ports.run);
+        let quota = self.cluster.put_to_sleep_by(name, run).await?;
+        self.cluster.rouse(name, quota.as_deref()).await?;
+        self.desk.change(|record, _| record.asleep = None).await?;
+        Ok(())
     }
 
     /// Follows `/wake`.
@@ -189,6 +197,8 @@ impl<'a> Bed<'a> {
         if let Some(Ok(sha)) = found.annotations.get(restore::SHA).map(|sha| sha.parse()) {
             teller.about(&sha);
         }
+        // Before the slot is confirmed: the quota of a later sleep is not ours to take away.
+        let quota = self.cluster.sleeping_by(&found.name).await?;
         let object = |slot: u32| self.object(&found, State::Deploying, Some(slot));
         let full = match self.ports.settings.when_full {
             inputs::WhenFull::Queue => WhenFull::Queue,
@@ -206,6 +216,7 @@ impl<'a> Bed<'a> {
             })
             .await?;
         let slot = match placed {
+            Place::Overtaken => return Err(Stopped::Overtaken),
             Place::Full(house) => return Err(Stopped::Full(Box::new(house))),
             Place::Ours { uid, .. } if uid != found.uid => return Err(gone()),
             Place::Ours { slot, .. } => slot,
@@ -216,7 +227,7 @@ impl<'a> Bed<'a> {
         teller.wakes(&found, slot, taken);
         teller.reaches(Reached::Applied);
         teller.tell(State::Deploying).await?;
-        let roused = self.wake_up(&found).await?;
+        let roused = self.cluster.rouse(&found.name, quota.as_deref()).await?;
         let waiting = Waiting {
             ports: self.ports,
             cluster: self.cluster,
@@ -230,14 +241,6 @@ impl<'a> Bed<'a> {
         }
         self.mark(&found, State::Ready, Some(slot)).await?;
         Ok(())
-    }
-
-    async fn wake_up(
-        &self,
-        found: &NamespaceInfo,
-    ) -> Result<Vec<crate::cluster::outcome::Applied>, Failure> {
-        let quota = self.cluster.sleeping_by(&found.name).await?;
-        Ok(self.cluster.rouse(&found.name, quota.as_deref()).await?)
     }
 
     /// The Namespace of the preview, if it is there, ours, and stays.

@@ -1,8 +1,9 @@
 //! Sleep and waking: nothing runs, data stays, the slot goes to others and is claimed again.
 
 use crate::support::{Event, Shop};
+use preview_action::simulate::Fault;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 const NAMESPACE: &str = "pr-shop-1";
 
@@ -217,4 +218,83 @@ async fn the_sweep_puts_what_is_idle_to_sleep_and_a_slot_may_be_kept() {
         .await
         .ends(0, "woken");
     shop.ends();
+}
+
+/// Changes the ledger as another run would.
+fn meanwhile(shop: &Shop, change: impl Fn(&mut Value)) {
+    let name = shop.ledger_name();
+    let mut object = shop
+        .world
+        .cluster
+        .object("ConfigMap", "preview-system", &name)
+        .unwrap();
+    let mut ledger: Value =
+        serde_json::from_str(object["data"]["state.json"].as_str().unwrap()).unwrap();
+    change(&mut ledger);
+    object["data"]["state.json"] = ledger.to_string().into();
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    metadata.remove("resourceVersion");
+    metadata.remove("managedFields");
+    shop.world.cluster.put(&object).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleep_that_was_overtaken_while_it_stalled_gives_no_slot_away() {
+    let shop = Arc::new(Shop::open().await);
+    shop.deployed(1).await;
+    let weak = Arc::downgrade(&shop);
+    // Nothing runs any more, and the slot is about to be given back: a push has taken the turn and woken the preview.
+    shop.world.cluster.inject(Fault::run(
+        "PATCH",
+        "/api/v1/namespaces/pr-shop-1",
+        move || {
+            let Some(shop) = weak.upgrade() else { return };
+            meanwhile(&shop, |ledger| {
+                ledger["previews"]["1"]["newest"] = json!("newer");
+                ledger["previews"]["1"]["asleep"] = Value::Null;
+            });
+        },
+    ));
+    shop.hears(&shop.says(1, "alice", "/sleep"))
+        .await
+        .ends(0, "superseded");
+    assert_eq!(shop.holders(), [1]);
+    assert!(shop.record(1)["asleep"].is_null(), "{}", shop.record(1));
+    shop.ends();
+}
+
+/// Lets the quota of a later sleep take the place of the one that is there, once the slot is confirmed.
+fn sleeps_again(shop: &Arc<Shop>) {
+    let weak = Arc::downgrade(shop);
+    shop.world.cluster.inject(Fault::run(
+        "PATCH",
+        "/api/v1/namespaces/pr-shop-1",
+        move || {
+            let Some(shop) = weak.upgrade() else { return };
+            let cluster = &shop.world.cluster;
+            let mut later = cluster
+                .object("ResourceQuota", NAMESPACE, "preview-asleep")
+                .unwrap();
+            cluster.delete("ResourceQuota", NAMESPACE, "preview-asleep");
+            later["metadata"] = json!({"name": "preview-asleep", "namespace": NAMESPACE});
+            cluster.put(&later).unwrap();
+        },
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_wakes_a_preview_leaves_the_quota_of_a_later_sleep_alone() {
+    for push in [true, false] {
+        let shop = Arc::new(Shop::open().await);
+        asleep(&shop).await;
+        sleeps_again(&shop);
+        let event = match push {
+            true => shop.pushes(1),
+            false => shop.says(1, "alice", "/wake"),
+        };
+        shop.run(&event).input("timeout", "10s").go().await;
+        assert!(quota(&shop), "push {push}");
+        assert_eq!(pods(&shop), 0, "push {push}");
+        shop.ends();
+    }
 }

@@ -11,7 +11,9 @@ pub(super) use rebuild::{mend, owned_by_label};
 
 use super::{Adopted, Failure, Ports, life::Home};
 use crate::{
-    capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
+    capacity::{
+        self, Asleep, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn,
+    },
     cluster::{Cluster, ClusterError, Existing, Step},
     names::{PreviewKey, ReasonCode, State},
 };
@@ -163,6 +165,8 @@ pub(super) enum Place {
     },
     /// Nowhere for now.
     Full(House),
+    /// That is for a newer run to say.
+    Overtaken,
 }
 
 impl<'a> Desk<'a> {
@@ -315,15 +319,18 @@ impl<'a> Desk<'a> {
         .await
     }
 
-    /// Notes that the preview sleeps; what is known of it then.
+    /// Notes that the preview sleeps; what is known of it then, or none when a newer run exists.
     pub(super) async fn fall_asleep(
         &self,
-        step: impl Fn(&mut Ledger, &str),
-    ) -> Result<Record, Failure> {
+        asleep: &Asleep,
+        keeps_slot: bool,
+    ) -> Result<Option<Record>, Failure> {
         self.transact(|ledger, _| {
-            step(ledger, &self.key);
-            let record = ledger.previews.get(&self.key).cloned();
-            Step::Write(record.unwrap_or_default())
+            let (key, run) = (&self.key, self.run());
+            match capacity::put_to_sleep(ledger, key, run, asleep, keeps_slot) {
+                true => Step::Write(ledger.previews.get(key).cloned()),
+                false => Step::Keep(None),
+            }
         })
         .await
     }

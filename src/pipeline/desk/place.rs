@@ -56,6 +56,7 @@ impl Desk<'_> {
                         fresh: false,
                     });
                 }
+                Claim::Overtaken => return Ok(Place::Overtaken),
                 full_or_queued @ (Claim::Full(_) | Claim::Queued(_)) => {
                     let Some(mut house) = house.take() else {
                         continue;
