@@ -168,7 +168,7 @@ pub fn lowest_free_slot(holders: &[Holder]) -> u32 {
 
 /// Binds a claim to the Namespace that was created for it; false when the claim was given up meanwhile, or a newer run exists.
 ///
-/// On false the caller deletes that Namespace (by UID) and claims again.
+/// On false the caller deletes that Namespace if it has made it and no holder is bound to it, and claims again.
 #[must_use]
 pub fn confirm(ledger: &mut Ledger, key: &str, run: &RunId, uid: &str) -> bool {
     if is_overtaken(ledger, key, run) {

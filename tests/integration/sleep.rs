@@ -298,3 +298,25 @@ async fn whoever_wakes_a_preview_leaves_the_quota_of_a_later_sleep_alone() {
         shop.ends();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_lost_while_a_push_wakes_a_preview_does_not_cost_its_data() {
+    let shop = Arc::new(Shop::open().await);
+    asleep(&shop).await;
+    let uid = |shop: &Shop| {
+        let object = shop.world.cluster.object("Namespace", "", NAMESPACE);
+        object.unwrap()["metadata"]["uid"].clone()
+    };
+    let before = uid(&shop);
+    let weak = Arc::downgrade(&shop);
+    shop.world
+        .cluster
+        .inject(Fault::run("POST", "/api/v1/namespaces", move || {
+            let Some(shop) = weak.upgrade() else { return };
+            meanwhile(&shop, |ledger| ledger["holders"] = json!([]));
+        }));
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    assert_eq!(uid(&shop), before);
+    assert_eq!(shop.holders(), [1]);
+    shop.ends();
+}
