@@ -14,7 +14,7 @@ use crate::{
     capacity::{self, Asleep, Holder, WhenFull},
     cluster::{Cluster, NamespaceInfo, Reapplied},
     event::PullRequest,
-    inputs,
+    inputs::{self, UrlMode},
     names::{PreviewKey, ReasonCode, State},
     report::Reached,
 };
@@ -115,7 +115,7 @@ impl<'a> Bed<'a> {
             ));
         }
         self.mark(&found, State::Sleeping, None).await?;
-        let keeps = self.ports.settings.sleep_keeps_slot;
+        let keeps = self.keeps_slot();
         let Some(record) = self.desk.fall_asleep(&asleep, keeps).await? else {
             return Ok(Some(Ending::superseded()));
         };
@@ -127,6 +127,16 @@ impl<'a> Bed<'a> {
         Ok(Some(teller.asleep().await))
     }
 
+    /// Whether a sleeper keeps its slot: in any case where its hosts are made of it, or else its routes would stand there for
+    /// somebody else's hosts.
+    fn keeps_slot(&self) -> bool {
+        self.ports.settings.sleep_keeps_slot || self.hosts_of_slot()
+    }
+
+    fn hosts_of_slot(&self) -> bool {
+        self.ports.settings.url_mode == UrlMode::Slot
+    }
+
     /// Wakes what this run has begun to put to sleep, in the slot that it has still.
     async fn undo(&self, found: &NamespaceInfo) -> Result<(), Failure> {
         let (name, run) = (&found.name, &self.ports.run);
@@ -136,16 +146,21 @@ impl<'a> Bed<'a> {
         Ok(())
     }
 
-    /// Follows `/wake`.
-    pub(super) async fn wake(&self, teller: &mut Teller<'_>) -> Result<Ending, Failure> {
+    /// Follows `/wake`; none when the preview can only be deployed, because its hosts are made of a slot that it has not kept.
+    pub(super) async fn wake(&self, teller: &mut Teller<'_>) -> Result<Option<Ending>, Failure> {
         let Some(taken) = life::own_turn(self.ports, &self.desk, true).await? else {
-            return Ok(busy(ReasonCode::Woken));
+            return Ok(Some(busy(ReasonCode::Woken)));
         };
         let Some(asleep) = taken.record.asleep.clone() else {
             self.desk.finish(None, |_, _, _| {}).await?;
             let (ports, preview) = (self.ports, self.preview);
-            return life::nobody(ports, preview, self.pull, teller, "that sleeps").await;
+            let nobody = life::nobody(ports, preview, self.pull, teller, "that sleeps");
+            return nobody.await.map(Some);
         };
+        if taken.holder.is_none() && self.hosts_of_slot() {
+            let newest = self.desk.finish(None, |_, _, _| {}).await?;
+            return Ok((!newest).then(Ending::superseded));
+        }
         let result = tokio::select! {
             result = Box::pin(self.rise(&taken, &asleep, teller)) => result,
             () = self.desk.lose_turn() => Err(Stopped::Overtaken),
@@ -174,8 +189,8 @@ impl<'a> Bed<'a> {
             }
         });
         match desk::release(&self.ports.stop, ended).await? {
-            true => Ok(ending),
-            false => Ok(Ending::superseded()),
+            true => Ok(Some(ending)),
+            false => Ok(Some(Ending::superseded())),
         }
     }
 

@@ -320,3 +320,36 @@ async fn a_claim_that_is_lost_while_a_push_wakes_a_preview_does_not_cost_its_dat
     assert_eq!(shop.holders(), [1]);
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_hosts_are_made_of_slots_a_sleeper_keeps_its_own() {
+    let shop = Shop::open().await;
+    let slots = async |event: Event| shop.run(&event).input("url-mode", "slot").go().await;
+    let opened = shop.opens(1);
+    slots(opened).await.ends(0, "deployed");
+    let seen = slots(shop.says(1, "alice", "/sleep")).await;
+    seen.ends(0, "slept");
+    seen.says("keeps its slot");
+    assert_eq!(shop.holders(), [1]);
+    let second = shop.opens(2);
+    slots(second).await.says("http://pr2.preview.example.test");
+    let woken = slots(shop.says(1, "alice", "/wake")).await;
+    woken.ends(0, "woken");
+    woken.says("http://pr1.preview.example.test");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_whose_hosts_are_made_of_a_slot_that_it_has_lost_wakes_by_a_deploy() {
+    let shop = Shop::open().await;
+    asleep(&shop).await;
+    let slots = async |event: Event| shop.run(&event).input("url-mode", "slot").go().await;
+    let second = shop.opens(2);
+    slots(second).await.says("http://pr1.preview.example.test");
+    let woken = slots(shop.says(1, "alice", "/wake")).await;
+    woken.ends(0, "deployed");
+    woken.says("http://pr2.preview.example.test");
+    assert_eq!((pods(&shop), quota(&shop)), (1, false));
+    assert!(shop.record(1)["asleep"].is_null());
+    shop.ends();
+}
