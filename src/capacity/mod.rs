@@ -260,6 +260,9 @@ pub struct Asleep {
     pub uid: String,
     /// Slot that it had.
     pub slot: u32,
+    /// True until its comment says so: whoever began may have died on the way, and the sweep finishes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
 }
 
 /// A set that was found good: what it is, and how its stored form is known again.

@@ -32,6 +32,11 @@ pub fn put_to_sleep(
 }
 
 impl Record {
+    /// The sleep that was begun and not told.
+    pub fn unfinished_sleep(&self) -> Option<&Asleep> {
+        self.asleep.as_ref().filter(|asleep| asleep.unfinished)
+    }
+
     /// True when nobody has used the preview for so long that it may sleep.
     pub fn is_idle(&self, after: Duration, now: Timestamp) -> bool {
         let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);

@@ -62,7 +62,13 @@ impl<'a> Bed<'a> {
             () = self.desk.lose_turn() => Ok(Some(Ending::superseded())),
             () = self.ports.stop.cancelled() => Ok(Some(Ending::cancelled())),
         };
-        let ended = self.desk.finish(None, |_, _, _| {});
+        let told = matches!(&slept, Ok(Some(ending)) if ending.reason == ReasonCode::Slept && ending.failure.is_none());
+        let ended = self.desk.finish(None, |ledger, key, _| {
+            let record = ledger.previews.get_mut(key).filter(|_| told);
+            if let Some(asleep) = record.and_then(|record| record.asleep.as_mut()) {
+                asleep.unfinished = false;
+            }
+        });
         let newest = desk::release(&self.ports.stop, ended).await?;
         match slept? {
             Some(ending) if newest => Ok(ending),
@@ -80,42 +86,42 @@ impl<'a> Bed<'a> {
         taken: &Taken,
         teller: &mut Teller<'_>,
     ) -> Result<Option<Ending>, Failure> {
-        let home = taken
-            .holder
-            .as_ref()
-            .and_then(|one| Some((one, (one.namespace.clone(), one.uid.clone()?))));
-        let Some((holder, home)) = home else {
+        let begun = taken.record.unfinished_sleep();
+        let held = taken.holder.as_ref();
+        let held = held.and_then(|one| Some((one.namespace.clone(), one.uid.clone()?)));
+        let slot = held.as_ref().and(taken.holder.as_ref());
+        let home = held.or_else(|| begun.map(|one| (one.namespace.clone(), one.uid.clone())));
+        let Some(home) = home else {
             return Ok(None);
         };
         let Some(found) = self.home(&home).await? else {
             return Ok(None);
         };
-        let asleep = Asleep {
+        let begun = begun.filter(|one| one.uid == found.uid).cloned();
+        let asleep = begun.unwrap_or_else(|| Asleep {
             since: taken.now,
             by: teller.asker().to_owned(),
             namespace: found.name.clone(),
             uid: found.uid.clone(),
-            slot: holder.slot,
-        };
+            slot: taken.slot,
+            unfinished: true,
+        });
         let quota = self.cluster.sleeping_by(&found.name).await?;
         // First of all, so that whoever comes after a crash knows what to wake; the slot stays ours until nothing runs.
         if self.desk.fall_asleep(&asleep, true).await?.is_none() {
             return Ok(Some(Ending::superseded()));
         }
-        let deadline = Instant::now() + self.cluster.patience(PATIENCE);
-        let (quota, run) = (quota.as_deref(), &self.ports.run);
-        let sleeping = self.cluster.put_to_sleep(&found.name, quota, run, deadline);
-        if !sleeping.await? {
-            self.undo(&found).await?;
-            return Err(Failure::new(
-                Blame::Theirs,
-                ReasonCode::TimedOut,
-                format!("pods of namespace {} do not end", found.name),
-                "look why they do not, then comment `/sleep` again; the preview is awake",
-            ));
+        // Without a slot nothing runs: then only the word is missing.
+        if slot.is_some()
+            && let Err(failure) = self.stop(&found, quota.as_deref()).await
+        {
+            if let Err(worse) = self.undo(&found).await {
+                tracing::warn!(reason = %worse.reason(), "the sleep is left to the sweep: {}", worse.line());
+            }
+            return Err(failure);
         }
-        self.mark(&found, State::Sleeping, None).await?;
-        let keeps = self.keeps_slot();
+        // Nothing is undone any more: an answer that was lost may have given the slot away.
+        let keeps = self.keeps_slot() && slot.is_some();
         let Some(record) = self.desk.fall_asleep(&asleep, keeps).await? else {
             return Ok(Some(Ending::superseded()));
         };
@@ -137,13 +143,34 @@ impl<'a> Bed<'a> {
         self.ports.settings.url_mode == UrlMode::Slot
     }
 
+    /// Stops everything in the Namespace and says so on it.
+    async fn stop(&self, found: &NamespaceInfo, quota: Option<&str>) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.cluster.patience(PATIENCE);
+        let run = &self.ports.run;
+        let sleeping = self.cluster.put_to_sleep(&found.name, quota, run, deadline);
+        if sleeping.await? {
+            return self.mark(found, State::Sleeping, None).await.map(|_| ());
+        }
+        Err(Failure::new(
+            Blame::Theirs,
+            ReasonCode::TimedOut,
+            format!("pods of namespace {} do not end", found.name),
+            "look why they do not, then comment `/sleep` again; the preview is awake",
+        ))
+    }
+
     /// Wakes what this run has begun to put to sleep, in the slot that it has still.
     async fn undo(&self, found: &NamespaceInfo) -> Result<(), Failure> {
         let (name, run) = (&found.name, &self.ports.run);
         let quota = self.cluster.put_to_sleep_by(name, run).await?;
         self.cluster.rouse(name, quota.as_deref()).await?;
-        self.desk.change(|record, _| record.asleep = None).await?;
-        Ok(())
+        let mut before = life::as_ours(found);
+        let state = &mut before["metadata"]["labels"]["preview-action/state"];
+        if state == State::Sleeping.as_str() {
+            *state = json!(State::Ready.as_str());
+        }
+        self.cluster.apply_namespace(&before).await?;
+        self.desk.stay_awake().await
     }
 
     /// Follows `/wake`; none when the preview can only be deployed, because its hosts are made of a slot that it has not kept.

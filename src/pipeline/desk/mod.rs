@@ -335,6 +335,21 @@ impl<'a> Desk<'a> {
         .await
     }
 
+    /// Notes that the preview is awake after all, unless a newer run exists.
+    pub(super) async fn stay_awake(&self) -> Result<(), Failure> {
+        self.transact(|ledger, _| {
+            let record = ledger.previews.get_mut(&self.key);
+            match record.filter(|record| record.newest.as_ref() == Some(self.run())) {
+                Some(record) => {
+                    record.asleep = None;
+                    Step::Write(())
+                }
+                None => Step::Keep(()),
+            }
+        })
+        .await
+    }
+
     /// Gives a sign of life; false when a newer run exists.
     pub(super) async fn alive(&self) -> Result<bool, Failure> {
         self.transact(
