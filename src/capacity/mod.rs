@@ -4,6 +4,7 @@
 
 mod claim;
 mod demand;
+mod format;
 mod life;
 #[cfg(test)]
 mod model_tests;
@@ -17,6 +18,7 @@ pub use claim::{
     give_up_old_claims, lowest_free_slot, rebuild, withdraw,
 };
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
+pub use format::{Format, Newer, Since};
 pub use queue::{WhenFull, leave, next, put_first, said_places, say_places, untold, wait};
 pub use room::{Fit, Node, Room, Shortage};
 pub use sleep::put_to_sleep;
@@ -41,6 +43,8 @@ impl Ledger {
     /// A ledger in which nobody holds anything.
     pub fn empty(capacity: u32) -> Self {
         Self {
+            format: Format,
+            since: Since,
             capacity,
             holders: Vec::new(),
             queue: Vec::new(),
@@ -74,6 +78,12 @@ impl LedgerName {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ledger {
+    /// Number of the form that it is written in.
+    #[serde(default)]
+    pub format: Format,
+    /// The first version that knows that form.
+    #[serde(default)]
+    pub since: Since,
     /// Cap.
     pub capacity: u32,
     /// Previews that hold a slot, in the order of their claims.
@@ -282,6 +292,7 @@ pub struct KeptSet {
 #[serde(rename_all = "camelCase")]
 pub struct Removing {
     /// Why.
+    #[serde(deserialize_with = "format::because")]
     pub because: Because,
     /// Login of whoever asked; empty where nobody did.
     #[serde(default)]
@@ -334,6 +345,7 @@ pub struct Attempt {
     /// Commit.
     pub sha: CommitSha,
     /// What came of it; `deploying` while it is under way.
+    #[serde(deserialize_with = "format::outcome")]
     pub outcome: State,
     /// When.
     pub at: Timestamp,
