@@ -155,6 +155,22 @@ impl Desk<'_> {
                     .map(crate::names::Label::as_str)
     }
 
+    /// Fails when the Namespace with this preview's own UID does not carry its labels: it is not gone, and not ours to delete.
+    pub(in crate::pipeline) fn recognises(&self, found: &NamespaceInfo) -> Result<(), Failure> {
+        if self.owns(found) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Blame::Theirs,
+            ReasonCode::NamespaceTaken,
+            format!(
+                "somebody has changed the labels of namespace {}, in which this preview lives",
+                found.name
+            ),
+            "give it back the labels app, pr, preview-action/repository-id and preview-action/environment, or delete it by hand; what is in it and its slot stay until then",
+        ))
+    }
+
     /// Binds the claim to its Namespace; false when that was lost. What this run has made, and nobody has touched, goes then.
     ///
     /// A Namespace that was found may keep data, and one that a holder is bound to is another run's preview.
