@@ -116,13 +116,7 @@ fn rows(
                 .get(&holder.key)
                 .cloned()
                 .unwrap_or_default();
-            let state = match &record.attempted {
-                _ if record.removing.is_some() => State::Removing,
-                _ if record.active.is_some() => State::Deploying,
-                _ if record.asleep.is_some() => State::Sleeping,
-                Some(last) => last.outcome,
-                None => State::Pending,
-            };
+            let state = record.standing(ports.now());
             let failed = (state == State::Failed).then(|| "its last deploy failed".to_owned());
             PreviewRow {
                 slot: Some(holder.slot),
@@ -131,7 +125,7 @@ fn rows(
                 url: holder.url.clone(),
                 owner: holder.owner.clone(),
                 since: Some(holder.since),
-                last_activity: record.last_activity,
+                last_activity: record.last_used(),
                 expires: expires(&holder.namespace),
                 namespace: holder.namespace.clone(),
                 warning: failed,
@@ -149,7 +143,7 @@ fn rows(
             url: String::new(),
             owner: String::new(),
             since: Some(asleep.since),
-            last_activity: record.last_activity,
+            last_activity: record.last_used(),
             expires: expires(&asleep.namespace),
             namespace: asleep.namespace.clone(),
             warning: None,

@@ -220,24 +220,6 @@ async fn the_sweep_puts_what_is_idle_to_sleep_and_a_slot_may_be_kept() {
     shop.ends();
 }
 
-/// Changes the ledger as another run would.
-fn meanwhile(shop: &Shop, change: impl Fn(&mut Value)) {
-    let name = shop.ledger_name();
-    let mut object = shop
-        .world
-        .cluster
-        .object("ConfigMap", "preview-system", &name)
-        .unwrap();
-    let mut ledger: Value =
-        serde_json::from_str(object["data"]["state.json"].as_str().unwrap()).unwrap();
-    change(&mut ledger);
-    object["data"]["state.json"] = ledger.to_string().into();
-    let metadata = object["metadata"].as_object_mut().unwrap();
-    metadata.remove("resourceVersion");
-    metadata.remove("managedFields");
-    shop.world.cluster.put(&object).unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sleep_that_was_overtaken_while_it_stalled_gives_no_slot_away() {
     let shop = Arc::new(Shop::open().await);
@@ -249,7 +231,7 @@ async fn a_sleep_that_was_overtaken_while_it_stalled_gives_no_slot_away() {
         "/api/v1/namespaces/pr-shop-1",
         move || {
             let Some(shop) = weak.upgrade() else { return };
-            meanwhile(&shop, |ledger| {
+            shop.amend(|ledger| {
                 ledger["previews"]["1"]["newest"] = json!("newer");
                 ledger["previews"]["1"]["asleep"] = Value::Null;
             });
@@ -313,7 +295,7 @@ async fn a_claim_that_is_lost_while_a_push_wakes_a_preview_does_not_cost_its_dat
         .cluster
         .inject(Fault::run("POST", "/api/v1/namespaces", move || {
             let Some(shop) = weak.upgrade() else { return };
-            meanwhile(&shop, |ledger| ledger["holders"] = json!([]));
+            shop.amend(|ledger| ledger["holders"] = json!([]));
         }));
     shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
     assert_eq!(uid(&shop), before);
@@ -351,5 +333,28 @@ async fn a_sleeper_whose_hosts_are_made_of_a_slot_that_it_has_lost_wakes_by_a_de
     woken.says("http://pr2.preview.example.test");
     assert_eq!((pods(&shop), quota(&shop)), (1, false));
     assert!(shop.record(1)["asleep"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_sees_which_holder_sleeps_and_when_somebody_last_used_each() {
+    let shop = Shop::open().await;
+    let one = async |event: Event| {
+        let inputs = [("max-previews", "1"), ("sleep-keeps-slot", "true")];
+        shop.run(&event).inputs(&inputs).go().await
+    };
+    let opened = shop.opens(1);
+    one(opened).await.ends(0, "deployed");
+    shop.world.advance(Duration::from_secs(5 * 3600));
+    one(shop.says(1, "alice", "/sleep")).await.ends(0, "slept");
+    let second = shop.opens(2);
+    one(second).await.ends(0, "queued");
+    let comment = &shop.status_comments(2)[0].body;
+    let row = comment
+        .lines()
+        .find(|line| line.starts_with("| 1 "))
+        .unwrap();
+    assert!(row.contains("asleep") || row.contains("sleeping"), "{row}");
+    assert!(!row.contains("5 h ago | 5 h ago"), "{row}");
     shop.ends();
 }
