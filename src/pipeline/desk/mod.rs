@@ -5,15 +5,14 @@
 mod house;
 mod place;
 mod rebuild;
+mod rest;
 
 pub(super) use house::{House, Lodger};
 pub(super) use rebuild::{mend, owned_by_label};
 
 use super::{Adopted, Failure, Ports, life::Home};
 use crate::{
-    capacity::{
-        self, Asleep, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn,
-    },
+    capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
     cluster::{Cluster, ClusterError, Existing, Step},
     names::{PreviewKey, ReasonCode, State},
 };
@@ -315,37 +314,6 @@ impl<'a> Desk<'a> {
             let record = ledger.previews.entry(self.key.clone()).or_default();
             step(record, now);
             Step::Write(record.clone())
-        })
-        .await
-    }
-
-    /// Notes that the preview sleeps; what is known of it then, or none when a newer run exists.
-    pub(super) async fn fall_asleep(
-        &self,
-        asleep: &Asleep,
-        keeps_slot: bool,
-    ) -> Result<Option<Record>, Failure> {
-        self.transact(|ledger, _| {
-            let (key, run) = (&self.key, self.run());
-            match capacity::put_to_sleep(ledger, key, run, asleep, keeps_slot) {
-                true => Step::Write(ledger.previews.get(key).cloned()),
-                false => Step::Keep(None),
-            }
-        })
-        .await
-    }
-
-    /// Notes that the preview is awake after all, unless a newer run exists.
-    pub(super) async fn stay_awake(&self) -> Result<(), Failure> {
-        self.transact(|ledger, _| {
-            let record = ledger.previews.get_mut(&self.key);
-            match record.filter(|record| record.newest.as_ref() == Some(self.run())) {
-                Some(record) => {
-                    record.asleep = None;
-                    Step::Write(())
-                }
-                None => Step::Keep(()),
-            }
         })
         .await
     }
