@@ -6,8 +6,9 @@
 //! confirmed, and only into the Namespace with that UID: after the Namespace was applied by its UID, or together with that by
 //! patches that name the UID of what was seen in it, which change what is there and make nothing. A confirmed holder is dropped only by [`drop_holder`] and
 //! [`forget_uid`], whose callers have read the Namespace by name and found that UID gone; a UID never returns. Or by
-//! [`super::put_to_sleep`], when nothing can run in that Namespace until a run with a slot allows it again. Clocks decide
-//! only when an unconfirmed claim, which has no workloads, is given up.
+//! [`super::put_to_sleep`], when nothing can run in that Namespace until a run with a slot allows it again. A run that is not the
+//! newest of its preview claims and confirms nothing: the newer one may have given that slot back. Clocks decide only when an
+//! unconfirmed claim, which has no workloads, is given up.
 //!
 //! Why nobody is overtaken: who is not in the queue needs a free slot for everybody in it and one more, and who is in it one for
 //! everybody before them and one more.
@@ -73,6 +74,8 @@ pub enum Claim {
     Full(Vec<Holder>),
     /// There is no slot, and it waits at this place in line, from 1.
     Queued(usize),
+    /// A newer run of this preview exists, and the slot is its business.
+    Overtaken,
 }
 
 /// A Namespace that carries our labels, for [`rebuild`].
@@ -98,6 +101,9 @@ pub struct Owned {
 
 /// Claims a slot; an existing holder keeps its own, so that an update is never refused.
 pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
+    if is_overtaken(ledger, &who.key, &who.run) {
+        return Claim::Overtaken;
+    }
     if let Some(holder) = ledger
         .holders
         .iter_mut()
@@ -143,6 +149,12 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
     Claim::Unconfirmed { slot }
 }
 
+/// True when another run of the preview is the newest one.
+fn is_overtaken(ledger: &Ledger, key: &str, run: &RunId) -> bool {
+    let record = ledger.previews.get(key);
+    record.is_some_and(|record| record.is_beyond(run))
+}
+
 /// Puts claims that nobody confirmed in time back to the head of the queue: whoever made them has died.
 pub fn give_up_old_claims(ledger: &mut Ledger, now: Timestamp) {
     let old = |holder: &Holder| holder.is_given_up(now);
@@ -162,11 +174,14 @@ pub fn lowest_free_slot(holders: &[Holder]) -> u32 {
     slot
 }
 
-/// Binds a claim to the Namespace that was created for it; false when the claim was given up meanwhile.
+/// Binds a claim to the Namespace that was created for it; false when the claim was given up meanwhile, or a newer run exists.
 ///
-/// On false the caller deletes that Namespace (by UID) and claims again.
+/// On false the caller deletes that Namespace if it has made it and no holder is bound to it, and claims again.
 #[must_use]
 pub fn confirm(ledger: &mut Ledger, key: &str, run: &RunId, uid: &str) -> bool {
+    if is_overtaken(ledger, key, run) {
+        return false;
+    }
     let Some(holder) = ledger
         .holders
         .iter_mut()
@@ -302,6 +317,7 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, now: Timestamp) {
             namespace: preview.namespace,
             uid: preview.uid,
             slot: preview.slot.unwrap_or_default(),
+            unfinished: false,
         });
         return;
     }

@@ -3,7 +3,7 @@
 //! The ledger's record counts and not what a Namespace says, so that a command and a run at work cannot undo each other.
 
 use super::{Because, Record, Removing};
-use crate::plan;
+use crate::{names::State, plan};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -23,6 +23,17 @@ impl Record {
         let aged = |begun: &Removing| begun.because == Because::Expired;
         if self.removing.as_ref().is_some_and(aged) {
             self.removing = None;
+        }
+    }
+
+    /// How the preview stands, for whoever looks at all of them: what is being done to it comes before what became of it.
+    pub fn standing(&self, now: Timestamp) -> State {
+        match &self.attempted {
+            _ if self.removing.is_some() => State::Removing,
+            _ if self.is_active(now) => State::Deploying,
+            _ if self.asleep.is_some() => State::Sleeping,
+            Some(last) => last.outcome,
+            None => State::Pending,
         }
     }
 
@@ -72,6 +83,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
+    use crate::capacity::{ActiveRun, Asleep, Because, Removing, RunId};
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -84,6 +96,30 @@ mod tests {
             last_activity: Some(at(0)),
             ..Record::default()
         }
+    }
+
+    #[test]
+    fn a_sleeper_sleeps_and_a_dead_run_deploys_nothing() {
+        let asleep = Asleep {
+            since: at(0),
+            by: String::new(),
+            namespace: "pr-1".parse().unwrap(),
+            uid: "u".into(),
+            slot: 1,
+            unfinished: false,
+        };
+        let mut record = used();
+        assert_eq!(record.standing(at(1)), State::Pending);
+        record.asleep = Some(asleep);
+        let run = RunId("r".into());
+        let heartbeat = at(1);
+        record.active = Some(ActiveRun { run, heartbeat });
+        assert_eq!(record.standing(at(1)), State::Deploying);
+        assert_eq!(record.standing(at(2)), State::Sleeping);
+        let because = Because::Asked;
+        let by = String::new();
+        record.removing = Some(Removing { because, by });
+        assert_eq!(record.standing(at(1)), State::Removing);
     }
 
     #[test]

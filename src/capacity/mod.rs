@@ -5,7 +5,10 @@
 mod claim;
 mod demand;
 mod forget;
+mod format;
 mod life;
+#[cfg(test)]
+mod model_tests;
 mod queue;
 mod room;
 mod sleep;
@@ -17,6 +20,7 @@ pub use claim::{
 };
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
 pub use forget::{Remembered, forget};
+pub use format::{Format, Newer, Since};
 pub use queue::{WhenFull, leave, next, put_first, said_places, say_places, untold, wait};
 pub use room::{Fit, Node, Room, Shortage};
 pub use sleep::put_to_sleep;
@@ -41,6 +45,8 @@ impl Ledger {
     /// A ledger in which nobody holds anything.
     pub fn empty(capacity: u32) -> Self {
         Self {
+            format: Format,
+            since: Since,
             capacity,
             holders: Vec::new(),
             queue: Vec::new(),
@@ -75,6 +81,12 @@ impl LedgerName {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ledger {
+    /// Number of the form that it is written in.
+    #[serde(default)]
+    pub format: Format,
+    /// The first version that knows that form.
+    #[serde(default)]
+    pub since: Since,
     /// Cap.
     pub capacity: u32,
     /// Previews that hold a slot, in the order of their claims.
@@ -282,6 +294,9 @@ pub struct Asleep {
     pub uid: String,
     /// Slot that it had.
     pub slot: u32,
+    /// True until its comment says so: whoever began may have died on the way, and the sweep finishes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
 }
 
 /// A set that was found good: what it is, and how its stored form is known again.
@@ -301,6 +316,7 @@ pub struct KeptSet {
 #[serde(rename_all = "camelCase")]
 pub struct Removing {
     /// Why.
+    #[serde(deserialize_with = "format::because")]
     pub because: Because,
     /// Login of whoever asked; empty where nobody did.
     #[serde(default)]
@@ -353,6 +369,7 @@ pub struct Attempt {
     /// Commit.
     pub sha: CommitSha,
     /// What came of it; `deploying` while it is under way.
+    #[serde(deserialize_with = "format::outcome")]
     pub outcome: State,
     /// When.
     pub at: Timestamp,

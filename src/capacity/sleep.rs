@@ -1,23 +1,42 @@
 //! A preview that sleeps gives its slot to others, or keeps it.
 //! It changes the ledger as a value; that nothing runs any more is proved by the caller.
-//! Why the cap holds: a slot is given back only once a quota of no pods stands in the Namespace and no pod runs in it, and that
-//! quota is taken away, by its UID, only by a run that has seen its slot confirmed again.
+//! Why the cap holds: a slot is given back only once a quota of no pods stands in the Namespace and no pod runs in it. That quota
+//! is taken away, by its UID, only by a run that knew the UID before it saw its slot confirmed. Both writes, giving back and
+//! confirming, are refused to a run that is not the newest of the preview, so of two runs only one can have done its part:
+//! whoever stalled between the two finds the quota of a later sleep, which it does not know, or its slot kept.
 
-use super::{Asleep, Ledger, Record};
+use super::{Asleep, Ledger, Record, RunId};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// Notes that a preview sleeps; its slot becomes free unless `keeps_slot`.
-pub fn put_to_sleep(ledger: &mut Ledger, key: &str, asleep: &Asleep, keeps_slot: bool) {
-    if let Some(record) = ledger.previews.get_mut(key) {
-        record.asleep = Some(asleep.clone());
-    }
+///
+/// False when this run is not the newest: another one may have woken the preview, and nothing is changed.
+#[must_use]
+pub fn put_to_sleep(
+    ledger: &mut Ledger,
+    key: &str,
+    run: &RunId,
+    asleep: &Asleep,
+    keeps_slot: bool,
+) -> bool {
+    let record = ledger.previews.get_mut(key);
+    let Some(record) = record.filter(|record| record.newest.as_ref() == Some(run)) else {
+        return false;
+    };
+    record.asleep = Some(asleep.clone());
     if !keeps_slot {
         super::drop_holder(ledger, key, &asleep.uid);
     }
+    true
 }
 
 impl Record {
+    /// The sleep that was begun and not told.
+    pub fn unfinished_sleep(&self) -> Option<&Asleep> {
+        self.asleep.as_ref().filter(|asleep| asleep.unfinished)
+    }
+
     /// True when nobody has used the preview for so long that it may sleep.
     pub fn is_idle(&self, after: Duration, now: Timestamp) -> bool {
         let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);

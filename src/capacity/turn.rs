@@ -16,6 +16,11 @@ impl Record {
         self.active.as_ref().filter(young)
     }
 
+    /// True when the newest run is another one; a ledger that was made anew knows none.
+    pub(super) fn is_beyond(&self, run: &RunId) -> bool {
+        self.newest.as_ref().is_some_and(|newest| newest != run)
+    }
+
     /// True while a run is at work on the preview.
     pub fn is_active(&self, now: Timestamp) -> bool {
         self.at_work(now).is_some()

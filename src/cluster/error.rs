@@ -3,7 +3,10 @@
 //! Variants exist because the advice differs; the texts are the server's own words where it had any.
 
 use super::answer::{Class, MissingRule, Refusal};
-use crate::names::{Namespace, ReasonCode};
+use crate::{
+    capacity::Newer,
+    names::{Namespace, ReasonCode},
+};
 use std::{fmt, time::Duration};
 
 /// Why the cluster did not do what was asked.
@@ -64,6 +67,16 @@ pub enum ClusterError {
         name: String,
         /// What is wrong.
         problem: String,
+    },
+    /// A ledger was written by a newer version of this program; it is neither changed nor made anew.
+    #[error("ledger {namespace}/{name} is of format {}, which this version, {}, does not know", newer.format, env!("CARGO_PKG_VERSION"))]
+    LedgerNewer {
+        /// Namespace of the ConfigMap.
+        namespace: Namespace,
+        /// Name of the ConfigMap.
+        name: String,
+        /// What it says of its format.
+        newer: Newer,
     },
     /// Others wrote the ledger all the time.
     #[error("ledger {namespace}/{name} was written by other runs {tries} times in a row, for {} s", over.as_secs())]
@@ -152,6 +165,7 @@ impl ClusterError {
             | Self::ApplySet { .. }
             | Self::StillThere { .. } => ReasonCode::ClusterRefused,
             Self::LedgerCorrupt { .. } => ReasonCode::LedgerCorrupt,
+            Self::LedgerNewer { .. } => ReasonCode::LedgerNewer,
             Self::PullSecret { reason, .. } => *reason,
             Self::KindNotSupported { .. } => ReasonCode::BadManifest,
         }
@@ -185,6 +199,13 @@ impl ClusterError {
             Self::LedgerCorrupt { namespace, name, .. } => format!(
                 "look at it with `kubectl -n {namespace} get configmap {name} -o yaml`; the next deploy, removal or scheduled run keeps its text aside and builds it again from the Namespaces"
             ),
+            Self::LedgerNewer { newer, .. } => {
+                let version = match newer.since.as_str() {
+                    "" => "the newest version".to_owned(),
+                    since => format!("version {since} or later"),
+                };
+                format!("use {version} of the action in this workflow too; merging the default branch brings what it uses")
+            }
             Self::LedgerBusy { .. } => "run again".into(),
             Self::PullSecret { namespace, name, reason, .. } => match reason {
                 ReasonCode::ClusterForbidden => format!(

@@ -6,7 +6,7 @@ use super::{
     Cluster, answer::Class, call::Call, error::ClusterError, kinds, last_good::digest,
     request::Answer, retry::RetryPolicy,
 };
-use crate::capacity::{Ledger, LedgerName};
+use crate::capacity::{Ledger, LedgerName, Newer};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{sync::PoisonError, time::Duration};
@@ -183,8 +183,10 @@ impl Cluster {
         let Some(answer) = self.fetch(name).await? else {
             return Ok(None);
         };
-        if parsed(name, &answer.body).is_ok() {
-            return Ok(None);
+        match parsed(name, &answer.body) {
+            Ok(_) => return Ok(None),
+            Err(ClusterError::LedgerCorrupt { .. }) => {}
+            Err(other) => return Err(other),
         }
         let data = &answer.body["data"];
         let text = match data[KEY].as_str() {
@@ -290,6 +292,13 @@ fn parsed(name: &LedgerName, object: &Value) -> Result<Ledger, ClusterError> {
     let text = object["data"][KEY]
         .as_str()
         .ok_or_else(|| corrupt(name, format!("it has no key {KEY}")))?;
+    if let Some(newer) = Newer::of(text) {
+        return Err(ClusterError::LedgerNewer {
+            namespace: name.namespace.clone(),
+            name: name.object(),
+            newer,
+        });
+    }
     serde_json::from_str(text).map_err(|error| corrupt(name, error.to_string()))
 }
 

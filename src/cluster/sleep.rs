@@ -1,6 +1,7 @@
 //! Stops everything that runs in a preview and starts it again: quota, replicas, CronJobs, pods.
 //! It deletes nothing but pods that their controllers make again, and it knows no ledger.
 //! A quota of no pods comes first and goes last: while it is there, no run that comes late can start a pod, however stalled.
+//! Each sleep has a quota of its own, which names its run, and relies on no other; whoever takes one away must have known it before.
 
 use super::{
     Cluster,
@@ -11,7 +12,7 @@ use super::{
     outcome::{Applied, Change},
     request::items,
 };
-use crate::{manifests::Origin, names::Namespace};
+use crate::{capacity::RunId, manifests::Origin, names::Namespace};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -19,6 +20,9 @@ use tokio::time::{Instant, sleep};
 
 /// Name of the quota that lets no pod start; the fence keeps names like it for us.
 const QUOTA: &str = "preview-asleep";
+
+/// Annotation of that quota: the run that made it.
+const BY: &str = "preview-action/run";
 
 /// Who holds replicas and suspension of what sleeps or has slept.
 pub(super) const SLEEPER: &str = "preview-action-sleep";
@@ -36,19 +40,27 @@ const POLL: Duration = Duration::from_millis(500);
 static SLEEPERS: [&Kind; 3] = [&kinds::DEPLOYMENT, &kinds::STATEFUL_SET, &kinds::CRON_JOB];
 
 impl Cluster {
-    /// Stops everything in a Namespace and waits until nothing runs in it; false when something still does at the deadline.
+    /// Stops everything in a Namespace and waits until nothing runs in it; false when something still does at the deadline, or
+    /// the quota of another run is in the way.
+    ///
+    /// `before` is the quota of an earlier sleep, read before this run's last write to the ledger.
     pub async fn put_to_sleep(
         &self,
         namespace: &Namespace,
+        before: Option<&str>,
+        run: &RunId,
         deadline: Instant,
     ) -> Result<bool, ClusterError> {
-        self.forbid_pods(namespace).await?;
+        if let Some(uid) = before {
+            self.delete_quota(namespace, uid).await?;
+        }
+        self.forbid_pods(namespace, run).await?;
         for (kind, object) in self.sleepers(namespace).await? {
             self.own(kind, namespace, &object, &slept(kind, &object))
                 .await?;
         }
         loop {
-            if self.nothing_runs(namespace).await? {
+            if self.nothing_runs(namespace, run).await? {
                 return Ok(true);
             }
             if Instant::now() >= deadline {
@@ -92,32 +104,44 @@ impl Cluster {
 
     /// UID of the quota that keeps a Namespace asleep; none when there is none.
     pub async fn sleeping_by(&self, namespace: &Namespace) -> Result<Option<String>, ClusterError> {
-        match self
-            .send(Call::get(&kinds::QUOTA, Some(namespace), QUOTA)?)
-            .await
-        {
-            Ok(answer) => Ok(answer.body["metadata"]["uid"].as_str().map(str::to_owned)),
+        Ok(self.quota(namespace).await?.and_then(|quota| uid(&quota)))
+    }
+
+    /// UID of the quota that this run has made; none when there is none, or another run's.
+    pub async fn put_to_sleep_by(
+        &self,
+        namespace: &Namespace,
+        run: &RunId,
+    ) -> Result<Option<String>, ClusterError> {
+        let quota = self.quota(namespace).await?;
+        Ok(quota
+            .filter(|quota| is_of(quota, run))
+            .and_then(|quota| uid(&quota)))
+    }
+
+    async fn quota(&self, namespace: &Namespace) -> Result<Option<Value>, ClusterError> {
+        let call = Call::get(&kinds::QUOTA, Some(namespace), QUOTA)?;
+        match self.send(call).await {
+            Ok(answer) => Ok(Some(answer.body)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Makes a new quota in any case: whoever stalled while it took an older one away must miss this one.
-    async fn forbid_pods(&self, namespace: &Namespace) -> Result<(), ClusterError> {
-        if let Some(uid) = self.sleeping_by(namespace).await? {
-            self.delete_quota(namespace, &uid).await?;
-        }
+    /// Makes a quota of this run, which nobody knows who has stalled since before.
+    async fn forbid_pods(&self, namespace: &Namespace, run: &RunId) -> Result<(), ClusterError> {
         let object = json!({
             "apiVersion": "v1", "kind": "ResourceQuota",
             "metadata": {
                 "name": QUOTA, "namespace": namespace,
                 "labels": {"app.kubernetes.io/managed-by": super::FIELD_MANAGER},
+                "annotations": {BY: run},
             },
             "spec": {"hard": {"pods": "0"}},
         });
         let call = Call::create(&kinds::QUOTA, Some(namespace), QUOTA, &object)?;
         match self.send(call).await {
-            // Our own, after a lost answer.
+            // Our own, after a lost answer; or another run's, which nothing is built upon.
             Err(error) if error.class() == Some(&Class::AlreadyExists) => Ok(()),
             answer => answer.map(|_| ()),
         }
@@ -185,13 +209,12 @@ impl Cluster {
         Ok(super::apply::without_ballast(self.send(call).await?.body))
     }
 
-    /// True once the quota holds and no pod runs; pods that nothing scales are sent away.
-    async fn nothing_runs(&self, namespace: &Namespace) -> Result<bool, ClusterError> {
-        let quota = self
-            .send(Call::get(&kinds::QUOTA, Some(namespace), QUOTA)?)
-            .await?;
+    /// True once this run's quota holds and no pod runs; pods that nothing scales are sent away.
+    async fn nothing_runs(&self, namespace: &Namespace, run: &RunId) -> Result<bool, ClusterError> {
+        let quota = self.quota(namespace).await?;
+        let quota = quota.filter(|quota| is_of(quota, run));
         // Until its controller has seen it, nobody knows whether admission has.
-        let holds = quota.body["status"]["hard"]["pods"] == "0";
+        let holds = quota.is_some_and(|quota| quota["status"]["hard"]["pods"] == "0");
         let list = Call::list(&kinds::POD, Some(namespace), &Selector::default())?;
         let pods = self.send(list).await?.body;
         let mut runs = false;
@@ -222,6 +245,14 @@ impl Cluster {
             answer => answer.map(|_| ()),
         }
     }
+}
+
+fn uid(object: &Value) -> Option<String> {
+    object["metadata"]["uid"].as_str().map(str::to_owned)
+}
+
+fn is_of(quota: &Value, run: &RunId) -> bool {
+    quota["metadata"]["annotations"][BY] == run.0.as_str()
 }
 
 /// True when the pod goes by itself, because what made it is scaled to none.

@@ -243,6 +243,8 @@ reason_codes! {
     RunLost = "run-lost",
     /// A preview that was ready broke.
     Degraded = "degraded",
+    /// The ledger was written by a newer version.
+    LedgerNewer = "ledger-newer",
 }
 
 impl std::fmt::Display for ReasonCode {

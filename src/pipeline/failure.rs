@@ -127,6 +127,7 @@ fn blame(reason: ReasonCode) -> Blame {
         | ReasonCode::BadManifest
         | ReasonCode::QuotaExceeded
         | ReasonCode::AdmissionRefused
+        | ReasonCode::LedgerNewer
         | ReasonCode::NoCredentials => Blame::Yours,
         _ => Blame::Theirs,
     }

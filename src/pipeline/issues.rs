@@ -153,13 +153,7 @@ fn rows(
                 .get(&holder.key)
                 .cloned()
                 .unwrap_or_default();
-            let state = match &record.attempted {
-                _ if record.removing.is_some() => State::Removing,
-                _ if record.active.is_some() => State::Deploying,
-                _ if record.asleep.is_some() => State::Sleeping,
-                Some(last) => last.outcome,
-                None => State::Pending,
-            };
+            let state = record.standing(ports.now());
             let warning = match state {
                 State::Failed => Some("its last deploy failed".to_owned()),
                 State::Degraded => Some("it was ready and has broken since".to_owned()),
@@ -173,7 +167,7 @@ fn rows(
                 url: holder.url.clone(),
                 owner: holder.owner.clone(),
                 since: Some(holder.since),
-                last_activity: record.last_activity,
+                last_activity: record.last_used(),
                 expires: record.expires(ttl),
                 pinned: record.pinned,
                 namespace: holder.namespace.clone(),
@@ -192,7 +186,7 @@ fn rows(
             url: String::new(),
             owner: String::new(),
             since: Some(asleep.since),
-            last_activity: record.last_activity,
+            last_activity: record.last_used(),
             expires: record.expires(ttl),
             pinned: record.pinned,
             namespace: asleep.namespace.clone(),

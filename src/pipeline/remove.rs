@@ -269,6 +269,12 @@ impl Work<'_> {
             .clone();
         let found = self.cluster.namespace(&name).await?;
         let bound = taken.holder.as_ref().and_then(|holder| holder.uid.clone());
+        let known = bound.as_ref().or(sleeps.map(|asleep| &asleep.uid));
+        if let Some(found) = &found
+            && known == Some(&found.uid)
+        {
+            self.desk.recognises(found)?;
+        }
         let Some(found) = found.filter(|found| self.desk.owns(found)) else {
             // The Namespace was read by name: 404, or one that is not this preview's.
             let gone: Vec<String> = bound.into_iter().collect();

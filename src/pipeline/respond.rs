@@ -431,7 +431,13 @@ impl<'a> Story<'a> {
         let preview = self.preview();
         let bed = Bed::of(self.ports, &preview, &pull)?;
         match wake {
-            true => Box::pin(bed.wake(&mut teller)).await,
+            true => match Box::pin(bed.wake(&mut teller)).await? {
+                Some(ending) => Ok(ending),
+                None => {
+                    let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
+                    Ok(Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await)
+                }
+            },
             false => Box::pin(bed.sleep(&mut teller)).await,
         }
     }

@@ -11,10 +11,10 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Asleep, Holder, Record, WhenFull},
+    capacity::{self, Asleep, Holder, WhenFull},
     cluster::{Cluster, NamespaceInfo, Reapplied},
     event::PullRequest,
-    inputs,
+    inputs::{self, UrlMode},
     names::{PreviewKey, ReasonCode, State},
     report::Reached,
 };
@@ -62,7 +62,13 @@ impl<'a> Bed<'a> {
             () = self.desk.lose_turn() => Ok(Some(Ending::superseded())),
             () = self.ports.stop.cancelled() => Ok(Some(Ending::cancelled())),
         };
-        let ended = self.desk.finish(None, |_, _, _| {});
+        let told = matches!(&slept, Ok(Some(ending)) if ending.reason == ReasonCode::Slept && ending.failure.is_none());
+        let ended = self.desk.finish(None, |ledger, key, _| {
+            let record = ledger.previews.get_mut(key).filter(|_| told);
+            if let Some(asleep) = record.and_then(|record| record.asleep.as_mut()) {
+                asleep.unfinished = false;
+            }
+        });
         let newest = desk::release(&self.ports.stop, ended).await?;
         match slept? {
             Some(ending) if newest => Ok(ending),
@@ -80,40 +86,45 @@ impl<'a> Bed<'a> {
         taken: &Taken,
         teller: &mut Teller<'_>,
     ) -> Result<Option<Ending>, Failure> {
-        let home = taken
-            .holder
-            .as_ref()
-            .and_then(|one| Some((one, (one.namespace.clone(), one.uid.clone()?))));
-        let Some((holder, home)) = home else {
+        let begun = taken.record.unfinished_sleep();
+        let held = taken.holder.as_ref();
+        let held = held.and_then(|one| Some((one.namespace.clone(), one.uid.clone()?)));
+        let slot = held.as_ref().and(taken.holder.as_ref());
+        let home = held.or_else(|| begun.map(|one| (one.namespace.clone(), one.uid.clone())));
+        let Some(home) = home else {
             return Ok(None);
         };
         let Some(found) = self.home(&home).await? else {
             return Ok(None);
         };
-        let asleep = Asleep {
+        let begun = begun.filter(|one| one.uid == found.uid).cloned();
+        let asleep = begun.unwrap_or_else(|| Asleep {
             since: taken.now,
             by: teller.asker().to_owned(),
             namespace: found.name.clone(),
             uid: found.uid.clone(),
-            slot: holder.slot,
-        };
-        let note = |keeps| self.note(&asleep, keeps);
+            slot: taken.slot,
+            unfinished: true,
+        });
+        let quota = self.cluster.sleeping_by(&found.name).await?;
         // First of all, so that whoever comes after a crash knows what to wake; the slot stays ours until nothing runs.
-        note(true).await?;
-        let deadline = Instant::now() + self.cluster.patience(PATIENCE);
-        if !self.cluster.put_to_sleep(&found.name, deadline).await? {
-            self.wake_up(&found).await?;
-            self.desk.change(|record, _| record.asleep = None).await?;
-            return Err(Failure::new(
-                Blame::Theirs,
-                ReasonCode::TimedOut,
-                format!("pods of namespace {} do not end", found.name),
-                "look why they do not, then comment `/sleep` again; the preview is awake",
-            ));
+        if self.desk.fall_asleep(&asleep, true).await?.is_none() {
+            return Ok(Some(Ending::superseded()));
         }
-        self.mark(&found, State::Sleeping, None).await?;
-        let keeps = self.ports.settings.sleep_keeps_slot;
-        let record = note(keeps).await?;
+        // Without a slot nothing runs: then only the word is missing.
+        if slot.is_some()
+            && let Err(failure) = self.stop(&found, quota.as_deref()).await
+        {
+            if let Err(worse) = self.undo(&found).await {
+                tracing::warn!(reason = %worse.reason(), "the sleep is left to the sweep: {}", worse.line());
+            }
+            return Err(failure);
+        }
+        // Nothing is undone any more: an answer that was lost may have given the slot away.
+        let keeps = self.keeps_slot() && slot.is_some();
+        let Some(record) = self.desk.fall_asleep(&asleep, keeps).await? else {
+            return Ok(Some(Ending::superseded()));
+        };
         let live = found.annotations.get(restore::SHA);
         if let Some(Ok(sha)) = live.map(|sha| sha.parse()) {
             teller.about(&sha);
@@ -122,22 +133,61 @@ impl<'a> Bed<'a> {
         Ok(Some(teller.asleep().await))
     }
 
-    async fn note(&self, asleep: &Asleep, keeps: bool) -> Result<Record, Failure> {
-        self.desk
-            .fall_asleep(|ledger, key| capacity::put_to_sleep(ledger, key, asleep, keeps))
-            .await
+    /// Whether a sleeper keeps its slot: in any case where its hosts are made of it, or else its routes would stand there for
+    /// somebody else's hosts.
+    fn keeps_slot(&self) -> bool {
+        self.ports.settings.sleep_keeps_slot || self.hosts_of_slot()
     }
 
-    /// Follows `/wake`.
-    pub(super) async fn wake(&self, teller: &mut Teller<'_>) -> Result<Ending, Failure> {
+    fn hosts_of_slot(&self) -> bool {
+        self.ports.settings.url_mode == UrlMode::Slot
+    }
+
+    /// Stops everything in the Namespace and says so on it.
+    async fn stop(&self, found: &NamespaceInfo, quota: Option<&str>) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.cluster.patience(PATIENCE);
+        let run = &self.ports.run;
+        let sleeping = self.cluster.put_to_sleep(&found.name, quota, run, deadline);
+        if sleeping.await? {
+            return self.mark(found, State::Sleeping, None).await.map(|_| ());
+        }
+        Err(Failure::new(
+            Blame::Theirs,
+            ReasonCode::TimedOut,
+            format!("pods of namespace {} do not end", found.name),
+            "look why they do not, then comment `/sleep` again; the preview is awake",
+        ))
+    }
+
+    /// Wakes what this run has begun to put to sleep, in the slot that it has still.
+    async fn undo(&self, found: &NamespaceInfo) -> Result<(), Failure> {
+        let (name, run) = (&found.name, &self.ports.run);
+        let quota = self.cluster.put_to_sleep_by(name, run).await?;
+        self.cluster.rouse(name, quota.as_deref()).await?;
+        let mut before = life::as_ours(found);
+        let state = &mut before["metadata"]["labels"]["preview-action/state"];
+        if state == State::Sleeping.as_str() {
+            *state = json!(State::Ready.as_str());
+        }
+        self.cluster.apply_namespace(&before).await?;
+        self.desk.stay_awake().await
+    }
+
+    /// Follows `/wake`; none when the preview can only be deployed, because its hosts are made of a slot that it has not kept.
+    pub(super) async fn wake(&self, teller: &mut Teller<'_>) -> Result<Option<Ending>, Failure> {
         let Some(taken) = life::own_turn(self.ports, &self.desk, true).await? else {
-            return Ok(busy(ReasonCode::Woken));
+            return Ok(Some(busy(ReasonCode::Woken)));
         };
         let Some(asleep) = taken.record.asleep.clone() else {
             self.desk.finish(None, |_, _, _| {}).await?;
             let (ports, preview) = (self.ports, self.preview);
-            return life::nobody(ports, preview, self.pull, teller, "that sleeps").await;
+            let nobody = life::nobody(ports, preview, self.pull, teller, "that sleeps");
+            return nobody.await.map(Some);
         };
+        if taken.holder.is_none() && self.hosts_of_slot() {
+            let newest = self.desk.finish(None, |_, _, _| {}).await?;
+            return Ok((!newest).then(Ending::superseded));
+        }
         let result = tokio::select! {
             result = Box::pin(self.rise(&taken, &asleep, teller)) => result,
             () = self.desk.lose_turn() => Err(Stopped::Overtaken),
@@ -166,8 +216,8 @@ impl<'a> Bed<'a> {
             }
         });
         match desk::release(&self.ports.stop, ended).await? {
-            true => Ok(ending),
-            false => Ok(Ending::superseded()),
+            true => Ok(Some(ending)),
+            false => Ok(Some(Ending::superseded())),
         }
     }
 
@@ -189,6 +239,8 @@ impl<'a> Bed<'a> {
         if let Some(Ok(sha)) = found.annotations.get(restore::SHA).map(|sha| sha.parse()) {
             teller.about(&sha);
         }
+        // Before the slot is confirmed: the quota of a later sleep is not ours to take away.
+        let quota = self.cluster.sleeping_by(&found.name).await?;
         let object = |slot: u32| self.object(&found, State::Deploying, Some(slot));
         let full = match self.ports.settings.when_full {
             inputs::WhenFull::Queue => WhenFull::Queue,
@@ -206,6 +258,7 @@ impl<'a> Bed<'a> {
             })
             .await?;
         let slot = match placed {
+            Place::Overtaken => return Err(Stopped::Overtaken),
             Place::Full(house) => return Err(Stopped::Full(Box::new(house))),
             Place::Ours { uid, .. } if uid != found.uid => return Err(gone()),
             Place::Ours { slot, .. } => slot,
@@ -216,7 +269,7 @@ impl<'a> Bed<'a> {
         teller.wakes(&found, slot, taken);
         teller.reaches(Reached::Applied);
         teller.tell(State::Deploying).await?;
-        let roused = self.wake_up(&found).await?;
+        let roused = self.cluster.rouse(&found.name, quota.as_deref()).await?;
         let waiting = Waiting {
             ports: self.ports,
             cluster: self.cluster,
@@ -230,14 +283,6 @@ impl<'a> Bed<'a> {
         }
         self.mark(&found, State::Ready, Some(slot)).await?;
         Ok(())
-    }
-
-    async fn wake_up(
-        &self,
-        found: &NamespaceInfo,
-    ) -> Result<Vec<crate::cluster::outcome::Applied>, Failure> {
-        let quota = self.cluster.sleeping_by(&found.name).await?;
-        Ok(self.cluster.rouse(&found.name, quota.as_deref()).await?)
     }
 
     /// The Namespace of the preview, if it is there, ours, and stays.

@@ -238,7 +238,7 @@ pub struct HolderView {
     pub state: Option<State>,
     /// When the slot was claimed.
     pub since: Timestamp,
-    /// Last deploy, when known.
+    /// Last push or command, when known.
     pub last_activity: Option<Timestamp>,
     /// That its Namespace is being deleted, if it is: the slot is free only once that is gone.
     pub leaving: Option<Leaving>,

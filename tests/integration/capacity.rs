@@ -408,3 +408,29 @@ async fn a_run_that_takes_one_of_the_last_slots_warns() {
     assert!(!warns(&shop.hears(&shop.pushes(5)).await));
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_of_a_newer_version_is_neither_changed_nor_made_anew() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let text = "{\"format\": 2, \"since\": \"0.4.0\", \"capacity\": {\"small\": 2}}";
+    shop.corrupt(text);
+    for event in [
+        Shop::schedule,
+        |shop: &Shop| shop.pushes(1),
+        |shop: &Shop| shop.closes(1),
+    ] {
+        let seen = shop.hears(&event(&shop)).await;
+        seen.ends(1, "ledger-newer");
+        assert!(seen.summary.contains("0.4.0 or later"), "{}", seen.summary);
+    }
+    let all = shop.world.cluster.objects("ConfigMap", "preview-system");
+    let texts: Vec<&str> = all
+        .iter()
+        .filter_map(|one| one["data"]["state.json"].as_str())
+        .collect();
+    assert_eq!(texts, [text]);
+    assert!(all.iter().all(|one| one["data"]["broken.txt"].is_null()));
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    shop.ends();
+}

@@ -250,3 +250,33 @@ async fn a_namespace_that_changes_before_it_is_deleted_is_judged_again_and_goes(
     assert_eq!(deletions, 4);
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_whose_labels_somebody_took_is_not_called_gone() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let object = || {
+        shop.world
+            .cluster
+            .object("Namespace", "", NAMESPACE)
+            .unwrap()
+    };
+    let mut changed = object();
+    changed["metadata"]["labels"]["pr"] = "9".into();
+    shop.world.cluster.put(&changed).unwrap();
+    let closed = shop.closes(1);
+    let seen = shop.hears(&closed).await;
+    seen.ends(3, "namespace-taken");
+    assert_eq!(shop.holders(), [1], "its workloads run on");
+    assert!(
+        !seen.comment().contains("Preview removed"),
+        "{}",
+        seen.comment()
+    );
+    let mut mended = object();
+    mended["metadata"]["labels"]["pr"] = "1".into();
+    shop.world.cluster.put(&mended).unwrap();
+    shop.hears(&closed).await.ends(0, "removed");
+    assert_eq!(shop.holders(), [0; 0]);
+    shop.ends();
+}

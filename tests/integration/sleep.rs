@@ -1,8 +1,9 @@
 //! Sleep and waking: nothing runs, data stays, the slot goes to others and is claimed again.
 
 use crate::support::{Event, Shop};
+use preview_action::simulate::Fault;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 const NAMESPACE: &str = "pr-shop-1";
 
@@ -216,5 +217,144 @@ async fn the_sweep_puts_what_is_idle_to_sleep_and_a_slot_may_be_kept() {
     shop.hears(&shop.says(1, "alice", "/wake"))
         .await
         .ends(0, "woken");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleep_that_was_overtaken_while_it_stalled_gives_no_slot_away() {
+    let shop = Arc::new(Shop::open().await);
+    shop.deployed(1).await;
+    let weak = Arc::downgrade(&shop);
+    // Nothing runs any more, and the slot is about to be given back: a push has taken the turn and woken the preview.
+    shop.world.cluster.inject(Fault::run(
+        "PATCH",
+        "/api/v1/namespaces/pr-shop-1",
+        move || {
+            let Some(shop) = weak.upgrade() else { return };
+            shop.amend(|ledger| {
+                ledger["previews"]["1"]["newest"] = json!("newer");
+                ledger["previews"]["1"]["asleep"] = Value::Null;
+            });
+        },
+    ));
+    shop.hears(&shop.says(1, "alice", "/sleep"))
+        .await
+        .ends(0, "superseded");
+    assert_eq!(shop.holders(), [1]);
+    assert!(shop.record(1)["asleep"].is_null(), "{}", shop.record(1));
+    shop.ends();
+}
+
+/// Lets the quota of a later sleep take the place of the one that is there, once the slot is confirmed.
+fn sleeps_again(shop: &Arc<Shop>) {
+    let weak = Arc::downgrade(shop);
+    shop.world.cluster.inject(Fault::run(
+        "PATCH",
+        "/api/v1/namespaces/pr-shop-1",
+        move || {
+            let Some(shop) = weak.upgrade() else { return };
+            let cluster = &shop.world.cluster;
+            let mut later = cluster
+                .object("ResourceQuota", NAMESPACE, "preview-asleep")
+                .unwrap();
+            cluster.delete("ResourceQuota", NAMESPACE, "preview-asleep");
+            later["metadata"] = json!({"name": "preview-asleep", "namespace": NAMESPACE});
+            cluster.put(&later).unwrap();
+        },
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_wakes_a_preview_leaves_the_quota_of_a_later_sleep_alone() {
+    for push in [true, false] {
+        let shop = Arc::new(Shop::open().await);
+        asleep(&shop).await;
+        sleeps_again(&shop);
+        let event = match push {
+            true => shop.pushes(1),
+            false => shop.says(1, "alice", "/wake"),
+        };
+        shop.run(&event).input("timeout", "10s").go().await;
+        assert!(quota(&shop), "push {push}");
+        assert_eq!(pods(&shop), 0, "push {push}");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_lost_while_a_push_wakes_a_preview_does_not_cost_its_data() {
+    let shop = Arc::new(Shop::open().await);
+    asleep(&shop).await;
+    let uid = |shop: &Shop| {
+        let object = shop.world.cluster.object("Namespace", "", NAMESPACE);
+        object.unwrap()["metadata"]["uid"].clone()
+    };
+    let before = uid(&shop);
+    let weak = Arc::downgrade(&shop);
+    shop.world
+        .cluster
+        .inject(Fault::run("POST", "/api/v1/namespaces", move || {
+            let Some(shop) = weak.upgrade() else { return };
+            shop.amend(|ledger| ledger["holders"] = json!([]));
+        }));
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    assert_eq!(uid(&shop), before);
+    assert_eq!(shop.holders(), [1]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_hosts_are_made_of_slots_a_sleeper_keeps_its_own() {
+    let shop = Shop::open().await;
+    let slots = async |event: Event| shop.run(&event).input("url-mode", "slot").go().await;
+    let opened = shop.opens(1);
+    slots(opened).await.ends(0, "deployed");
+    let seen = slots(shop.says(1, "alice", "/sleep")).await;
+    seen.ends(0, "slept");
+    seen.says("keeps its slot");
+    assert_eq!(shop.holders(), [1]);
+    let second = shop.opens(2);
+    slots(second).await.says("http://pr2.preview.example.test");
+    let woken = slots(shop.says(1, "alice", "/wake")).await;
+    woken.ends(0, "woken");
+    woken.says("http://pr1.preview.example.test");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_whose_hosts_are_made_of_a_slot_that_it_has_lost_wakes_by_a_deploy() {
+    let shop = Shop::open().await;
+    asleep(&shop).await;
+    let slots = async |event: Event| shop.run(&event).input("url-mode", "slot").go().await;
+    let second = shop.opens(2);
+    slots(second).await.says("http://pr1.preview.example.test");
+    let woken = slots(shop.says(1, "alice", "/wake")).await;
+    woken.ends(0, "deployed");
+    woken.says("http://pr2.preview.example.test");
+    assert_eq!((pods(&shop), quota(&shop)), (1, false));
+    assert!(shop.record(1)["asleep"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_sees_which_holder_sleeps_and_when_somebody_last_used_each() {
+    let shop = Shop::open().await;
+    let one = async |event: Event| {
+        let inputs = [("max-previews", "1"), ("sleep-keeps-slot", "true")];
+        shop.run(&event).inputs(&inputs).go().await
+    };
+    let opened = shop.opens(1);
+    one(opened).await.ends(0, "deployed");
+    shop.world.advance(Duration::from_secs(5 * 3600));
+    one(shop.says(1, "alice", "/sleep")).await.ends(0, "slept");
+    let second = shop.opens(2);
+    one(second).await.ends(0, "queued");
+    let comment = &shop.status_comments(2)[0].body;
+    let row = comment
+        .lines()
+        .find(|line| line.starts_with("| 1 "))
+        .unwrap();
+    assert!(row.contains("asleep") || row.contains("sleeping"), "{row}");
+    assert!(!row.contains("5 h ago | 5 h ago"), "{row}");
     shop.ends();
 }

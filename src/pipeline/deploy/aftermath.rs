@@ -156,6 +156,9 @@ impl Work<'_> {
         let name = &spot.plan.namespace;
         let ours = |found: &NamespaceInfo| found.uid == spot.uid && self.desk.owns(found);
         let found = self.cluster.namespace(name).await?;
+        if let Some(found) = found.as_ref().filter(|found| found.uid == spot.uid) {
+            self.desk.recognises(found)?;
+        }
         let Some(found) = found.filter(ours) else {
             self.desk.free(std::slice::from_ref(&spot.uid)).await?;
             return Ok(true);

@@ -41,15 +41,21 @@ impl Work<'_> {
         let mut known = None;
         let mut ahead = None;
         lock(&self.notes).was_ready = taken.record.was_ready();
+        let asleep = taken.record.asleep.is_some();
+        if asleep {
+            // Before the slot is confirmed: the quota of a later sleep is not ours to take away.
+            let quota = self.cluster.sleeping_by(&plan.namespace).await?;
+            lock(&self.notes).quota = quota;
+        }
         if let Some(holder) = &taken.holder
             && let Some(uid) = &holder.uid
         {
-            if holder.namespace == plan.namespace {
-                known = Some((holder.slot, uid.clone()));
-                ahead = Some(std::mem::take(&mut lock(&self.notes).ahead));
-            } else {
+            if holder.namespace != plan.namespace {
                 // The pattern or the repository's name has changed: two Namespaces in one slot would be above the cap.
                 self.desk.vacate(&holder.namespace, uid).await?;
+            } else if !asleep {
+                known = Some((holder.slot, uid.clone()));
+                ahead = Some(std::mem::take(&mut lock(&self.notes).ahead));
             }
         }
         for _ in 0..3 {
@@ -72,7 +78,6 @@ impl Work<'_> {
                 return Err(Stopped::OtherSlot(slot));
             }
             teller.placed(plan, slot, taken.capacity);
-            let asleep = taken.record.asleep.is_some();
             if fresh {
                 lock(&self.notes).awake = asleep;
                 lock(&self.notes).was_ready = false;
@@ -232,6 +237,7 @@ impl Work<'_> {
                     self.warn_of_slots(fresh);
                     return Ok((slot, uid, fresh));
                 }
+                Place::Overtaken => return Err(Stopped::Overtaken),
                 Place::Full(house) => house,
             };
             let weak = house.gives_way().filter(|_| !asked);
@@ -246,7 +252,7 @@ impl Work<'_> {
 
     /// Wakes what sleeps in the Namespace, now that the slot is ours; what is deployed comes over it.
     async fn rouse(&self, plan: &Plan) -> Result<(), Failure> {
-        let quota = self.cluster.sleeping_by(&plan.namespace).await?;
+        let quota = lock(&self.notes).quota.clone();
         self.cluster
             .rouse(&plan.namespace, quota.as_deref())
             .await?;

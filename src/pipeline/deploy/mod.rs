@@ -212,6 +212,8 @@ struct Notes {
     waiting: Option<jiff::Timestamp>,
     /// Marks of the last good sets, if they changed.
     marks: Option<Marks>,
+    /// The quota that kept the preview asleep when the slot was asked for.
+    quota: Option<String>,
     /// True once nothing keeps the preview asleep any more.
     awake: bool,
     /// True when GitHub was in the way, and nothing of the commit.

@@ -6,6 +6,7 @@ mod cap;
 mod house;
 mod place;
 mod rebuild;
+mod rest;
 
 pub(super) use cap::keep_cap;
 pub(super) use house::{House, Lodger, held_by};
@@ -165,6 +166,8 @@ pub(super) enum Place {
     },
     /// Nowhere for now.
     Full(House),
+    /// That is for a newer run to say.
+    Overtaken,
 }
 
 impl<'a> Desk<'a> {
@@ -313,19 +316,6 @@ impl<'a> Desk<'a> {
             let record = ledger.previews.entry(self.key.clone()).or_default();
             step(record, now);
             Step::Write(record.clone())
-        })
-        .await
-    }
-
-    /// Notes that the preview sleeps; what is known of it then.
-    pub(super) async fn fall_asleep(
-        &self,
-        step: impl Fn(&mut Ledger, &str),
-    ) -> Result<Record, Failure> {
-        self.transact(|ledger, _| {
-            step(ledger, &self.key);
-            let record = ledger.previews.get(&self.key).cloned();
-            Step::Write(record.unwrap_or_default())
         })
         .await
     }

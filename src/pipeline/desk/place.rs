@@ -4,7 +4,7 @@
 
 use super::{Desk, House, Place};
 use crate::{
-    capacity::{self, Claim, Claimant, WhenFull},
+    capacity::{self, Claim, Claimant, Ledger, WhenFull},
     cluster::{Created, Gone, NamespaceInfo, Step},
     names::{Namespace, PrNumber, ReasonCode},
     pipeline::{Blame, Failure, delete},
@@ -56,6 +56,7 @@ impl Desk<'_> {
                         fresh: false,
                     });
                 }
+                Claim::Overtaken => return Ok(Place::Overtaken),
                 full_or_queued @ (Claim::Full(_) | Claim::Queued(_)) => {
                     let Some(mut house) = house.take() else {
                         continue;
@@ -69,9 +70,10 @@ impl Desk<'_> {
                     }
                 }
                 Claim::Unconfirmed { slot } => {
-                    if let Some((uid, fresh)) = self.occupy(name, &namespace(slot)).await?
-                        && self.confirm(name, &uid).await?
+                    if let Some((info, fresh)) = self.occupy(name, &namespace(slot)).await?
+                        && self.confirm(&info, fresh).await?
                     {
+                        let uid = info.uid;
                         return Ok(Place::Ours { slot, uid, fresh });
                     }
                 }
@@ -114,9 +116,9 @@ impl Desk<'_> {
         &self,
         name: &Namespace,
         object: &Value,
-    ) -> Result<Option<(String, bool)>, Failure> {
+    ) -> Result<Option<(NamespaceInfo, bool)>, Failure> {
         match self.cluster.create_namespace(object).await {
-            Ok(Created::New(info)) => Ok(Some((info.uid, true))),
+            Ok(Created::New(info)) => Ok(Some((info, true))),
             Ok(Created::AlreadyExists(found)) if !self.owns(&found) => {
                 self.withdraw().await?;
                 Err(taken(name, &found))
@@ -125,7 +127,7 @@ impl Desk<'_> {
                 self.wait_until_gone(name, &found.uid).await?;
                 Ok(None)
             }
-            Ok(Created::AlreadyExists(found)) => Ok(Some((found.uid, false))),
+            Ok(Created::AlreadyExists(found)) => Ok(Some((found, false))),
             Err(error) => {
                 self.withdraw().await?;
                 Err(error.into())
@@ -149,18 +151,41 @@ impl Desk<'_> {
                     .map(crate::names::Label::as_str)
     }
 
-    async fn confirm(&self, name: &Namespace, uid: &str) -> Result<bool, Failure> {
-        let confirmed = self
-            .transact(
-                |ledger, _| match capacity::confirm(ledger, &self.key, self.run(), uid) {
-                    true => Step::Write(true),
-                    false => Step::Keep(false),
-                },
-            )
+    /// Fails when the Namespace with this preview's own UID does not carry its labels: it is not gone, and not ours to delete.
+    pub(in crate::pipeline) fn recognises(&self, found: &NamespaceInfo) -> Result<(), Failure> {
+        if self.owns(found) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Blame::Theirs,
+            ReasonCode::NamespaceTaken,
+            format!(
+                "somebody has changed the labels of namespace {}, in which this preview lives",
+                found.name
+            ),
+            "give it back the labels app, pr, preview-action/repository-id and preview-action/environment, or delete it by hand; what is in it and its slot stay until then",
+        ))
+    }
+
+    /// Binds the claim to its Namespace; false when that was lost. What this run has made, and nobody has touched, goes then.
+    ///
+    /// A Namespace that was found may keep data, and one that a holder is bound to is another run's preview.
+    async fn confirm(&self, info: &NamespaceInfo, fresh: bool) -> Result<bool, Failure> {
+        let (confirmed, bound) = self
+            .transact(|ledger, _| {
+                match capacity::confirm(ledger, &self.key, self.run(), &info.uid) {
+                    true => Step::Write((true, true)),
+                    false => Step::Keep((false, is_bound(ledger, &info.uid))),
+                }
+            })
             .await?;
-        if !confirmed {
+        if !confirmed && fresh && !bound {
+            let name = &info.name;
             tracing::warn!("the claim was given up meanwhile; deleting the empty namespace {name}");
-            self.cluster.delete_namespace(name, uid, None).await?;
+            let version = Some(info.version.as_str());
+            self.cluster
+                .delete_namespace(name, &info.uid, version)
+                .await?;
         }
         Ok(confirmed)
     }
@@ -267,6 +292,12 @@ impl Desk<'_> {
         })
         .await
     }
+}
+
+/// True when some holder is bound to the Namespace with this UID.
+fn is_bound(ledger: &Ledger, uid: &str) -> bool {
+    let mut holders = ledger.holders.iter();
+    holders.any(|holder| holder.uid.as_deref() == Some(uid))
 }
 
 fn taken(name: &Namespace, found: &NamespaceInfo) -> Failure {

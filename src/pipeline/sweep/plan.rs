@@ -46,6 +46,8 @@ pub(super) enum Action {
     Warn(Timestamp),
     /// Put it to sleep, because nobody uses it.
     Sleep,
+    /// Finish a sleep whose run has ended on the way.
+    FinishSleep,
     /// Deploy a commit that no run has tried.
     Deploy(CommitSha),
     /// Say that its run has ended without a word.
@@ -66,7 +68,7 @@ impl Action {
         match self {
             Self::Remove { .. } => "remove",
             Self::Warn(_) => "warn",
-            Self::Sleep => "sleep",
+            Self::Sleep | Self::FinishSleep => "sleep",
             Self::Deploy(_) => "deploy",
             Self::End => "end",
             Self::Tell => "tell",
@@ -90,6 +92,7 @@ impl Action {
             Self::Remove { .. } => "closed".into(),
             Self::Warn(at) => format!("expires {at}"),
             Self::Sleep => "idle".into(),
+            Self::FinishSleep => "its sleep was cut short".into(),
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
             Self::Tell => "its last word did not reach its comment".into(),
             Self::Free => "its namespace was deleted".into(),
@@ -227,6 +230,7 @@ impl Sight<'_> {
         let lost = record.active.is_some() && !record.is_active(self.now);
         self.end_of_life(preview, record)
             .or_else(missed)
+            .or_else(|| self.dozes(preview, record).then_some(Action::FinishSleep))
             .or_else(|| lost.then_some(Action::End))
             .or_else(|| self.vanished(preview))
             .or_else(|| self.untold(record))
@@ -358,6 +362,12 @@ impl Sight<'_> {
             && !record.is_active(self.now)
             && record.is_idle(after, self.now);
         sleeps.then_some(Action::Sleep)
+    }
+
+    /// Whether a sleep was begun, and nobody is at work on it any more.
+    fn dozes(&self, preview: &PreviewKey, record: &Record) -> bool {
+        let begun = record.unfinished_sleep().is_some();
+        begun && self.lives(preview) && !record.is_active(self.now)
     }
 
     /// Whether the preview has expired, or its author has to be told that it will.

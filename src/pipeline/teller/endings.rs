@@ -73,7 +73,7 @@ impl Teller<'_> {
 
     /// No slot is free: the preview waits in line, or is refused.
     pub(in crate::pipeline) async fn full(&mut self, house: House) -> Ending {
-        let at_cap = at_cap(&house);
+        let at_cap = at_cap(&house, self.ports.now());
         let (capacity, place) = (at_cap.capacity, at_cap.place);
         let names: Vec<String> = at_cap
             .holders
@@ -101,7 +101,7 @@ impl Teller<'_> {
     /// It still waits, at another place than its comment says.
     pub(in crate::pipeline) async fn waits(&mut self, house: House) -> Result<(), Failure> {
         self.view.reason = Some(ReasonCode::Queued);
-        self.view.at_cap = Some(at_cap(&house));
+        self.view.at_cap = Some(at_cap(&house, self.ports.now()));
         self.tell(State::Queued).await
     }
 
@@ -424,7 +424,10 @@ impl Teller<'_> {
             .filter(|live| live != head && self.view.sha.as_ref() != Some(head))
             .map(|_| head.clone());
         self.view.services.clone_from(&status.workloads);
-        self.view.at_cap = status.house.as_ref().map(at_cap);
+        self.view.at_cap = status
+            .house
+            .as_ref()
+            .map(|house| at_cap(house, self.ports.now()));
         if let Some(preview) = &status.preview {
             self.view.namespace = Some(preview.namespace.clone());
             self.lives(&status.record);
@@ -457,8 +460,12 @@ impl Teller<'_> {
     }
 }
 
-fn at_cap(house: &House) -> AtCap {
-    let mut holders: Vec<HolderView> = house.holders.iter().map(holder_view).collect();
+fn at_cap(house: &House, now: jiff::Timestamp) -> AtCap {
+    let mut holders: Vec<HolderView> = house
+        .holders
+        .iter()
+        .map(|one| holder_view(one, now))
+        .collect();
     holders.sort_by_key(|holder| holder.slot);
     AtCap {
         capacity: house.capacity,
@@ -468,7 +475,7 @@ fn at_cap(house: &House) -> AtCap {
     }
 }
 
-fn holder_view(lodger: &Lodger) -> HolderView {
+fn holder_view(lodger: &Lodger, now: jiff::Timestamp) -> HolderView {
     let Lodger {
         holder,
         record,
@@ -479,14 +486,12 @@ fn holder_view(lodger: &Lodger) -> HolderView {
         pr: holder.pr,
         url: holder.url.clone(),
         owner: holder.owner.clone(),
-        state: Some(match &record.attempted {
-            _ if leaving.is_some() || record.removing.is_some() => State::Removing,
-            _ if record.active.is_some() => State::Deploying,
-            Some(last) => last.outcome,
-            None => State::Pending,
+        state: Some(match leaving {
+            Some(_) => State::Removing,
+            None => record.standing(now),
         }),
         since: holder.since,
-        last_activity: record.attempted.as_ref().map(|last| last.at),
+        last_activity: record.last_used(),
         leaving: leaving.clone(),
     }
 }

@@ -4,6 +4,7 @@
 
 mod ends;
 mod fixture;
+mod sleep;
 
 use crate::support::{Event, SHOP, Seen, Shop};
 use fixture::Version;

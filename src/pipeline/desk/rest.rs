@@ -1,0 +1,43 @@
+//! What the ledger says of a preview's sleep, written only by the newest run of that preview.
+//! It stops and starts nothing; whether anything runs is the caller's to see.
+//! Whoever has stalled may have been overtaken by a run that woke the preview, and must not give its slot away.
+
+use super::Desk;
+use crate::{
+    capacity::{self, Asleep, Record},
+    cluster::Step,
+    pipeline::Failure,
+};
+
+impl Desk<'_> {
+    /// Notes that the preview sleeps; what is known of it then, or none when a newer run exists.
+    pub(in crate::pipeline) async fn fall_asleep(
+        &self,
+        asleep: &Asleep,
+        keeps_slot: bool,
+    ) -> Result<Option<Record>, Failure> {
+        self.transact(|ledger, _| {
+            let (key, run) = (&self.key, self.run());
+            match capacity::put_to_sleep(ledger, key, run, asleep, keeps_slot) {
+                true => Step::Write(ledger.previews.get(key).cloned()),
+                false => Step::Keep(None),
+            }
+        })
+        .await
+    }
+
+    /// Notes that the preview is awake after all, unless a newer run exists.
+    pub(in crate::pipeline) async fn stay_awake(&self) -> Result<(), Failure> {
+        self.transact(|ledger, _| {
+            let record = ledger.previews.get_mut(&self.key);
+            match record.filter(|record| record.newest.as_ref() == Some(self.run())) {
+                Some(record) => {
+                    record.asleep = None;
+                    Step::Write(())
+                }
+                None => Step::Keep(()),
+            }
+        })
+        .await
+    }
+}
