@@ -81,18 +81,19 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
-            Trigger::Sweep(repository) => sweep(ports, repository, true).await,
-            Trigger::Deploy(request) => story(request).deploy().await,
-            Trigger::Take { request, from } => story(request).take(*from).await,
-            Trigger::Announce(request) => story(request).announce().await,
-            Trigger::Remove(request) => story(request).remove().await,
-            Trigger::Rollback(request) => story(request).rollback().await,
-            Trigger::Life(request, wish) => story(request).live(*wish).await,
-            Trigger::Sleep(request) => story(request).sleep(false).await,
-            Trigger::Wake(request) => story(request).sleep(true).await,
-            Trigger::Status(request) => story(request).status().await,
-            Trigger::Help(request) => story(request).help().await,
-            Trigger::Mistake(request, answer) => story(request).mistake(answer).await,
+            // On the heap, because the largest of them would be the size of all.
+            Trigger::Sweep(repository) => Box::pin(sweep(ports, repository, true)).await,
+            Trigger::Deploy(request) => Box::pin(story(request).deploy()).await,
+            Trigger::Take { request, from } => Box::pin(story(request).take(*from)).await,
+            Trigger::Announce(request) => Box::pin(story(request).announce()).await,
+            Trigger::Remove(request) => Box::pin(story(request).remove()).await,
+            Trigger::Rollback(request) => Box::pin(story(request).rollback()).await,
+            Trigger::Life(request, wish) => Box::pin(story(request).live(*wish)).await,
+            Trigger::Sleep(request) => Box::pin(story(request).sleep(false)).await,
+            Trigger::Wake(request) => Box::pin(story(request).sleep(true)).await,
+            Trigger::Status(request) => Box::pin(story(request).status()).await,
+            Trigger::Help(request) => Box::pin(story(request).help()).await,
+            Trigger::Mistake(request, answer) => Box::pin(story(request).mistake(answer)).await,
         }
     };
     let answer = async {

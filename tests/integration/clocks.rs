@@ -108,7 +108,7 @@ async fn whoevers_clock_is_off_by_an_hour_people_and_the_ledger_read_the_same() 
         (none, HOUR),
         (none, -HOUR),
     ];
-    let weeks = clocks.map(|(servers, github)| week(servers, github));
+    let weeks = clocks.map(|(servers, github)| Box::pin(week(servers, github)));
     let weeks = futures::future::join_all(weeks).await;
     let right = &weeks[0];
     for (off, (servers, github)) in weeks.iter().zip(clocks) {
