@@ -124,6 +124,10 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/help.md.j2"),
     ),
     (
+        "comment/logs.md.j2",
+        include_str!("../templates/comment/logs.md.j2"),
+    ),
+    (
         "comment/summary.md.j2",
         include_str!("../templates/comment/summary.md.j2"),
     ),

@@ -283,13 +283,13 @@ impl Call {
         pod: &str,
         container: &str,
         previous: bool,
-        lines: i64,
+        (lines, bytes): (i64, i64),
     ) -> Result<Self, ClusterError> {
         let parameters = kube::api::LogParams {
             container: Some(container.into()),
             tail_lines: Some(lines),
             previous,
-            limit_bytes: Some(64 * 1024),
+            limit_bytes: Some(bytes),
             ..Default::default()
         };
         let request = Request::new(kinds::POD.path(Some(namespace))).logs(pod, &parameters);

@@ -16,6 +16,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Log lines that are shown of the container that tells most.
 const LINES: i64 = 25;
+/// Bytes that are read of it. The server counts them from the first of those lines, so too few would hide the last ones.
+const BYTES: i64 = 256 * 1024;
 /// The longest piece of evidence, in characters.
 const LONGEST: usize = 4000;
 /// Patience with a log: a node that does not answer must not hold up the news of a failure.
@@ -68,7 +70,8 @@ impl Cluster {
         // A life may have just ended or begun; the other one then has the lines.
         lives.push(!of.previous);
         for previous in lives {
-            let call = Call::log(namespace, &of.pod, &of.container, previous, LINES).ok()?;
+            let call =
+                Call::log(namespace, &of.pod, &of.container, previous, (LINES, BYTES)).ok()?;
             let log = tokio::time::timeout(PATIENCE, self.send_for_text(call)).await;
             match log {
                 Ok(Ok(text)) if is_log(&text) => {

@@ -12,6 +12,10 @@ pub enum MarkerKind {
     Status,
     /// The answer to `/help`.
     Help,
+    /// The answer to `/logs`.
+    Logs,
+    /// The answer to `/diff`.
+    Diff,
     /// The warning that a preview expires at that time: one comment for each such time.
     Expiry(jiff::Timestamp),
 }
@@ -22,6 +26,8 @@ impl MarkerKind {
         match self {
             Self::Status => "status",
             Self::Help => "help",
+            Self::Logs => "logs",
+            Self::Diff => "diff",
             Self::Expiry(_) => "expiry",
         }
     }

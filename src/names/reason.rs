@@ -101,6 +101,10 @@ reason_codes! {
     StatusShown = "status-shown",
     /// The help was shown.
     HelpShown = "help-shown",
+    /// The end of the logs was shown.
+    LogsShown = "logs-shown",
+    /// What a deploy would change was shown.
+    DiffShown = "diff-shown",
     /// The sweep has finished.
     Swept = "swept",
     /// The event starts nothing.

@@ -17,6 +17,7 @@ mod hosts;
 mod inspect;
 mod issues;
 mod life;
+mod logs;
 mod metrics;
 mod ports;
 mod promote;

@@ -5,7 +5,9 @@
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
     acknowledge::{react, verdict},
-    deploy, inspect, issues, life,
+    deploy,
+    diff::diff,
+    inspect, issues, life, logs,
     promote::promote,
     remove,
     request::{Basis, Word},
@@ -19,8 +21,9 @@ use crate::{
     event::{DEPENDABOT, Event, PullRequest, Repository},
     github::Reaction,
     inputs::MinPermission,
-    names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
-    trigger::{Asked, Denied, Life, Request, Trigger, permission},
+    names::{AccessLevel, CommitSha, MarkerKind, PrNumber, PreviewKey, ReasonCode, State},
+    report,
+    trigger::{Asked, Denied, Life, Request, Trigger, command::Which, permission},
 };
 use futures::FutureExt as _;
 use std::{panic::AssertUnwindSafe, path::Path, time::Duration};
@@ -91,6 +94,8 @@ pub async fn respond(
             Trigger::Life(request, wish) => Box::pin(story(request).live(*wish)).await,
             Trigger::Sleep(request) => Box::pin(story(request).sleep(false)).await,
             Trigger::Wake(request) => Box::pin(story(request).sleep(true)).await,
+            Trigger::Logs(request, which) => Box::pin(story(request).logs(which)).await,
+            Trigger::Diff(request) => Box::pin(story(request).diff()).await,
             Trigger::Status(request) => Box::pin(story(request).status()).await,
             Trigger::Help(request) => Box::pin(story(request).help()).await,
             Trigger::Mistake(request, answer) => Box::pin(story(request).mistake(answer)).await,
@@ -441,6 +446,39 @@ impl<'a> Story<'a> {
             },
             false => Box::pin(bed.sleep(&mut teller)).await,
         }
+    }
+
+    async fn logs(&self, which: &Which) -> Result<Ending, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        let (ports, preview) = (self.ports, self.preview());
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        match Box::pin(logs::logs(ports, &preview, which, &mut teller)).await? {
+            Some(ending) => Ok(ending),
+            None => life::nobody(ports, &preview, &pull, &mut teller, "to show logs of").await,
+        }
+    }
+
+    async fn diff(&self) -> Result<Ending, Failure> {
+        let pull = match self.deployable().await? {
+            Ok(pull) => pull,
+            Err(ending) => return Ok(ending),
+        };
+        let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
+        let differences = Box::pin(diff(self.ports, &request, &sources)).await?;
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        teller
+            .answer(MarkerKind::Diff, |marker| {
+                report::diff_answer(&differences, &pull.head_sha, marker)
+            })
+            .await?;
+        Ok(Ending::quiet(
+            None,
+            ReasonCode::DiffShown,
+            "what a deploy would change was written as a comment",
+        ))
     }
 
     async fn status(&self) -> Result<Ending, Failure> {

@@ -10,11 +10,15 @@ use super::{
 use crate::{
     cluster::outcome::{Difference, Differs, FieldChange},
     manifests::Origin,
+    names::{CommitSha, Marker},
 };
 use serde::Serialize;
 
 /// Changed fields that are shown of each object, tried one after the other.
 const FIELDS: [usize; 4] = [100, 20, 5, 0];
+
+/// Room for what stands above an answer.
+const HEAD: usize = 500;
 
 /// Objects that are named.
 const MOST_OBJECTS: usize = 200;
@@ -22,6 +26,24 @@ const MOST_OBJECTS: usize = 200;
 /// What a deploy would change, as Markdown.
 pub fn diff(differences: &[Difference]) -> Result<String, ReportError> {
     within(budget::COMMENT, differences)
+}
+
+/// The same as the answer to `/diff`.
+pub fn answer(
+    differences: &[Difference],
+    commit: &CommitSha,
+    marker: &Marker,
+) -> Result<String, ReportError> {
+    let budget = Budget {
+        characters: budget::COMMENT.characters - HEAD,
+        bytes: budget::COMMENT.bytes - HEAD,
+    };
+    let text = within(budget, differences)?;
+    let head = format!(
+        "{marker}\n### 🔍 What deploying `{}` would change\n\n",
+        commit.short()
+    );
+    Ok(head + &text)
 }
 
 fn within(budget: Budget, differences: &[Difference]) -> Result<String, ReportError> {

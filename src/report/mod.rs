@@ -9,6 +9,7 @@ mod diff;
 mod engine;
 mod escape;
 mod link;
+mod logs;
 mod operator;
 mod outputs;
 mod page;
@@ -18,8 +19,9 @@ mod words;
 
 pub use comment::{HelpView, Setting, comment, expiry, help, with_life};
 pub use dashboard::{DashboardView, PreviewRow, QueueRow, dashboard, dashboard_marker};
-pub use diff::diff;
+pub use diff::{answer as diff_answer, diff};
 pub use link::Link;
+pub use logs::{LogView, LogsView, logs};
 pub use operator::{operator, operator_marker};
 pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};

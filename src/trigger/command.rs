@@ -29,10 +29,25 @@ pub enum Command {
     Sleep,
     /// `/wake`.
     Wake,
+    /// `/logs`, with what is to be shown.
+    Logs(Which),
+    /// `/diff`.
+    Diff,
     /// `/status`.
     Status,
     /// `/help`.
     Help,
+}
+
+/// Whose log is to be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Which {
+    /// Service, or any other workload by its name; none for all.
+    pub service: Option<String>,
+    /// Container; none for the one that Kubernetes would show.
+    pub container: Option<String>,
+    /// True for the container's life before this one.
+    pub previous: bool,
 }
 
 /// What the first line of a comment is, if it begins like a command.
@@ -57,7 +72,7 @@ pub enum FirstLine {
 }
 
 /// Every command as it is written.
-pub const COMMANDS: [&str; 10] = [
+pub const COMMANDS: [&str; 12] = [
     "/deploy",
     "/undeploy",
     "/rollback",
@@ -66,9 +81,14 @@ pub const COMMANDS: [&str; 10] = [
     "/unpin",
     "/sleep",
     "/wake",
+    "/logs",
+    "/diff",
     "/status",
     "/help",
 ];
+
+/// What `/logs` takes.
+const LOGS: &str = "the name of one service, `--container` and the name of a container, and `--previous`, each at will";
 
 /// Commands of other widespread bots that look like ours.
 const FOREIGN: [&str; 8] = [
@@ -98,6 +118,13 @@ pub fn parse(body: &str) -> Option<FirstLine> {
         return near_miss(word, words.next().is_some());
     };
     let bad = |takes| Some(FirstLine::BadArgument { command, takes });
+    if command == "/logs" {
+        let which = which(words);
+        return which.map_or_else(
+            || bad(LOGS),
+            |which| Some(FirstLine::Command(Command::Logs(which))),
+        );
+    }
     let argument = words.next();
     let second = words.next();
     let more = second.is_some();
@@ -131,10 +158,33 @@ pub fn parse(body: &str) -> Option<FirstLine> {
         ("/unpin", None) => Command::Unpin,
         ("/sleep", None) => Command::Sleep,
         ("/wake", None) => Command::Wake,
+        ("/diff", None) => Command::Diff,
         ("/status", None) => Command::Status,
         (_, None) => Command::Help,
     };
     Some(FirstLine::Command(parsed))
+}
+
+/// Reads what stands behind `/logs`; names are those of Kubernetes, so nothing else can hide in them.
+fn which<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Which> {
+    let name = |word: &str| {
+        let plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        let sound = !word.starts_with('-') && word.len() <= 253 && word.bytes().all(plain);
+        sound.then(|| word.to_owned())
+    };
+    let mut which = Which::default();
+    while let Some(word) = words.next() {
+        match word {
+            "--previous" if !which.previous => which.previous = true,
+            "--container" if which.container.is_none() => {
+                which.container = Some(name(words.next()?)?)
+            }
+            service if which.service.is_none() => which.service = Some(name(service)?),
+            _ => return None,
+        }
+    }
+    Some(which)
 }
 
 fn near_miss(word: &str, more: bool) -> Option<FirstLine> {

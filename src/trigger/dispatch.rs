@@ -26,6 +26,7 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
         "unpin" => Command::Unpin,
         "sleep" => Command::Sleep,
         "wake" => Command::Wake,
+        "diff" => Command::Diff,
         "status" => Command::Status,
         "help" => Command::Help,
         "sweep" if event.pr.is_empty() => return Ok(Trigger::Sweep(event.repository.clone())),
@@ -44,6 +45,17 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
                 ));
             }
         },
+        logs if logs.split(' ').next() == Some("logs") => {
+            match command::parse(&format!("/{logs}")) {
+                Some(FirstLine::Command(command)) => command,
+                _ => {
+                    return Err(bad(
+                        format!("input `command` is {}, which names no log", shown(logs)),
+                        "write `logs`, and behind it the name of a service if you like",
+                    ));
+                }
+            }
+        }
         "" => return Err(bad("input `command` is empty", COMMANDS)),
         other => {
             return Err(bad(
@@ -62,7 +74,7 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
     Ok(about.asks_for(command))
 }
 
-const COMMANDS: &str = "write `deploy`, `undeploy`, `rollback`, `extend 2d`, `pin`, `unpin`, `sleep`, `wake`, `status`, `help` or `sweep`";
+const COMMANDS: &str = "write `deploy`, `undeploy`, `rollback`, `extend 2d`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `status`, `help` or `sweep`";
 
 fn pr(event: &DispatchEvent) -> Result<PrNumber, Denied> {
     let fix = "write the number of the pull request, such as `12`";

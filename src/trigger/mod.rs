@@ -12,7 +12,7 @@ use crate::{
     inputs::Settings,
     names::{CommitSha, PrNumber, ReasonCode},
 };
-use command::{Command, FirstLine};
+use command::{Command, FirstLine, Which};
 use std::time::Duration;
 
 /// Says what the run is to do; only wrong inputs of a run started by hand are refused here.
@@ -117,6 +117,8 @@ impl About<'_> {
             Command::Unpin => return Trigger::Life(self.head(), Life::Unpin),
             Command::Sleep => (Trigger::Sleep, Commit::Head),
             Command::Wake => (Trigger::Wake, Commit::Head),
+            Command::Logs(which) => return Trigger::Logs(self.head(), which),
+            Command::Diff => (Trigger::Diff, Commit::Head),
             Command::Status => (Trigger::Status, Commit::Head),
             Command::Help => (Trigger::Help, Commit::Head),
         };
@@ -157,6 +159,10 @@ pub enum Trigger {
     Sleep(Request),
     /// Wake the preview.
     Wake(Request),
+    /// Show the end of the logs.
+    Logs(Request, Which),
+    /// Show what a deploy would change.
+    Diff(Request),
     /// Show the status.
     Status(Request),
     /// Show the help.
@@ -249,6 +255,8 @@ impl Trigger {
             | Self::Life(request, _)
             | Self::Sleep(request)
             | Self::Wake(request)
+            | Self::Logs(request, _)
+            | Self::Diff(request)
             | Self::Status(request)
             | Self::Help(request)
             | Self::Mistake(request, _) => Some(request),
@@ -276,6 +284,8 @@ impl Trigger {
             Self::Life(_, Life::Unpin) => "unpin",
             Self::Sleep(_) => "sleep",
             Self::Wake(_) => "wake",
+            Self::Logs(..) => "logs",
+            Self::Diff(_) => "diff",
             Self::Status(_) => "status",
             Self::Help(_) => "help",
             Self::Sweep(_) => "sweep",

@@ -63,6 +63,8 @@ fn request(trigger: &Trigger) -> &Request {
         | Trigger::Life(request, _)
         | Trigger::Sleep(request)
         | Trigger::Wake(request)
+        | Trigger::Logs(request, _)
+        | Trigger::Diff(request)
         | Trigger::Status(request)
         | Trigger::Help(request)
         | Trigger::Mistake(request, _) => request,

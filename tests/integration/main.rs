@@ -9,6 +9,7 @@
 )]
 
 mod adopt;
+mod answers;
 mod assess;
 mod bad_input;
 mod cancel;

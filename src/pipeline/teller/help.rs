@@ -7,14 +7,13 @@ use crate::{
     inputs::registry::INPUTS,
     names::{Marker, MarkerKind, ReasonCode},
     pipeline::{Ending, Failure},
-    report::{self, HelpView, Setting},
+    report::{self, HelpView, ReportError, Setting},
 };
 use std::time::Duration;
 
 impl Teller<'_> {
     /// Answers `/help` in a comment of its own.
     pub(in crate::pipeline) async fn help(mut self) -> Result<Ending, Failure> {
-        let github = self.ports.github()?;
         let settings = &self.ports.settings;
         let view = HelpView {
             settings: vec![
@@ -24,20 +23,32 @@ impl Teller<'_> {
                 setting("timeout", words(settings.timeout)),
             ],
         };
-        let marker = Marker {
-            kind: MarkerKind::Help,
-            ..self.marker.clone()
-        };
-        let author = self.author(github).await?;
-        let body = self.ports.redaction.redact(&report::help(&view, &marker)?);
-        github
-            .upsert(self.preview.pr, &marker, &author, &body, None)
+        self.answer(MarkerKind::Help, |marker| report::help(&view, marker))
             .await?;
         Ok(Ending::quiet(
             None,
             ReasonCode::HelpShown,
             "the help was written as a comment",
         ))
+    }
+
+    /// Writes an answer into the one comment of its kind.
+    pub(in crate::pipeline) async fn answer(
+        &mut self,
+        kind: MarkerKind,
+        body: impl FnOnce(&Marker) -> Result<String, ReportError>,
+    ) -> Result<(), Failure> {
+        let github = self.ports.github()?;
+        let marker = Marker {
+            kind,
+            ..self.marker.clone()
+        };
+        let author = self.author(github).await?;
+        let body = self.ports.redaction.redact(&body(&marker)?);
+        github
+            .upsert(self.preview.pr, &marker, &author, &body, None)
+            .await?;
+        Ok(())
     }
 }
 
