@@ -40,11 +40,12 @@ impl Cluster {
     async fn send_once(&self, call: Call) -> Result<Answer, ClusterError> {
         let attempt = call.attempt.clone();
         let (code, headers, bytes) = self.exchange(call).await?;
-        self.notice(date(&headers));
+        let date = date(&headers);
+        self.notice(date);
         if code >= 400 {
             let mut refusal = Refusal::read(code, &bytes);
             refusal.retry_after = retry_after(&headers).or(refusal.retry_after);
-            refusal.date = date(&headers);
+            refusal.date = date;
             return Err(ClusterError::Refused {
                 attempt,
                 refusal: Box::new(refusal),
@@ -59,7 +60,7 @@ impl Cluster {
             code,
             body,
             warnings: warnings(&headers),
-            date: date(&headers),
+            date,
         })
     }
 

@@ -188,8 +188,8 @@ impl GitHub {
         first: Call,
         most_pages: u32,
     ) -> Result<(Vec<T>, Timestamp), GitHubError> {
-        let numbered = |page: u32| Call {
-            uri: format!("{}&page={page}", first.uri),
+        let at = |uri: String| Call {
+            uri,
             ..first.clone()
         };
         let mut answer = self.ask(&first).await?;
@@ -199,11 +199,8 @@ impl GitHub {
         let second = answer.next().filter(|next| self.is_ours(next));
         let last = answer.last_page().filter(|last| *last <= most_pages);
         if let (Some(second), Some(last)) = (second, last) {
-            let further = |page: u32| Call {
-                uri: with_page(&second, page),
-                ..first.clone()
-            };
-            let mut rest = stream::iter((2..=last).map(further))
+            let further = (2..=last).map(|page| at(with_page(&second, page)));
+            let mut rest = stream::iter(further)
                 .map(|call| async move { self.ask(&call).await })
                 .buffered(PAGES_ABREAST);
             while let Some(next) = rest.next().await {
@@ -212,26 +209,23 @@ impl GitHub {
                 page += 1;
             }
         }
-        while page < most_pages {
-            let Some(next) = answer.next() else {
-                return Ok((items, date(&answer.headers)));
-            };
-            page += 1;
-            let mut call = numbered(page);
-            // an address elsewhere is not followed: our own, counted on, says the same
-            if self.is_ours(&next) {
-                call.uri = next;
+        while let Some(next) = answer.next() {
+            if page == most_pages {
+                return Err(GitHubError::Unreadable {
+                    doing: first.doing,
+                    problem: format!("it has more than {most_pages} pages"),
+                });
             }
-            answer = self.ask(&call).await?;
-            items.extend(answer.read::<Vec<T>>(&call.doing)?);
+            page += 1;
+            // an address elsewhere is not followed: our own, counted on, says the same
+            let uri = match self.is_ours(&next) {
+                true => next,
+                false => with_page(&first.uri, page),
+            };
+            answer = self.ask(&at(uri)).await?;
+            items.extend(answer.read::<Vec<T>>(&first.doing)?);
         }
-        if answer.next().is_none() {
-            return Ok((items, date(&answer.headers)));
-        }
-        Err(GitHubError::Unreadable {
-            doing: first.doing,
-            problem: format!("it has more than {most_pages} pages"),
-        })
+        Ok((items, date(&answer.headers)))
     }
 
     fn is_ours(&self, address: &str) -> bool {
@@ -335,9 +329,9 @@ fn in_chain<'a, T: std::error::Error + 'static>(
     None
 }
 
-/// The address of another page, from that of the second one.
-fn with_page(second: &str, page: u32) -> String {
-    let (path, query) = second.split_once('?').unwrap_or((second, ""));
+/// The address of a page, from that of the list or of another page.
+fn with_page(address: &str, page: u32) -> String {
+    let (path, query) = address.split_once('?').unwrap_or((address, ""));
     let others = query.split('&').filter(|one| !one.starts_with("page="));
     let mut query: Vec<String> = others.map(str::to_owned).collect();
     query.push(format!("page={page}"));

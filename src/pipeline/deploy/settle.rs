@@ -100,11 +100,12 @@ impl Work<'_> {
             }
             false => self.speak(result, teller).await,
         };
+        let untold = teller.unheard();
+        lock(&self.notes).untold = untold;
         let line = match line {
-            InLine::Told(_) if teller.has_news() => InLine::Stays,
+            InLine::Told(_) if untold => InLine::Stays,
             line => line,
         };
-        lock(&self.notes).untold = teller.unheard();
         let (ended, ()) = tokio::join!(
             self.end_turn(state, url.as_deref(), line, &ending),
             metrics::leave(
