@@ -2,7 +2,7 @@
 //! It must not know what a scenario is about.
 //! GitHub stays simulated, so that a test can make any pull request at once.
 
-use crate::{stay::Stay, world::program};
+use crate::{same, stay::Stay, world::program};
 use preview_action::{
     cli::{Player, Seen, parse},
     pipeline::Sandbox,
@@ -45,7 +45,7 @@ pub(crate) async fn play(
             "{}:\n{}\n{}",
             step.say,
             wrong.join("\n"),
-            seen.log
+            same::readable(&seen.log)
         );
         look(step, &seen, &world.github).await;
     }

@@ -4,7 +4,7 @@
 
 use crate::{
     contents::{self, Objects},
-    same::{difference, normal},
+    same::{difference, normal, readable},
     stay::Stay,
     watch::{self, Watch},
     world::{Real, program},
@@ -144,7 +144,7 @@ pub(crate) async fn play_and_look(
                 "{name}: {}:\n{}\nlog of the real run:\n{}",
                 step.say,
                 found.join("\n"),
-                seen.log
+                readable(&seen.log)
             ));
         }
     }

@@ -1,6 +1,6 @@
 //! Removal on a real cluster: what holds a Namespace, whose Namespace it is, and what the schedule finds.
 
-use crate::{alone, stay::Stay, world::Real};
+use crate::{alone, same::readable, stay::Stay, world::Real};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +57,7 @@ async fn a_removal_that_is_stuck_is_told_retried_and_ended_by_the_schedule() {
             for text in ["finalizer example.test/hold of configmaps/held", "patch configmaps held"] {
                 assert!(told.contains(text), "no {text:?} in {told}");
             }
-            assert!(seen.log.contains("::error"), "{}", seen.log);
+            assert!(seen.log.contains("::error"), "{}", readable(&seen.log));
             let ledger = stay.ledger().expect("a ledger");
             assert_eq!(ledger["holders"][0]["namespace"], namespace.as_str(), "{ledger}");
         }
