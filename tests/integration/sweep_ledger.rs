@@ -212,6 +212,35 @@ async fn a_preview_whose_namespace_somebody_deleted_gives_its_slot_back_and_says
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_namespace_of_one_preview_is_told_and_both_stay() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let cluster = &shop.world.cluster;
+    for name in ["a-copy", "pr-shop-1-copy"] {
+        let mut copy = cluster.object("Namespace", "", "pr-shop-1").unwrap();
+        let labels = copy["metadata"]["labels"].clone();
+        copy["metadata"] = json!({"name": name, "labels": labels});
+        cluster.put(&copy).unwrap();
+    }
+    let seen = shop.hears(&shop.schedule()).await;
+    seen.ends(0, "swept");
+    for name in ["a-copy", "pr-shop-1-copy"] {
+        let told = seen.annotations().join("\n");
+        assert!(
+            told.contains(&format!("kubectl delete namespace {name}")),
+            "{told}"
+        );
+    }
+    assert_eq!(shop.namespaces().len(), 3);
+    assert_eq!(shop.holders(), [1]);
+    assert_eq!(
+        shop.ledger().unwrap()["holders"][0]["namespace"],
+        "pr-shop-1"
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_lost_its_labels_keeps_its_slot() {
     let shop = Shop::open().await;
     shop.deployed(1).await;

@@ -122,6 +122,21 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
+    /// Takes a Namespace for the one of its preview; where there are two, the one that the ledger names, and the other one is told.
+    pub(super) fn lodge(&mut self, preview: PreviewKey, info: NamespaceInfo) -> Option<Namespace> {
+        let home = self.home(&preview);
+        let Some(before) = self.namespaces.insert(preview.clone(), info) else {
+            return None;
+        };
+        match home.is_some_and(|(_, uid)| uid == before.uid) {
+            true => self
+                .namespaces
+                .insert(preview, before)
+                .map(|other| other.name),
+            false => Some(before.name),
+        }
+    }
+
     /// Pull requests that the list does not show open, although there is something of theirs: each has to be asked about.
     pub(super) fn doubtful(&self) -> BTreeSet<PrNumber> {
         let of_namespaces = self.namespaces.keys().map(|preview| preview.pr);
