@@ -3,7 +3,7 @@
 //! Every run looks at the ledger that it has written last, so a run that sees no queue asks nobody anything.
 
 use super::{
-    Blame, Ending, Failure, Sources,
+    Blame, Ending, Failure, Ports, Sources,
     deploy::deploy,
     desk::{Desk, House, keep_cap},
     remove::{RemoveReason, give_way},
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     capacity::{self, Ledger, LedgerName, Waiting},
     cluster::{Cluster, Step},
-    event::PullRequest,
+    event::{PullRequest, Repository},
     inputs::Promote,
     names::{PrNumber, PreviewKey, ReasonCode},
     trigger::permission,
@@ -84,6 +84,16 @@ pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Ve
             return promoted;
         }
     }
+}
+
+/// Whom a slot is free for, as far as this process has seen: for a command that deploys nobody.
+pub fn first_in_line(ports: &Ports, repository: &Repository) -> Option<PrNumber> {
+    let seen = ports
+        .cluster()
+        .ok()?
+        .ledger_seen(&ports.ledger(repository.id));
+    let (mut ledger, now) = seen?;
+    capacity::next(&mut ledger, &[], now).map(|waiting| waiting.pr)
 }
 
 struct Line<'a> {

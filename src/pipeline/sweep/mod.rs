@@ -220,6 +220,7 @@ impl<'a> Broom<'a> {
             Action::Deploy(sha) => Ok(Box::pin(self.deploy(&task.preview, sha, pull)).await),
             Action::End => self.end(&task.preview, pull).await,
             Action::Tell => self.tell(&task.preview, pull).await,
+            Action::Correct => self.correct(&task.preview, pull).await,
             Action::Free => self.free(&task.preview, pull).await,
             Action::Diagnose => self.diagnose(task, pull).await,
             Action::Recover => self.recover(task, pull).await,
@@ -384,6 +385,15 @@ impl<'a> Broom<'a> {
         let ending = teller.status(&status, &pull.head_sha, reason).await;
         self.said(&desk, &teller, None).await?;
         Ok(ending)
+    }
+
+    /// Says what is so where a comment names a place in a line that was lost.
+    async fn correct(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        if self.teller(preview).says_queued().await? {
+            return self.tell(preview, pull).await;
+        }
+        let why = "its comment names no place in line";
+        Ok(Ending::quiet(None, ReasonCode::Unchanged, why))
     }
 
     /// Takes the turn of a preview if nobody is at work on it.

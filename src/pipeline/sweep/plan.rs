@@ -21,6 +21,9 @@ const SETTLED: SignedDuration = SignedDuration::from_mins(15);
 /// that GitHub sets.
 const FORGOTTEN_AT_ONCE: usize = 40;
 
+/// How many comments are read again after a ledger was lost, those that somebody touched last: each costs a request or two.
+const CORRECTED_AT_ONCE: usize = 100;
+
 /// What is to be done about one preview.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Task {
@@ -54,6 +57,8 @@ pub(super) enum Action {
     End,
     /// Say the last word again, which did not reach its comment.
     Tell,
+    /// See whether its comment still names a place in line, which was lost with the ledger.
+    Correct,
     /// Give its slot back, because its Namespace is not there any more.
     Free,
     /// Look what is wrong with it, and say so if it lasts.
@@ -72,6 +77,7 @@ impl Action {
             Self::Deploy(_) => "deploy",
             Self::End => "end",
             Self::Tell => "tell",
+            Self::Correct => "correct",
             Self::Free => "free",
             Self::Diagnose => "diagnose",
             Self::Recover => "recover",
@@ -95,6 +101,7 @@ impl Action {
             Self::FinishSleep => "its sleep was cut short".into(),
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
             Self::Tell => "its last word did not reach its comment".into(),
+            Self::Correct => "the ledger was lost".into(),
             Self::Free => "its namespace was deleted".into(),
             Self::End => "its run ended without a word".into(),
             Self::Diagnose => "not ready any more".into(),
@@ -200,15 +207,37 @@ impl Sight<'_> {
         };
         let (strangers, mut tasks): (Vec<Task>, Vec<Task>) = tasks.partition(first_seen);
         let spare = self.spare(&tasks);
-        tasks.extend(self.freshest(strangers, spare));
+        // As many as find a slot: who waits in line has asked, and who was never seen has not.
+        tasks.extend(self.freshest(strangers).into_iter().take(spare));
+        if self.trouble.is_some() {
+            tasks.extend(self.doubted(&tasks));
+        }
         tasks
     }
 
-    /// Those that somebody touched last, as many as find a slot: who waits in line has asked, and who was never seen has not.
-    fn freshest(&self, mut strangers: Vec<Task>, slots: usize) -> Vec<Task> {
+    /// Those without a slot, whose comments may name a place in a line that was lost with the ledger.
+    fn doubted(&self, tasks: &[Task]) -> Vec<Task> {
+        let planned: BTreeSet<&PreviewKey> = tasks.iter().map(|task| &task.preview).collect();
+        let open = self.open.keys();
+        let previews = open.filter_map(|pr| self.preview_of(&pr.to_string()));
+        let doubted = previews
+            .filter(|preview| self.is_stranger(preview) && !planned.contains(preview))
+            .filter_map(|preview| {
+                Some(Task {
+                    namespace: self.namespace(&preview)?,
+                    preview,
+                    action: Action::Correct,
+                })
+            });
+        let mut doubted = self.freshest(doubted.collect());
+        doubted.truncate(CORRECTED_AT_ONCE);
+        doubted
+    }
+
+    /// Those first that somebody touched last.
+    fn freshest(&self, mut strangers: Vec<Task>) -> Vec<Task> {
         let touched = |task: &Task| self.open.get(&task.preview.pr).map(|(_, ago)| *ago);
         strangers.sort_by_key(touched);
-        strangers.truncate(slots);
         strangers
     }
 
