@@ -135,7 +135,7 @@ pub const INPUTS: &[InputSpec] = &[
     },
     InputSpec {
         name: "sleep-keeps-slot",
-        purpose: "Whether a sleeping preview keeps its slot, so that waking it never has to wait.",
+        purpose: "Whether a sleeping preview keeps its slot, so that waking it never has to wait; with `url-mode: slot` it does anyway.",
         default: "false",
         example: "true",
         required: false,

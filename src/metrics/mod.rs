@@ -55,14 +55,32 @@ pub enum Action {
     Deploy,
     /// It removed.
     Remove,
+    /// It went back to an earlier commit.
+    Rollback,
+    /// It put to sleep.
+    Sleep,
+    /// It woke.
+    Wake,
 }
 
 impl Action {
+    /// The state that a run of it ends in when all went well.
+    fn aim(self) -> State {
+        match self {
+            Self::Deploy | Self::Rollback | Self::Wake => State::Ready,
+            Self::Remove => State::Removed,
+            Self::Sleep => State::Sleeping,
+        }
+    }
+
     /// The action as text.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deploy => "deploy",
             Self::Remove => "remove",
+            Self::Rollback => "rollback",
+            Self::Sleep => "sleep",
+            Self::Wake => "wake",
         }
     }
 }
@@ -117,6 +135,8 @@ pub struct Figures {
     pub deploys: Span,
     /// The same for removals.
     pub removals: Span,
+    /// The same for every action that went well.
+    pub took: BTreeMap<&'static str, Span>,
     /// Stages of deploys that became ready, in milliseconds.
     pub stages: BTreeMap<String, Span>,
     /// How long previews had waited in line, in seconds.
@@ -200,6 +220,12 @@ impl Figures {
             let of = figures.runs.entry(run.action.as_str()).or_default();
             *of.entry(run.outcome.as_str()).or_default() += 1;
         }
+        let mut took: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for run in records.iter().filter(|run| run.outcome == run.action.aim()) {
+            took.entry(run.action.as_str()).or_default().push(run.took);
+        }
+        let spans = took.into_iter();
+        figures.took = spans.map(|(action, all)| (action, Span::of(all))).collect();
         for run in deploys().filter(|run| run.outcome == State::Failed) {
             *figures.failures.entry(run.reason.as_str()).or_default() += 1;
         }

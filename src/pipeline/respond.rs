@@ -7,7 +7,7 @@ use super::{
     acknowledge::{react, verdict},
     deploy,
     diff::diff,
-    inspect, issues, life, logs,
+    inspect, issues, life, logs, metrics,
     promote::promote,
     remove,
     request::{Basis, Word},
@@ -21,12 +21,17 @@ use crate::{
     event::{DEPENDABOT, Event, PullRequest, Repository},
     github::Reaction,
     inputs::MinPermission,
+    metrics::Action,
     names::{AccessLevel, CommitSha, MarkerKind, PrNumber, PreviewKey, ReasonCode, State},
     report,
     trigger::{Asked, Denied, Life, Request, Trigger, command::Which, permission},
 };
 use futures::FutureExt as _;
-use std::{panic::AssertUnwindSafe, path::Path, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// What is left after a cancellation before everything is given up.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -410,13 +415,32 @@ impl<'a> Story<'a> {
         };
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
-        Box::pin(rollback(
-            self.ports,
-            &preview,
-            Some(&pull.head_sha),
-            &mut teller,
-        ))
-        .await
+        let rolled = rollback(self.ports, &preview, Some(&pull.head_sha), &mut teller);
+        self.recorded(Action::Rollback, rolled).await
+    }
+
+    /// Awaits what a command does, and leaves a record of how long that took.
+    async fn recorded(
+        &self,
+        action: Action,
+        work: impl Future<Output = Result<Ending, Failure>>,
+    ) -> Result<Ending, Failure> {
+        let begun = Instant::now();
+        let ending = Box::pin(work).await?;
+        let done = [ReasonCode::RolledBack, ReasonCode::Slept, ReasonCode::Woken];
+        let counts = ending.failure.is_some() || done.contains(&ending.reason);
+        if let Some(state) = ending.state.filter(|_| counts) {
+            let run = metrics::Run {
+                pr: self.request.pr,
+                action,
+                sha: None,
+                first: false,
+                took: begun.elapsed(),
+                waited: Duration::ZERO,
+            };
+            metrics::leave(self.ports, self.request.repository.id, run, state, &ending).await;
+        }
+        Ok(ending)
     }
 
     async fn live(&self, wish: Life) -> Result<Ending, Failure> {
@@ -437,14 +461,17 @@ impl<'a> Story<'a> {
         let preview = self.preview();
         let bed = Bed::of(self.ports, &preview, &pull)?;
         match wake {
-            true => match Box::pin(bed.wake(&mut teller)).await? {
-                Some(ending) => Ok(ending),
-                None => {
+            true => {
+                let woken = async {
+                    if let Some(ending) = Box::pin(bed.wake(&mut teller)).await? {
+                        return Ok(ending);
+                    }
                     let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
                     Ok(Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await)
-                }
-            },
-            false => Box::pin(bed.sleep(&mut teller)).await,
+                };
+                self.recorded(Action::Wake, woken).await
+            }
+            false => self.recorded(Action::Sleep, bed.sleep(&mut teller)).await,
         }
     }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::names::Marker;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Characters of each piece of evidence, tried one after the other.
 const EVIDENCE: [usize; 5] = [8_000, 3_000, 1_000, 200, 0];
@@ -47,8 +48,28 @@ fn cut_notice() -> Result<String, ReportError> {
 /// What the answer to `/help` shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct HelpView {
+    /// Role that somebody needs to give commands.
+    pub role: String,
+    /// How long commands usually take here, in the order of showing.
+    pub typical: Vec<Typical>,
     /// Settings in force, in the order of showing.
     pub settings: Vec<Setting>,
+}
+
+/// How long a command usually takes here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Typical {
+    /// Command.
+    pub command: String,
+    /// Half of the runs took at most this.
+    #[serde(serialize_with = "in_words")]
+    pub time: Duration,
+    /// How many runs.
+    pub runs: usize,
+}
+
+fn in_words<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&words::span(*time))
 }
 
 /// A setting in force.
@@ -67,11 +88,12 @@ pub fn help(view: &HelpView, marker: &Marker) -> Result<String, ReportError> {
     #[derive(Serialize)]
     struct Help<'a> {
         marker: Markdown,
-        settings: &'a [Setting],
+        #[serde(flatten)]
+        view: &'a HelpView,
     }
     let page = Help {
         marker: Markdown::ours(marker.to_string()),
-        settings: &view.settings,
+        view,
     };
     let text = render("comment/help.md.j2", &page)?;
     Ok(budget::COMMENT.cut(&text, &cut_notice()?))

@@ -17,7 +17,7 @@ mod summary;
 mod view;
 mod words;
 
-pub use comment::{HelpView, Setting, comment, expiry, help, with_life};
+pub use comment::{HelpView, Setting, Typical, comment, expiry, help, with_life};
 pub use dashboard::{DashboardView, PreviewRow, QueueRow, dashboard, dashboard_marker};
 pub use diff::{answer as diff_answer, diff};
 pub use link::Link;

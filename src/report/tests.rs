@@ -530,6 +530,19 @@ fn help_lists_the_commands_and_the_settings() {
         ..marker()
     };
     let view = HelpView {
+        role: "maintain".into(),
+        typical: vec![
+            Typical {
+                command: "/deploy".into(),
+                time: Duration::from_secs(75),
+                runs: 12,
+            },
+            Typical {
+                command: "/undeploy".into(),
+                time: Duration::from_millis(6_150),
+                runs: 1,
+            },
+        ],
         settings: vec![Setting {
             name: "max-previews".into(),
             value: "3".into(),

@@ -184,6 +184,47 @@ async fn bots_edits_deletions_and_issues_start_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn help_says_how_long_commands_take_here() {
+    let shop = Shop::open().await;
+    let help = async || {
+        shop.hears(&shop.says(1, "bob", "/help"))
+            .await
+            .ends(0, "help-shown");
+        let all = shop.world.github.comments(SHOP, 1);
+        let mut helps = all.into_iter().filter(|one| one.body.contains("kind=help"));
+        helps.next().unwrap().body
+    };
+    shop.opens(1);
+    let first = help().await;
+    assert!(
+        !first.contains("took at most"),
+        "nothing is known yet: {first}"
+    );
+    assert!(first.contains("the role `write` here"), "{first}");
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    for (command, reason) in [
+        ("/sleep", "slept"),
+        ("/wake", "woken"),
+        ("/undeploy", "removed"),
+    ] {
+        shop.hears(&shop.says(1, "alice", command))
+            .await
+            .ends(0, reason);
+    }
+    let told = help().await;
+    let line = told
+        .lines()
+        .find(|line| line.contains("took at most"))
+        .unwrap_or_default();
+    for command in ["/deploy", "/sleep", "/wake", "/undeploy"] {
+        assert!(line.contains(&format!("`{command}` ")), "{command}: {told}");
+    }
+    assert_eq!(line.matches("(1 run)").count(), 4, "{line}");
+    assert!(!line.contains("/rollback"), "{line}");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_only_read_is_told_so_and_nothing_happens() {
     let shop = Shop::open().await;
     shop.deployed(1).await;

@@ -5,17 +5,32 @@
 use super::Teller;
 use crate::{
     inputs::registry::INPUTS,
+    metrics::{Action, Figures},
     names::{Marker, MarkerKind, ReasonCode},
     pipeline::{Ending, Failure},
-    report::{self, HelpView, ReportError, Setting},
+    report::{self, HelpView, ReportError, Setting, Typical},
 };
 use std::time::Duration;
+
+/// Records of the cluster are waited for as long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Commands whose runs leave records.
+const COMMANDS: [(&str, Action); 5] = [
+    ("/deploy", Action::Deploy),
+    ("/rollback", Action::Rollback),
+    ("/undeploy", Action::Remove),
+    ("/sleep", Action::Sleep),
+    ("/wake", Action::Wake),
+];
 
 impl Teller<'_> {
     /// Answers `/help` in a comment of its own.
     pub(in crate::pipeline) async fn help(mut self) -> Result<Ending, Failure> {
         let settings = &self.ports.settings;
         let view = HelpView {
+            role: settings.min_permission.as_str().into(),
+            typical: self.typical().await,
             settings: vec![
                 setting("max-previews", settings.max_previews.to_string()),
                 setting("auto-deploy", settings.auto_deploy.to_string()),
@@ -30,6 +45,26 @@ impl Teller<'_> {
             ReasonCode::HelpShown,
             "the help was written as a comment",
         ))
+    }
+
+    /// How long commands usually take, by the cluster's own records; help is worth giving without them too.
+    async fn typical(&self) -> Vec<Typical> {
+        let records = async {
+            let cluster = self.ports.cluster().ok()?;
+            let name = self.ports.ledger(self.preview.repository);
+            cluster.records(&name).await.ok()
+        };
+        let records = tokio::time::timeout(PATIENCE, records).await;
+        let figures = Figures::of(&records.ok().flatten().unwrap_or_default());
+        let typical = COMMANDS.iter().filter_map(|(command, action)| {
+            let span = figures.took.get(action.as_str())?;
+            Some(Typical {
+                command: (*command).into(),
+                time: Duration::from_millis(span.p50),
+                runs: span.count,
+            })
+        });
+        typical.collect()
     }
 
     /// Writes an answer into the one comment of its kind.
