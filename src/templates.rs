@@ -2,24 +2,27 @@
 //! It renders nothing; each stage that does brings its own engine and escaping.
 //! They are embedded because the working directory of an action is the user's checkout.
 
-/// Where a file of this very version can be read.
-macro_rules! page {
-    ($path:literal) => {
-        concat!(
-            env!("CARGO_PKG_REPOSITORY"),
-            "/blob/v",
-            env!("CARGO_PKG_VERSION"),
-            "/",
-            $path
-        )
+/// Where this action lives for whom nobody tells another place.
+const HOME: &str = env!("CARGO_PKG_REPOSITORY");
+
+/// The list of variables and filters that templates have.
+pub const VARIABLES: &str = "`templates/README.md` of this action";
+
+/// Address at which setting up is explained, on the very server that the action runs on: a mirrored action's is its mirror.
+///
+/// `action` is the repository and the version that the workflow names; without it there is an address on the server only
+/// where the action is at home.
+pub fn setup_page(server: &str, action: Option<(&str, &str)>) -> Option<String> {
+    let (repository, version) = match action {
+        Some((repository, version)) => (format!("{server}/{repository}"), version.to_owned()),
+        None if HOME.starts_with(&format!("{server}/")) => (
+            HOME.to_owned(),
+            concat!("v", env!("CARGO_PKG_VERSION")).to_owned(),
+        ),
+        None => return None,
     };
+    Some(format!("{repository}/blob/{version}/README.md#set-up"))
 }
-
-/// Address at which setting up is explained.
-pub const SETUP_PAGE: &str = page!("README.md#set-up");
-
-/// Address of the list of variables and filters that templates have.
-pub const VARIABLES_PAGE: &str = page!("templates/README.md");
 
 /// Templates of comments and of the job summary.
 pub const COMMENT: &[(&str, &str)] = &[
@@ -186,3 +189,21 @@ pub const MANIFESTS: &[(&str, &str)] = &[
         include_str!("../templates/manifests/_pod.yaml.j2"),
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::setup_page;
+
+    #[test]
+    fn setting_up_is_explained_on_the_server_that_the_action_runs_on() {
+        let mirror = Some(("mirrors/preview-action", "v1"));
+        let page = "https://ghe.example/mirrors/preview-action/blob/v1/README.md#set-up";
+        assert_eq!(
+            setup_page("https://ghe.example", mirror).as_deref(),
+            Some(page)
+        );
+        assert_eq!(setup_page("https://ghe.example", None), None);
+        let home = setup_page("https://github.com", None).unwrap_or_default();
+        assert!(home.starts_with(env!("CARGO_PKG_REPOSITORY")), "{home}");
+    }
+}

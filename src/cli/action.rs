@@ -274,7 +274,7 @@ impl Run {
         let links = Links {
             server: context.server_url.clone(),
             run: Some(context.run_url()),
-            setup: Some(templates::SETUP_PAGE.into()),
+            setup: templates::setup_page(&context.server_url, context.action()),
             workflow: context.workflow.clone(),
         };
         // Jobs of one workflow run, of a matrix too, are runs of their own.

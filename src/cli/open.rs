@@ -209,9 +209,10 @@ pub(super) fn command_line(
     verbose: u8,
 ) -> Result<Opened, Failed> {
     let api_url = github.as_ref().map_or(GITHUB_API, |(url, _)| url.as_str());
+    let server = server(api_url);
     let links = Links {
-        server: server(api_url),
-        setup: Some(templates::SETUP_PAGE.into()),
+        setup: templates::setup_page(&server, None),
+        server,
         ..Links::default()
     };
     let redaction = Redaction::default();

@@ -20,7 +20,12 @@ pub(super) struct Sweep {
     #[arg(long, value_name = "ID")]
     repository_id: Option<u64>,
     /// Address of GitHub's API, for the token
-    #[arg(long, value_name = "URL", default_value = "https://api.github.com")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "GITHUB_API_URL",
+        default_value = "https://api.github.com"
+    )]
     api_url: String,
     /// Show what would be done, and do nothing
     #[arg(long)]

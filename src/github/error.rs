@@ -148,7 +148,7 @@ impl GitHubError {
                 "have the server's certificate renewed, or use the name that it is for".into()
             }
             Self::Unavailable { .. } => {
-                "run the job again once GitHub is well; githubstatus.com or the server's operator knows more".into()
+                "run the job again once GitHub is well; its status page or the server's operator knows more".into()
             }
             Self::RateLimited { until, .. } => format!("run the job again after {}", clock(until)),
             Self::Unauthorized { .. } => {

@@ -3,7 +3,7 @@
 //! A request and its answer are plain data, because rendering happens in a child process that limits its own memory.
 
 use super::error::{ManifestError, ManifestErrors, excerpt};
-use crate::{names::ReasonCode, templates::VARIABLES_PAGE};
+use crate::{names::ReasonCode, templates::VARIABLES};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 use std::{
@@ -348,7 +348,7 @@ fn explain(error: &Error, pointed: &str, context: &Value) -> (String, String) {
         ErrorKind::SyntaxError => (detail, "correct the template".into()),
         _ => (
             detail,
-            format!("the variables and filters are listed in {VARIABLES_PAGE}"),
+            format!("the variables and filters are listed in {VARIABLES}"),
         ),
     }
 }
@@ -375,9 +375,7 @@ fn near_variable(pointed: &str, context: &Value) -> String {
         }
         break;
     }
-    format!(
-        "the variables are listed in {VARIABLES_PAGE}; `is defined` and `default()` test for one"
-    )
+    format!("the variables are listed in {VARIABLES}; `is defined` and `default()` test for one")
 }
 
 #[cfg(test)]

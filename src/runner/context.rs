@@ -37,6 +37,8 @@ pub struct Context {
     pub triggering_actor: String,
     /// File name of the workflow, such as `preview.yml`; none with runners that do not say it.
     pub workflow: Option<String>,
+    /// Repository and version of the action, as the workflow names them; none for one that lies in the workflow's own repository.
+    pub action: Option<(String, String)>,
     /// True when somebody asked for debug logs.
     pub debug: bool,
     /// Folder for files that end with the job.
@@ -104,12 +106,22 @@ impl Context {
                 .get("GITHUB_WORKFLOW_REF")
                 .and_then(workflow_file)
                 .map(str::to_owned),
+            action: variables
+                .get("GITHUB_ACTION_REPOSITORY")
+                .zip(variables.get("GITHUB_ACTION_REF"))
+                .map(|(repository, version)| (repository.to_owned(), version.to_owned())),
             debug: variables.get("RUNNER_DEBUG") == Some("1"),
             temp: variables
                 .get("RUNNER_TEMP")
                 .map_or_else(|| workspace.clone(), PathBuf::from),
             workspace,
         }))
+    }
+
+    /// Repository and version of the action, as the workflow names them.
+    pub fn action(&self) -> Option<(&str, &str)> {
+        let action = self.action.as_ref();
+        action.map(|(repository, version)| (repository.as_str(), version.as_str()))
     }
 
     /// The variables that say what this context says, for whoever plays the runner.

@@ -26,7 +26,7 @@ impl Write for Page {
     }
 }
 
-const VARIABLES: [(&str, &str); 16] = [
+const VARIABLES: [(&str, &str); 18] = [
     ("GITHUB_ACTIONS", "true"),
     ("GITHUB_EVENT_NAME", "pull_request"),
     ("GITHUB_EVENT_PATH", "/github/workflow/event.json"),
@@ -40,6 +40,8 @@ const VARIABLES: [(&str, &str); 16] = [
     ("GITHUB_ACTOR", "alice"),
     ("GITHUB_TRIGGERING_ACTOR", "bob"),
     ("GITHUB_OUTPUT", ""),
+    ("GITHUB_ACTION_REPOSITORY", "mirrors/preview-action"),
+    ("GITHUB_ACTION_REF", "v1"),
     ("RUNNER_TEMP", "/github/runner_temp"),
     ("RUNNER_DEBUG", "1"),
     ("PATH", "/bin"),
@@ -83,6 +85,7 @@ fn the_context_is_what_the_runner_says() {
             summary: None,
             actor: "alice".into(),
             triggering_actor: "bob".into(),
+            action: Some(("mirrors/preview-action".into(), "v1".into())),
             debug: true,
             temp: "/github/runner_temp".into(),
         }

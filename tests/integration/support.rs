@@ -202,6 +202,7 @@ impl Shop {
             actor: actor.clone(),
             triggering_actor: actor,
             workflow: Some("preview.yml".into()),
+            action: None,
             debug: false,
             temp: folder.clone(),
         };
@@ -583,7 +584,7 @@ impl Seen {
     fn gather(shop: &Shop, pr: u64, folder: &Path, exit: i32, log: String, begun: Instant) -> Self {
         let text = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
         let comments = shop.world.github.comments(SHOP, pr);
-        Self {
+        let seen = Self {
             exit,
             outputs: read_outputs(&text("output")),
             summary: text("summary"),
@@ -594,7 +595,12 @@ impl Seen {
                 .map(|comment| comment.body)
                 .collect(),
             took: begun.elapsed(),
-        }
+        };
+        // The shop's server is another one, like somebody's Enterprise Server.
+        let all = seen.everything();
+        let astray = all.lines().find(|line| line.contains("github.com"));
+        assert_eq!(astray, None, "people are sent to another server");
+        seen
     }
 
     pub(crate) fn output(&self, name: &str) -> &str {
