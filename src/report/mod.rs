@@ -26,7 +26,7 @@ pub use operator::{operator, operator_marker};
 pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};
 pub use view::{
-    Aftermath, AsleepView, AtCap, HolderView, ImageView, Leaving, Note, Reached, Removal,
+    Aftermath, ApprovalView, AsleepView, AtCap, HolderView, ImageView, Leaving, Note, Reached, Removal,
     RemovedBecause, Slot, StatusView,
 };
 

@@ -5,7 +5,7 @@
 use super::{
     engine::Markdown,
     link::Link,
-    view::{Aftermath, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView},
+    view::{Aftermath, ApprovalView, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView},
     words,
 };
 use crate::{
@@ -64,6 +64,19 @@ pub(super) struct Page {
     aftermath: Option<After>,
     asleep: Option<Asleep>,
     rolled_back: bool,
+    approval: Option<Approval>,
+}
+
+/// What is to be approved.
+#[derive(Serialize)]
+struct Approval {
+    /// In full, to copy.
+    sha: String,
+    approvers: Markdown,
+    lapsed: bool,
+    before: Option<Markdown>,
+    by: Option<String>,
+    changes: Option<Markdown>,
 }
 
 #[derive(Serialize)]
@@ -280,6 +293,27 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             keeps_slot: asleep.keeps_slot,
         }),
         rolled_back: view.rolled_back,
+        approval: view.approval.as_ref().map(|one| approval(view, one)),
+    }
+}
+
+fn approval(view: &StatusView, of: &ApprovalView) -> Approval {
+    let head = view.sha.as_ref().map(ToString::to_string);
+    let sha = head.unwrap_or_default();
+    let root = format!("{}/{}", view.server_url, view.repository);
+    let changes = match &of.before {
+        Some((before, _)) => Link::new(&format!("{root}/compare/{before}...{sha}"))
+            .map(|link| link.titled(&format!("what has changed since {}", before.short()))),
+        None => Link::new(&format!("{root}/pull/{}/files", view.pr))
+            .map(|link| link.titled("what it changes")),
+    };
+    Approval {
+        approvers: Markdown::ours(of.approvers.into()),
+        lapsed: of.lapsed,
+        before: of.before.as_ref().map(|(sha, _)| commit_link(view, sha)),
+        by: of.before.as_ref().map(|(_, by)| by.clone()),
+        changes,
+        sha,
     }
 }
 

@@ -10,12 +10,16 @@ use crate::{
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
     pipeline::{RemoveReason, life::Home},
     plan,
+    trigger::permission,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A head that somebody touched less long ago is left to its own run, which may be building its images still.
 const SETTLED: SignedDuration = SignedDuration::from_mins(15);
+
+/// How many pull requests from forks are told at once that they need approval: strangers open as many as they like.
+const ASKED_AT_ONCE: usize = 10;
 
 /// How many pull requests are asked about only to forget them: an old ledger is cleared little by little, within the limits
 /// that GitHub sets.
@@ -50,6 +54,8 @@ pub(super) enum Action {
     FinishSleep,
     /// Deploy a commit that no run has tried.
     Deploy(CommitSha),
+    /// Say that the newest commit of a fork needs approval, or that nobody gave it in time.
+    Ask,
     /// Say that its run has ended without a word.
     End,
     /// Say the last word again, which did not reach its comment.
@@ -70,6 +76,7 @@ impl Action {
             Self::Warn(_) => "warn",
             Self::Sleep | Self::FinishSleep => "sleep",
             Self::Deploy(_) => "deploy",
+            Self::Ask => "ask",
             Self::End => "end",
             Self::Tell => "tell",
             Self::Free => "free",
@@ -94,6 +101,7 @@ impl Action {
             Self::Sleep => "idle".into(),
             Self::FinishSleep => "its sleep was cut short".into(),
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
+            Self::Ask => "it comes from a fork and needs approval".into(),
             Self::Tell => "its last word did not reach its comment".into(),
             Self::Free => "its namespace was deleted".into(),
             Self::End => "its run ended without a word".into(),
@@ -186,10 +194,13 @@ impl Sight<'_> {
         let (strangers, mut tasks): (Vec<Task>, Vec<Task>) = tasks.partition(first_seen);
         let spare = self.spare(&tasks);
         tasks.extend(self.freshest(strangers, spare));
+        let asks = |task: &Task| task.action == Action::Ask;
+        let (asked, mut tasks): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(asks);
+        tasks.extend(self.freshest(asked, ASKED_AT_ONCE));
         tasks
     }
 
-    /// Those that somebody touched last, as many as find a slot: who waits in line has asked, and who was never seen has not.
+    /// Those that somebody touched last, as many as there is room for: who waits in line has asked, and who was never seen has not.
     fn freshest(&self, mut strangers: Vec<Task>, slots: usize) -> Vec<Task> {
         let touched = |task: &Task| self.open.get(&task.preview.pr).map(|(_, ago)| *ago);
         strangers.sort_by_key(touched);
@@ -219,7 +230,9 @@ impl Sight<'_> {
                 .then(|| Action::Deploy(pull.head_sha.clone()))
         };
         let Some(record) = self.record(preview) else {
-            return missed().or_else(|| self.vanished(preview));
+            return missed()
+                .or_else(|| self.unapproved(preview, pull, *touched))
+                .or_else(|| self.vanished(preview));
         };
         let begun = record.removing.as_ref().map(|one| one.because);
         match begun {
@@ -230,6 +243,7 @@ impl Sight<'_> {
         let lost = record.active.is_some() && !record.is_active(self.now);
         self.end_of_life(preview, record)
             .or_else(missed)
+            .or_else(|| self.unapproved(preview, pull, *touched))
             .or_else(|| self.dozes(preview, record).then_some(Action::FinishSleep))
             .or_else(|| lost.then_some(Action::End))
             .or_else(|| self.vanished(preview))
@@ -282,11 +296,44 @@ impl Sight<'_> {
                 .is_none_or(|record| record.attempted.is_none());
         self.settings.auto_deploy
             && preview.variant.is_none()
-            && !pull.from_fork()
+            && self.may_run(preview, pull)
             && self.ledger.position(&key).is_none()
             && (has_slot || room)
             && untried
             && !spared
+    }
+
+    /// True for the repository's own branches, and for the one commit of a fork that was approved.
+    fn may_run(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
+        let approved = self.record(preview).and_then(Record::approved);
+        permission::may_deploy(pull, approved).is_ok()
+    }
+
+    /// Whether the newest commit of a fork needs an approval that nobody was told of, or was told of for too long.
+    ///
+    /// Who was never seen is told only while it would have a preview if it were no fork; who had one, in any case.
+    fn unapproved(
+        &self,
+        preview: &PreviewKey,
+        pull: &PullRequest,
+        touched: Option<SignedDuration>,
+    ) -> Option<Action> {
+        if self.may_run(preview, pull) || permission::may_be_approved(pull).is_err() {
+            return None;
+        }
+        let record = self.record(preview);
+        let head = &pull.head_sha;
+        let known = record.is_some_and(|record| {
+            record.approved().is_some() || record.requested(head).is_some()
+        });
+        let wanted = known || self.settings.auto_deploy && self.is_alive(pull, touched);
+        let free = record.is_none_or(|record| {
+            !record.is_active(self.now)
+                && !record.removed_on_purpose
+                && record.removing.is_none()
+                && record.is_to_be_asked(head, self.now)
+        });
+        (wanted && free && preview.variant.is_none()).then_some(Action::Ask)
     }
 
     /// True when nobody knows of a run for it: it is older than this action, its events were lost, or the ledger was.

@@ -2,6 +2,7 @@
 //! It decides nothing; use cases say what is so, and this keeps the view and writes it where people look.
 //! The last word is read back once: an older run that wrote after us would otherwise leave a lie standing.
 
+mod approval;
 mod endings;
 mod help;
 
