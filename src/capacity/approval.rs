@@ -167,8 +167,14 @@ mod tests {
         assert!(record.requested(&sha("a")).unwrap().lapsed);
         record.request(&sha("a"), true, day(9));
         let again = record.requested(&sha("a")).unwrap();
-        assert_eq!((again.lapsed, again.told, again.since), (false, false, day(9)));
-        assert!(record.is_to_be_asked(&sha("b"), day(9)), "a push begins anew");
+        assert_eq!(
+            (again.lapsed, again.told, again.since),
+            (false, false, day(9))
+        );
+        assert!(
+            record.is_to_be_asked(&sha("b"), day(9)),
+            "a push begins anew"
+        );
     }
 
     #[test]

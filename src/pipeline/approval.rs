@@ -2,12 +2,7 @@
 //! It approves nothing and deploys nothing; whoever calls it has seen that the commit may not run.
 //! Strangers can push as often as they like: each push is one request, in the one comment.
 
-use super::{
-    Ending, Failure, Ports,
-    desk::Desk,
-    inspect,
-    teller::Teller,
-};
+use super::{Ending, Failure, Ports, desk::Desk, inspect, teller::Teller};
 use crate::{
     capacity::Ledger,
     cluster::{Moment, Step},

@@ -383,11 +383,7 @@ impl<'a> Story<'a> {
         if let Err(ending) = self.gate(&pull).await? {
             return Ok(ending);
         }
-        if let Err(denied) = self
-            .request
-            .pin(&pull)
-            .and_then(|sha| current(sha, &pull))
-        {
+        if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
             return Ok(quiet(denied));
         }
         let mut teller = self.teller(&pull.head_sha, pull.open);

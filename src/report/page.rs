@@ -5,7 +5,9 @@
 use super::{
     engine::Markdown,
     link::Link,
-    view::{Aftermath, ApprovalView, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView},
+    view::{
+        Aftermath, ApprovalView, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView,
+    },
     words,
 };
 use crate::{
@@ -70,8 +72,8 @@ pub(super) struct Page {
 /// What is to be approved.
 #[derive(Serialize)]
 struct Approval {
-    /// In full, to copy.
-    sha: String,
+    /// In full and as it is: people copy it.
+    sha: Markdown,
     approvers: Markdown,
     lapsed: bool,
     before: Option<Markdown>,
@@ -313,7 +315,7 @@ fn approval(view: &StatusView, of: &ApprovalView) -> Approval {
         before: of.before.as_ref().map(|(sha, _)| commit_link(view, sha)),
         by: of.before.as_ref().map(|(_, by)| by.clone()),
         changes,
-        sha,
+        sha: Markdown::ours(sha),
     }
 }
 

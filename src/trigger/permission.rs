@@ -379,7 +379,10 @@ mod tests {
                     head_repository,
                     ..pull()
                 };
-                for denied in [may_deploy(&pull, Some(&pull.head_sha)), may_be_approved(&pull)] {
+                for denied in [
+                    may_deploy(&pull, Some(&pull.head_sha)),
+                    may_be_approved(&pull),
+                ] {
                     let denied = denied.unwrap_err();
                     assert_eq!(denied.reason, ReasonCode::PullRequestClosed);
                     assert!(denied.cause.ends_with(word), "{}", denied.cause);

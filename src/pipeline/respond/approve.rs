@@ -38,8 +38,9 @@ impl Story<'_> {
     async fn ask(&self, pull: &PullRequest, teller: &mut Teller<'_>) -> Result<Ending, Failure> {
         let asks = !self.is_event();
         let ending = approval::ask(self.ports, &self.preview(), pull, asks, teller).await?;
+        let own_run = matches!(self.request.asked, Asked::Event { target: false, .. });
         match &ending.failure {
-            Some(failure) if self.is_event() && failure.is_of_github() => {
+            Some(failure) if own_run && failure.reason() == ReasonCode::GithubRefused => {
                 let why = format!(
                     "the commit comes from a fork and needs approval; this run could not say so: {}",
                     failure.line()

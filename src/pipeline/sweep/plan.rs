@@ -323,9 +323,8 @@ impl Sight<'_> {
         }
         let record = self.record(preview);
         let head = &pull.head_sha;
-        let known = record.is_some_and(|record| {
-            record.approved().is_some() || record.requested(head).is_some()
-        });
+        let known = record
+            .is_some_and(|record| record.approved().is_some() || record.requested(head).is_some());
         let wanted = known || self.settings.auto_deploy && self.is_alive(pull, touched);
         let free = record.is_none_or(|record| {
             !record.is_active(self.now)
