@@ -305,7 +305,7 @@ fn approval(view: &StatusView, of: &ApprovalView) -> Approval {
     let root = format!("{}/{}", view.server_url, view.repository);
     let changes = match &of.before {
         Some((before, _)) => Link::new(&format!("{root}/compare/{before}...{sha}"))
-            .map(|link| link.titled(&format!("what has changed since {}", before.short()))),
+            .map(|link| link.titled("what has changed since then")),
         None => Link::new(&format!("{root}/pull/{}/files", view.pr))
             .map(|link| link.titled("what it changes")),
     };

@@ -327,7 +327,7 @@ async fn a_push_withdraws_the_approval_and_what_runs_stays() {
     let compared = format!("https://github.example/acme/shop/compare/{first}...{second}");
     assert!(comment.contains(&compared), "{comment}");
     let short = &first[..7];
-    assert!(comment.contains("approved by mia"), "{comment}");
+    assert!(comment.contains("approved by `mia`"), "{comment}");
     assert!(comment.contains("stays live at"), "{comment}");
     assert!(comment.contains(short), "{comment}");
     assert_eq!(shop.record(6)["approved"]["withdrawn"], json!(true));

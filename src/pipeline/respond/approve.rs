@@ -2,13 +2,11 @@
 //! It reads nothing that the fork has written and takes nobody's word but that of the collaborator endpoint.
 //! All ways into a deploy pass the same gate, and the deploy itself asks the ledger once more.
 
-use super::{
-    super::{Ending, Failure, approval, inspect, teller::Teller},
-    Story, quiet,
-};
+use super::{Story, quiet};
 use crate::{
     event::PullRequest,
     names::ReasonCode,
+    pipeline::{Ending, Failure, approval, inspect, teller::Teller},
     trigger::{Asked, Denied, permission},
 };
 
