@@ -76,6 +76,7 @@ struct Approval {
     sha: Markdown,
     approvers: Markdown,
     lapsed: bool,
+    live: bool,
     before: Option<Markdown>,
     by: Option<String>,
     changes: Option<Markdown>,
@@ -312,6 +313,7 @@ fn approval(view: &StatusView, of: &ApprovalView) -> Approval {
     Approval {
         approvers: Markdown::ours(of.approvers.into()),
         lapsed: of.lapsed,
+        live: of.live,
         before: of.before.as_ref().map(|(sha, _)| commit_link(view, sha)),
         by: of.before.as_ref().map(|(_, by)| by.clone()),
         changes,

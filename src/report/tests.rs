@@ -268,6 +268,7 @@ fn approval_needed(before: Option<(CommitSha, String)>, lapsed: bool) -> StatusV
     view.approval = Some(ApprovalView {
         approvers: "`maintain` or `admin`",
         lapsed,
+        live: false,
         before,
     });
     view
@@ -482,6 +483,13 @@ fn examples() -> Vec<(&'static str, StatusView)> {
         ),
         ("approval-needed", approval_needed(None, false)),
         ("approval-lapsed", approval_needed(None, true)),
+        ("approval-over", {
+            let mut view = approval_needed(None, false);
+            view.approval.iter_mut().for_each(|one| one.live = true);
+            view.urls = ready().urls;
+            view.urls.truncate(1);
+            view
+        }),
         ("approval-withdrawn", {
             let mut view = approval_needed(Some((sha('b'), "maria".into())), false);
             view.serving = Some(sha('b'));
@@ -757,6 +765,7 @@ fn untrusted(state: State, text: &str) -> StatusView {
     view.approval = Some(ApprovalView {
         approvers: "`admin`",
         lapsed: false,
+        live: false,
         before: Some((sha('c'), text())),
     });
     view.removal = Some(Removal {

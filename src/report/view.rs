@@ -276,6 +276,8 @@ pub struct ApprovalView {
     pub approvers: &'static str,
     /// True when nobody has answered in time.
     pub lapsed: bool,
+    /// True when the commit runs although its approval is over: another one was pushed meanwhile, or the record was lost.
+    pub live: bool,
     /// The commit that was approved before, and the login of who did.
     pub before: Option<(CommitSha, String)>,
 }

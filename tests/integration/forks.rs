@@ -543,6 +543,29 @@ async fn an_approval_that_the_ledger_does_not_keep_lets_nothing_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approval_that_was_lost_with_the_ledger_is_asked_for_again_and_what_runs_stays() {
+    let shop = guarded().await;
+    opens(&shop);
+    let sha = head(&shop);
+    approved(&shop).await;
+    shop.corrupt("{");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    shop.world.advance(QUARTER);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.image(NAMESPACE, "web"), image_of(&sha));
+    let comment = shop.comment(6);
+    assert!(comment.contains("its approval is over"), "{comment}");
+    assert!(comment.contains(&format!("/approve {sha}")), "{comment}");
+    hears(&shop, "mia", "/deploy")
+        .await
+        .ends(0, "approval-needed");
+    hears(&shop, "mia", &format!("/approve {sha}"))
+        .await
+        .ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_fork_is_answered_and_what_runs_of_it_stays() {
     let shop = guarded().await;
     opens(&shop);

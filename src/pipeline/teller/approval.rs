@@ -21,6 +21,7 @@ impl Teller<'_> {
         self.view.approval = Some(ApprovalView {
             approvers: permission::approvers(self.ports.settings.min_permission),
             lapsed: request.lapsed,
+            live: status.sha().as_ref() == Some(head),
             before: before
                 .filter(|one| one.sha != *head)
                 .map(|one| (one.sha.clone(), one.by.clone())),
