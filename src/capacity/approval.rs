@@ -78,10 +78,9 @@ impl Record {
         if self.approved() == Some(head) {
             return;
         }
-        if let Some(approved) = &mut self.approved {
-            approved.withdrawn = true;
-        }
-        let same = self.requested.take().filter(|one| one.sha == *head);
+        let request = self.requested.take();
+        self.withdraw();
+        let same = request.filter(|one| one.sha == *head);
         let begun = same.filter(|one| !(asks && one.is_over(now)));
         let mut request = begun.unwrap_or_else(|| Requested {
             sha: head.clone(),
@@ -95,6 +94,14 @@ impl Record {
             request.told = false;
         }
         self.requested = Some(request);
+    }
+
+    /// Notes that nothing is approved or asked for any more: the pull request has moved on, or is closed.
+    pub fn withdraw(&mut self) {
+        self.requested = None;
+        if let Some(approved) = &mut self.approved {
+            approved.withdrawn = true;
+        }
     }
 
     /// Whether the comment lacks something about this commit, which waits for approval.

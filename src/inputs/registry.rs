@@ -277,7 +277,7 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "state",
-        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `expired`, `sleeping`, `degraded`, `queued`, `refused`, `superseded` or `cancelled`.",
+        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `expired`, `sleeping`, `degraded`, `queued`, `refused`, `approval-needed`, `superseded` or `cancelled`.",
     },
     OutputSpec {
         name: "decision",

@@ -2,6 +2,7 @@
 //! It asks nobody and reads no clock; the wording stands in `templates/comment/`.
 //! Every text that is not ours passes one escape in the template engine itself, so that no template can forget it.
 
+mod approval;
 mod budget;
 mod comment;
 mod dashboard;

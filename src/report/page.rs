@@ -3,11 +3,10 @@
 //! Everything is prepared here, so that templates need no logic beyond "if it is there".
 
 use super::{
+    approval::{Approval, approval},
     engine::Markdown,
     link::Link,
-    view::{
-        Aftermath, ApprovalView, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView,
-    },
+    view::{Aftermath, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView},
     words,
 };
 use crate::{
@@ -67,19 +66,6 @@ pub(super) struct Page {
     asleep: Option<Asleep>,
     rolled_back: bool,
     approval: Option<Approval>,
-}
-
-/// What is to be approved.
-#[derive(Serialize)]
-struct Approval {
-    /// In full and as it is: people copy it.
-    sha: Markdown,
-    approvers: Markdown,
-    lapsed: bool,
-    live: bool,
-    before: Option<Markdown>,
-    by: Option<String>,
-    changes: Option<Markdown>,
 }
 
 #[derive(Serialize)]
@@ -300,27 +286,6 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
     }
 }
 
-fn approval(view: &StatusView, of: &ApprovalView) -> Approval {
-    let head = view.sha.as_ref().map(ToString::to_string);
-    let sha = head.unwrap_or_default();
-    let root = format!("{}/{}", view.server_url, view.repository);
-    let changes = match &of.before {
-        Some((before, _)) => Link::new(&format!("{root}/compare/{before}...{sha}"))
-            .map(|link| link.titled("what has changed since then")),
-        None => Link::new(&format!("{root}/pull/{}/files", view.pr))
-            .map(|link| link.titled("what it changes")),
-    };
-    Approval {
-        approvers: Markdown::ours(of.approvers.into()),
-        lapsed: of.lapsed,
-        live: of.live,
-        before: of.before.as_ref().map(|(sha, _)| commit_link(view, sha)),
-        by: of.before.as_ref().map(|(_, by)| by.clone()),
-        changes,
-        sha: Markdown::ours(sha),
-    }
-}
-
 fn aftermath(view: &StatusView, after: &Aftermath) -> After {
     let plain = |what| After {
         what,
@@ -363,7 +328,7 @@ fn address(text: &str) -> Markdown {
     )
 }
 
-fn commit_link(view: &StatusView, sha: &CommitSha) -> Markdown {
+pub(super) fn commit_link(view: &StatusView, sha: &CommitSha) -> Markdown {
     let plain = || Markdown::ours(super::escape::code(sha.short()));
     let url = format!("{}/{}/commit/{sha}", view.server_url, view.repository);
     Link::new(&url).map_or_else(plain, |link| link.coded(sha.short()))

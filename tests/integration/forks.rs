@@ -617,6 +617,44 @@ async fn nothing_is_approved_on_a_closed_or_merged_pull_request_or_one_of_our_ow
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_opens_a_fork_again_has_to_ask_again() {
+    let shop = guarded().await;
+    opens(&shop);
+    approved(&shop).await;
+    shop.hears(&shop.closes(6)).await.ends(0, "removed");
+    shop.world.github.reopen(SHOP, 6);
+    shop.world.advance(QUARTER);
+    let since = shop.now();
+    let swept = shop.hears(&shop.schedule()).await;
+    asks(&shop, since, &swept, &head(&shop));
+    assert_eq!(shop.namespaces(), [""; 0]);
+    approved(&shop).await;
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_of_dependabot_is_no_fork_and_needs_no_approval() {
+    let shop = guarded().await;
+    let opened = shop.opens_as(
+        6,
+        github::NewPull {
+            author: "dependabot[bot]".into(),
+            ..github::NewPull::default()
+        },
+    );
+    let bare = shop.run(&opened).input("kubeconfig", "").go().await;
+    bare.ends(0, "no-credentials");
+    shop.world.advance(QUARTER);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.comment(6), "");
+    hears(&shop, "mia", &format!("/approve {}", head(&shop)))
+        .await
+        .ends(0, "nothing-to-approve");
+    hears(&shop, "alice", "/deploy").await.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_sweep_asks_little_by_little_and_not_for_what_nobody_touches() {
     let shop = guarded().await;
     shop.opens_as(50, from_fork(&[]));

@@ -4,6 +4,7 @@
 
 mod look;
 mod outlook;
+mod outsiders;
 mod plan;
 
 pub use outlook::{Due, Outlook, would_sweep};

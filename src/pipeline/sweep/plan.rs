@@ -10,7 +10,6 @@ use crate::{
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
     pipeline::{RemoveReason, life::Home},
     plan,
-    trigger::permission,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -303,38 +302,6 @@ impl Sight<'_> {
             && !spared
     }
 
-    /// True for the repository's own branches, and for the one commit of a fork that was approved.
-    fn may_run(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
-        let approved = self.record(preview).and_then(Record::approved);
-        permission::may_deploy(pull, approved).is_ok()
-    }
-
-    /// Whether the newest commit of a fork needs an approval that nobody was told of, or was told of for too long.
-    ///
-    /// Who was never seen is told only while it would have a preview if it were no fork; who had one, in any case.
-    fn unapproved(
-        &self,
-        preview: &PreviewKey,
-        pull: &PullRequest,
-        touched: Option<SignedDuration>,
-    ) -> Option<Action> {
-        if self.may_run(preview, pull) || permission::may_be_approved(pull).is_err() {
-            return None;
-        }
-        let record = self.record(preview);
-        let head = &pull.head_sha;
-        let known = record
-            .is_some_and(|record| record.approved().is_some() || record.requested(head).is_some());
-        let wanted = known || self.settings.auto_deploy && self.is_alive(pull, touched);
-        let free = record.is_none_or(|record| {
-            !record.is_active(self.now)
-                && !record.removed_on_purpose
-                && record.removing.is_none()
-                && record.is_to_be_asked(head, self.now)
-        });
-        (wanted && free && preview.variant.is_none()).then_some(Action::Ask)
-    }
-
     /// True when nobody knows of a run for it: it is older than this action, its events were lost, or the ledger was.
     fn is_stranger(&self, preview: &PreviewKey) -> bool {
         let unknown = |record: &Record| record.newest.is_none() && record.attempted.is_none();
@@ -343,7 +310,7 @@ impl Sight<'_> {
 
     /// True when a pull request that was never seen is worth a slot: it would not have expired yet, it does not sleep, and it
     /// is none whose own run is started without secrets on purpose.
-    fn is_alive(&self, pull: &PullRequest, touched: Option<SignedDuration>) -> bool {
+    pub(super) fn is_alive(&self, pull: &PullRequest, touched: Option<SignedDuration>) -> bool {
         let ttl = SignedDuration::try_from(self.settings.ttl).unwrap_or(SignedDuration::MAX);
         let sleeps = self
             .ledger
@@ -449,7 +416,7 @@ impl Sight<'_> {
             .is_some_and(|info| info.deleting.is_none())
     }
 
-    fn record(&self, preview: &PreviewKey) -> Option<&Record> {
+    pub(super) fn record(&self, preview: &PreviewKey) -> Option<&Record> {
         self.ledger.previews.get(&preview.in_ledger())
     }
 
