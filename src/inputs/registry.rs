@@ -281,7 +281,7 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "decision",
-        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `extend`, `pin`, `unpin`, `sleep`, `wake`, `status`, `help`, `sweep` or `ignore`.",
+        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `extend`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `approve`, `status`, `help`, `sweep` or `ignore`.",
     },
     OutputSpec {
         name: "reason-code",

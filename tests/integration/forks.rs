@@ -617,6 +617,70 @@ async fn nothing_is_approved_on_a_closed_or_merged_pull_request_or_one_of_our_ow
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn wherever_an_approval_dies_the_commit_runs_or_is_asked_for_and_no_other_one_ever_runs() {
+    for site in ["github", "cluster"] {
+        let mut ran = 0;
+        for k in 1.. {
+            let shop = guarded().await;
+            opens(&shop);
+            shop.hears(&shop.schedule()).await.ends(0, "swept");
+            let sha = head(&shop);
+            let event = shop.says(6, "mia", &format!("/approve {sha}"));
+            let died = shop.run(&event).dies_at(site, k).await;
+            shop.world.advance(QUARTER);
+            shop.hears(&shop.schedule()).await.ends(0, "swept");
+            shop.hears(&shop.schedule()).await.ends(0, "swept");
+            let comment = shop.comment(6);
+            let known = shop.record(6)["approved"]["sha"] == json!(sha);
+            let expected = if known { image_of(&sha) } else { String::new() };
+            assert_eq!(shop.image(NAMESPACE, "web"), expected, "{site} {k}");
+            let word = if known {
+                "Preview ready"
+            } else {
+                "Preview needs approval"
+            };
+            assert!(comment.contains(word), "{site} {k}: {comment}");
+            ran += usize::from(known);
+            // Whatever was left half done, the next push runs nothing.
+            shop.pushes(6);
+            let next = head(&shop);
+            shop.world.advance(QUARTER);
+            shop.hears(&shop.schedule()).await.ends(0, "swept");
+            assert_eq!(shop.image(NAMESPACE, "web"), expected, "{site} {k}");
+            let comment = shop.comment(6);
+            assert!(
+                comment.contains(&format!("/approve {next}")),
+                "{site} {k}: {comment}"
+            );
+            shop.ends();
+            if !died {
+                break;
+            }
+        }
+        assert!(ran > 3, "{site}: {ran}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_and_a_sweep_at_once_leave_the_commit_running() {
+    for _ in 0..10 {
+        let shop = guarded().await;
+        opens(&shop);
+        let approval = shop.says(6, "mia", &format!("/approve {}", head(&shop)));
+        let schedule = shop.schedule();
+        let (approved, swept) = tokio::join!(shop.hears(&approval), shop.hears(&schedule));
+        approved.ends(0, "deployed");
+        swept.ends(0, "swept");
+        assert_eq!(shop.image(NAMESPACE, "web"), image_of(&head(&shop)));
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        let comment = shop.comment(6);
+        assert!(comment.contains("Preview ready"), "{comment}");
+        assert_eq!(shop.record(6)["approved"]["withdrawn"], Value::Null);
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_opens_a_fork_again_has_to_ask_again() {
     let shop = guarded().await;
     opens(&shop);
