@@ -54,6 +54,11 @@ impl Record {
         in_force.map(|one| &one.sha)
     }
 
+    /// True when it was ever about a commit of a fork: a push brings nothing about then.
+    pub fn is_of_fork(&self) -> bool {
+        self.approved.is_some() || self.requested.is_some()
+    }
+
     /// The request about this commit.
     pub fn requested(&self, head: &CommitSha) -> Option<&Requested> {
         self.requested.as_ref().filter(|one| one.sha == *head)

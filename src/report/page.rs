@@ -65,6 +65,7 @@ pub(super) struct Page {
     aftermath: Option<After>,
     asleep: Option<Asleep>,
     rolled_back: bool,
+    fork: bool,
     approval: Option<Approval>,
 }
 
@@ -282,6 +283,7 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             keeps_slot: asleep.keeps_slot,
         }),
         rolled_back: view.rolled_back,
+        fork: view.fork,
         approval: view.approval.as_ref().map(|one| approval(view, one)),
     }
 }

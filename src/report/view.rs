@@ -73,6 +73,8 @@ pub struct StatusView {
     pub asleep: Option<AsleepView>,
     /// True when the preview was rolled back: only another push or `/deploy` brings a newer commit.
     pub rolled_back: bool,
+    /// True when it comes from a fork: a push deploys nothing then.
+    pub fork: bool,
     /// What is to be approved, if something is.
     pub approval: Option<ApprovalView>,
 }
@@ -117,6 +119,7 @@ impl StatusView {
             aftermath: None,
             asleep: None,
             rolled_back: false,
+            fork: false,
             approval: None,
         }
     }

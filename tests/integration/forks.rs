@@ -345,7 +345,9 @@ async fn a_push_withdraws_the_approval_and_what_runs_stays() {
     hears(&shop, "alice", "/extend 2d")
         .await
         .ends(0, "extended");
-    hears(&shop, "alice", "/sleep").await.ends(0, "slept");
+    let slept = hears(&shop, "alice", "/sleep").await;
+    slept.ends(0, "slept");
+    assert!(!slept.comment().contains("push"), "{}", slept.comment());
     hears(&shop, "alice", "/status")
         .await
         .ends(0, "status-shown");
@@ -438,7 +440,11 @@ async fn a_push_after_the_approval_ends_the_run_and_asks_anew() {
             }
         }
         let there = shop.image(NAMESPACE, "web");
-        let expected = applied.then(|| image_of(&first)).unwrap_or_default();
+        let expected = if applied {
+            image_of(&first)
+        } else {
+            String::new()
+        };
         assert_eq!(there, expected, "{moment}");
         shop.world.advance(QUARTER);
         shop.hears(&shop.schedule()).await.ends(0, "swept");
@@ -678,6 +684,25 @@ async fn an_approval_and_a_sweep_at_once_leave_the_commit_running() {
         assert_eq!(shop.record(6)["approved"]["withdrawn"], Value::Null);
         shop.ends();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_preview_of_a_fork_promises_nothing_of_a_push() {
+    let shop = guarded().await;
+    opens(&shop);
+    approved(&shop).await;
+    shop.unused_for(6, 8);
+    for _ in 0..2 {
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        shop.world.advance(DAY * 2);
+    }
+    assert_eq!(shop.namespaces(), [""; 0]);
+    let comment = shop.comment(6);
+    assert!(comment.contains("Preview expired"), "{comment}");
+    assert!(!comment.contains("push"), "{comment}");
+    // What was approved is so still, and comes back when somebody asks.
+    hears(&shop, "alice", "/deploy").await.ends(0, "deployed");
+    shop.ends();
 }
 
 #[tokio::test(flavor = "multi_thread")]
