@@ -317,6 +317,7 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, now: Timestamp) {
             namespace: preview.namespace,
             uid: preview.uid,
             slot: preview.slot.unwrap_or_default(),
+            owner: String::new(),
             unfinished: false,
         });
         return;

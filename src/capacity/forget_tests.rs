@@ -95,6 +95,7 @@ fn whatever_is_still_going_on_keeps_its_record() {
             namespace: "pr-web-1".parse().unwrap(),
             uid: "u".into(),
             slot: 1,
+            owner: String::new(),
             unfinished: false,
         });
     }));

@@ -106,6 +106,7 @@ mod tests {
             namespace: "pr-1".parse().unwrap(),
             uid: "u".into(),
             slot: 1,
+            owner: String::new(),
             unfinished: false,
         };
         let mut record = used();

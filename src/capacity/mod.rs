@@ -302,6 +302,9 @@ pub struct Asleep {
     pub uid: String,
     /// Slot that it had.
     pub slot: u32,
+    /// Login of the pull request's author.
+    #[serde(default)]
+    pub owner: String,
     /// True until its comment says so: whoever began may have died on the way, and the sweep finishes it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unfinished: bool,

@@ -238,6 +238,7 @@ impl World {
                     namespace: format!("pr-web-{pr}").parse().unwrap(),
                     uid: run.uid.clone(),
                     slot: 1,
+                    owner: String::new(),
                     unfinished: true,
                 };
                 let noted = put_to_sleep(ledger, &key, &run.id, &asleep, run.step == 1);

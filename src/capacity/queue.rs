@@ -142,12 +142,21 @@ pub fn put_first(ledger: &mut Ledger, key: &str, pr: PrNumber, owner: &str, now:
 pub fn untold(ledger: &Ledger, now: Timestamp) -> bool {
     (1..)
         .zip(&ledger.queue)
-        .any(|(place, waiting)| to_be_told(ledger, waiting, place, now))
+        .any(|(place, waiting)| to_be_told(ledger, waiting, place, now, None))
 }
 
-fn to_be_told(ledger: &Ledger, waiting: &Waiting, place: usize, now: Timestamp) -> bool {
+/// A run that has the word on it already, for instance because the answer to its first try was lost, tells it as well.
+fn to_be_told(
+    ledger: &Ledger,
+    waiting: &Waiting,
+    place: usize,
+    now: Timestamp,
+    by: Option<&RunId>,
+) -> bool {
     let record = ledger.previews.get(&waiting.key);
-    waiting.told != place && !record.is_some_and(|record| record.is_active(now))
+    let busy = record.filter(|record| record.is_active(now));
+    let busy = busy.and_then(|record| record.active.as_ref());
+    waiting.told != place && busy.is_none_or(|active| Some(&active.run) == by)
 }
 
 /// Takes the word on those in line whose comment names another place than theirs, and says who that is, at which place: `most`
@@ -163,7 +172,7 @@ pub fn say_places(
 ) -> Vec<(Waiting, usize)> {
     let places = (1..).zip(ledger.queue.clone());
     let places: Vec<_> = places
-        .filter(|(place, waiting)| to_be_told(ledger, waiting, *place, now))
+        .filter(|(place, waiting)| to_be_told(ledger, waiting, *place, now, Some(run)))
         .filter(|(_, waiting)| !tried.contains(&waiting.key))
         .map(|(place, waiting)| (waiting, place))
         .take(most)

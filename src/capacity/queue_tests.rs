@@ -160,6 +160,20 @@ fn a_place_that_could_not_be_told_is_told_again() {
 }
 
 #[test]
+fn who_asks_again_after_a_lost_answer_has_the_same_places_to_tell() {
+    let mut ledger = Ledger::empty(1);
+    held(&mut ledger, [1]);
+    asks(&mut ledger, 2);
+    asks(&mut ledger, 3);
+    let [us, others] = ["us", "others"].map(|run| RunId(run.into()));
+    let first = say_places(&mut ledger, &us, &BTreeSet::new(), 9, at(1));
+    assert_eq!(first.len(), 2);
+    let again = say_places(&mut ledger, &us, &BTreeSet::new(), 9, at(2));
+    assert_eq!(again, first);
+    assert!(say_places(&mut ledger, &others, &BTreeSet::new(), 9, at(3)).is_empty());
+}
+
+#[test]
 fn who_is_not_wanted_any_more_leaves() {
     let mut ledger = Ledger::empty(1);
     held(&mut ledger, [1]);

@@ -275,6 +275,13 @@ impl Remove {
             RemoveReason::Asked,
         )?;
         let ending = pipeline::remove(&opened.ports, &request, &mut teller).await;
+        if let Some(pr) = pipeline::first_in_line(&opened.ports, &repository) {
+            // What is in line is deployed with the workflow's inputs, which this command does not have.
+            print::progress(&format!(
+                "a slot is free for #{pr}, which waits in line: the next scheduled run deploys it, or now: preview-action sweep --repository {}",
+                repository.name
+            ));
+        }
         finish("remove", &ending, &opened, self.format.output)
     }
 }

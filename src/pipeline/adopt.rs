@@ -128,7 +128,14 @@ pub async fn adopt(
         }
         Err(error) => {
             desk.disown(&found.uid).await?;
-            Err(error.into())
+            let mut failure = Failure::from(error);
+            let foreign = [ReasonCode::AdmissionRefused, ReasonCode::ClusterForbidden];
+            if foreign.contains(&failure.reason())
+                && let Some(headline) = failure.causes.first_mut()
+            {
+                headline.remedy = "use the credential of whoever runs the cluster: the action's own may touch no namespace but its previews'".into();
+            }
+            Err(failure)
         }
     }
 }

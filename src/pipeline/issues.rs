@@ -153,7 +153,10 @@ fn rows(
                 .get(&holder.key)
                 .cloned()
                 .unwrap_or_default();
-            let state = record.standing(ports.now());
+            let state = match holder.is_adopted() && record.attempted.is_none() {
+                true => State::Ready,
+                false => record.standing(ports.now()),
+            };
             let warning = match state {
                 State::Failed => Some("its last deploy failed".to_owned()),
                 State::Degraded => Some("it was ready and has broken since".to_owned()),
@@ -184,7 +187,7 @@ fn rows(
             pr: preview.pr,
             state: State::Sleeping,
             url: String::new(),
-            owner: String::new(),
+            owner: asleep.owner.clone(),
             since: Some(asleep.since),
             last_activity: record.last_used(),
             expires: record.expires(ttl),

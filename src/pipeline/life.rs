@@ -4,7 +4,7 @@
 
 use super::{
     Ending, Failure, Ports,
-    desk::{Asking, Desk, Taken},
+    desk::{Asking, Begun, Desk, Taken},
     inspect,
     teller::Teller,
 };
@@ -126,6 +126,11 @@ pub(super) async fn own_turn(
     let deadline = Instant::now() + ports.settings.timeout * 2 + MARGIN;
     loop {
         let asking = Asking {
+            // Who uses a preview wants it: a removal that was begun because its time was over is off.
+            removal: match used {
+                true => Begun::Revoked,
+                false => Begun::Stands,
+            },
             yields: true,
             used,
             ..Asking::default()

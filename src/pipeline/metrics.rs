@@ -90,7 +90,8 @@ pub(super) fn now(
     usage: &BTreeMap<String, NamespaceUsage>,
 ) -> Now {
     let rows = namespaces.iter().filter_map(|info| {
-        let used = usage.get(info.name.as_str()).copied().unwrap_or_default();
+        // What nobody measures and no quota counts is not known, which is not nothing.
+        let used = usage.get(info.name.as_str())?;
         Some(Usage {
             pr: info.labels.get("pr")?.parse().ok()?,
             namespace: info.name.clone(),

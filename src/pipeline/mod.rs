@@ -45,7 +45,7 @@ pub use failure::{Blame, Failure};
 pub use inspect::{Listed, Status, list, status};
 pub use metrics::metrics;
 pub use ports::{Connections, Links, Ports};
-pub use promote::Promoted;
+pub use promote::{Promoted, first_in_line};
 pub use remove::{RemoveReason, RemoveRequest, remove};
 pub use render::manifests;
 pub use respond::{Caller, ignored, respond, without_credentials};

@@ -3,17 +3,18 @@
 //! Every run looks at the ledger that it has written last, so a run that sees no queue asks nobody anything.
 
 use super::{
-    Blame, Ending, Failure, Sources, approval,
+    Blame, Ending, Failure, Ports, Sources, approval,
     deploy::deploy,
     desk::{Desk, House, keep_cap},
     remove::{RemoveReason, give_way},
     request::{Basis, Word},
+    sleep::Bed,
     teller::Teller,
 };
 use crate::{
     capacity::{self, Ledger, LedgerName, Waiting},
     cluster::{Cluster, Step},
-    event::PullRequest,
+    event::{PullRequest, Repository},
     inputs::Promote,
     names::{CommitSha, PrNumber, PreviewKey, ReasonCode},
     trigger::permission,
@@ -83,6 +84,16 @@ pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Ve
             return promoted;
         }
     }
+}
+
+/// Whom a slot is free for, as far as this process has seen: for a command that deploys nobody.
+pub fn first_in_line(ports: &Ports, repository: &Repository) -> Option<PrNumber> {
+    let seen = ports
+        .cluster()
+        .ok()?
+        .ledger_seen(&ports.ledger(repository.id));
+    let (mut ledger, now) = seen?;
+    capacity::next(&mut ledger, &[], now).map(|waiting| waiting.pr)
 }
 
 struct Line<'a> {
@@ -191,9 +202,27 @@ impl Line<'_> {
         let name = &self.basis.repository.name;
         let mut teller = Teller::open(self.basis.ports, preview, name, &|_| {});
         teller.about(&pull.head_sha);
+        if self.wakes(preview, pull) {
+            let woken = Bed::of(self.basis.ports, preview, pull);
+            let woken = async { Box::pin(woken?.wake(&mut teller)).await };
+            return woken
+                .await
+                .unwrap_or_else(|failure| Some(Ending::failed(failure)));
+        }
         let ending = Box::pin(deploy(self.basis.ports, &request, &sources, &mut teller)).await;
         let elsewhere = ending.reason == ReasonCode::Superseded && ending.view.is_none();
         (!elsewhere).then_some(ending)
+    }
+
+    /// A sleeper that was rolled back from this very commit asked for a slot to wake up as it was, not for that commit.
+    fn wakes(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
+        let seen = self.cluster.ledger_seen(&self.ledger);
+        seen.is_some_and(|(ledger, _)| {
+            let record = ledger.previews.get(&preview.in_ledger());
+            record.is_some_and(|one| {
+                one.asleep.is_some() && one.held.as_ref() == Some(&pull.head_sha)
+            })
+        })
     }
 
     /// Corrects a comment that names a place in line, once nobody can have that any more.
@@ -248,13 +277,19 @@ impl Line<'_> {
 
     /// Notes that a workflow was started, or that it was not; false when another run has just done so.
     async fn call_noted(&self, key: &str, called: bool) -> Result<bool, Failure> {
+        // An answer may be lost: then the second look finds what the first one wrote.
+        let mut ours = None;
         let noted = self.cluster.transact(&self.ledger, |ledger, moment| {
             let young = |at: &Timestamp| moment.now.duration_since(*at) < CALLED;
             let waiting = ledger.queue.iter_mut().find(|one| one.key == key);
             match waiting {
                 Some(waiting) if !called => waiting.called = None,
+                Some(waiting) if ours.is_some() && waiting.called == ours => {
+                    return Step::Keep(true);
+                }
                 Some(waiting) if !waiting.called.as_ref().is_some_and(young) => {
-                    waiting.called = Some(moment.now);
+                    ours = Some(moment.now);
+                    waiting.called = ours;
                 }
                 _ => return Step::Keep(false),
             }

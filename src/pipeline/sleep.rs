@@ -104,6 +104,7 @@ impl<'a> Bed<'a> {
             namespace: found.name.clone(),
             uid: found.uid.clone(),
             slot: taken.slot,
+            owner: self.pull.author.login.clone(),
             unfinished: true,
         });
         let quota = self.cluster.sleeping_by(&found.name).await?;

@@ -73,7 +73,7 @@ pub(crate) async fn play_and_look(
     real: &'static Real,
     name: &str,
     text: &str,
-    look: impl AsyncFn(&Stay, &Step, &Seen),
+    mut look: impl AsyncFnMut(&Stay, &Step, &Seen),
 ) {
     let words = real.speaks_like_the_simulation();
     let stay = Stay::begin(real, &format!("both-{name}"));

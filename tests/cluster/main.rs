@@ -25,6 +25,7 @@ mod metrics;
 mod objects;
 mod race;
 mod remove;
+mod rest;
 mod rights;
 mod same;
 mod scenarios;

@@ -51,6 +51,14 @@ async fn the_dashboard_is_one_issue_that_is_edited_only_when_something_is_new() 
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     let later = issue(&shop, "dashboard").unwrap();
     assert!(later.body.contains("**1 of 3** slots"), "{}", later.body);
+    shop.hears(&shop.says(2, "alice", "/sleep"))
+        .await
+        .ends(0, "slept");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let asleep = issue(&shop, "dashboard").unwrap().body;
+    let row = asleep.lines().find(|line| line.contains("pull/2)"));
+    let row = row.unwrap_or_default();
+    assert!(row.contains("| sleeping | `alice` |"), "{asleep}");
     assert_eq!(issue(&shop, "operator"), None);
     shop.ends();
 }

@@ -1,6 +1,7 @@
 //! How long previews live: warned, expired, brought back, kept longer, pinned.
 
 use crate::support::{SHOP, Shop};
+use serde_json::json;
 use std::time::Duration;
 
 const NAMESPACE: &str = "pr-shop-1";
@@ -180,5 +181,22 @@ async fn a_push_keeps_a_preview_alive_also_where_nothing_is_deployed_by_itself()
     }
     assert_eq!(shop.namespaces(), [NAMESPACE], "the push has kept it");
     assert_eq!(warnings(&shop).len(), 1);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_prolongs_a_preview_ends_a_removal_that_was_begun_because_its_time_was_over() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    // the run that began it was killed before it deleted anything
+    shop.change_record(1, |record| {
+        record["removing"] = json!({"because": "expired", "by": ""});
+    });
+    let seen = shop.hears(&shop.says(1, "alice", "/extend 2d")).await;
+    seen.ends(0, "extended");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    assert_eq!(shop.holders(), [1]);
+    assert!(shop.record(1)["removing"].is_null());
     shop.ends();
 }

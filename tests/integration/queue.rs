@@ -301,6 +301,40 @@ async fn by_dispatch_a_run_of_its_own_is_started_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_keeps_nobody_from_being_called_or_told() {
+    let writes = |shop: &Shop, since: usize| {
+        let put = |record: &&preview_action::simulate::Record| {
+            record.method == "PUT" && record.path.contains("configmaps")
+        };
+        shop.cluster_requests(since).iter().filter(put).count()
+    };
+    let mut most = 1;
+    for k in 0.. {
+        if k > most {
+            break;
+        }
+        let shop = Shop::open().await;
+        full(&shop, 4..=5).await;
+        let before = shop.now();
+        if k > 0 {
+            let lost = preview_action::simulate::Action::WriteThenClose;
+            let fault = Fault::on("PUT", "/api/v1/namespaces/*/configmaps/*", lost);
+            shop.world.cluster.inject(fault.nth(k));
+        }
+        let close = shop.closes(1);
+        let closed = shop.run(&close).input("promote", "dispatch").go().await;
+        closed.ends(0, "removed");
+        most = most.max(writes(&shop, before));
+        let started = shop.world.github.started(SHOP);
+        assert_eq!(started.len(), 1, "write {k}: {started:?}");
+        comment_says(&shop, 4, "number 1 in line");
+        comment_says(&shop, 5, "number 2 in line");
+        shop.ends();
+    }
+    assert!(most >= 4, "{most} writes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_right_to_start_a_run_people_are_told_which_line_is_missing() {
     let shop = Shop::open().await;
     full(&shop, 4..=4).await;

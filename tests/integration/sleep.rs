@@ -159,6 +159,57 @@ async fn who_wakes_into_a_full_house_waits_like_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_deploy_has_woken_sleeps_and_wakes_again() {
+    let shop = Shop::selling(TWO).await;
+    asleep(&shop).await;
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    assert_eq!(replicas(&shop), json!(2));
+    for _ in 0..2 {
+        shop.hears(&shop.says(1, "alice", "/sleep"))
+            .await
+            .ends(0, "slept");
+        assert_eq!(
+            (replicas(&shop), pods(&shop), quota(&shop)),
+            (json!(0), 0, true)
+        );
+        let wake = shop.says(1, "alice", "/wake");
+        let woken = shop.run(&wake).input("timeout", "30s").go().await;
+        woken.ends(0, "woken");
+        assert_eq!(
+            (replicas(&shop), pods(&shop), quota(&shop)),
+            (json!(2), 2, false)
+        );
+    }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_rolled_back_and_waits_for_a_slot_wakes_as_it_was() {
+    let shop = Shop::open().await;
+    let one = async |event: Event| shop.run(&event).input("max-previews", "1").go().await;
+    let opened = shop.opens(1);
+    one(opened).await.ends(0, "deployed");
+    one(shop.pushes(1)).await.ends(0, "deployed");
+    let back = one(shop.says(1, "alice", "/rollback")).await;
+    back.ends(0, "rolled-back");
+    let image = shop.image(NAMESPACE, "web");
+    one(shop.says(1, "alice", "/sleep")).await.ends(0, "slept");
+    let second = shop.opens(2);
+    one(second).await.ends(0, "deployed");
+    one(shop.says(1, "alice", "/wake")).await.ends(0, "queued");
+    one(shop.closes(2)).await.ends(0, "removed");
+    assert_eq!(shop.holders(), [1]);
+    assert_eq!((pods(&shop), quota(&shop)), (1, false));
+    assert_eq!(shop.image(NAMESPACE, "web"), image);
+    assert!(
+        shop.comment(1).contains("Preview ready"),
+        "{}",
+        shop.comment(1)
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sleeping_preview_is_removed_when_its_pull_request_is_closed() {
     let shop = Shop::open().await;
     asleep(&shop).await;

@@ -226,6 +226,27 @@ impl Shop {
         self.run(event).go().await
     }
 
+    /// What the program prints to somebody at a terminal who has the rights of the workflow: data, and all else.
+    pub(crate) async fn by_hand(&self, arguments: &[&str]) -> (String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, self.world.cluster.kubeconfig()).unwrap();
+        let output = tokio::process::Command::new(binary())
+            .args(arguments)
+            .args(["--repository", SHOP])
+            .args(["--api-url", &self.world.github.url()])
+            .env_clear()
+            .env("PREVIEW_TOKEN", self.world.github.token())
+            .env("KUBECONFIG", &kubeconfig)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        (String::from_utf8(output.stdout).unwrap(), said)
+    }
+
     /// Opens a pull request, deploys it and checks that this went well.
     pub(crate) async fn deployed(&self, pr: u64) -> Seen {
         let seen = self.hears(&self.opens(pr)).await;

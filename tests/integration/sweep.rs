@@ -1,8 +1,8 @@
 //! What the scheduled run heals, what it leaves alone, and how little it asks when all is well.
 
-use crate::support::{Shop, binary};
+use crate::support::Shop;
 use preview_action::simulate::github;
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
 const QUARTER: Duration = Duration::from_secs(16 * 60);
 
@@ -167,31 +167,10 @@ async fn a_dry_run_shows_what_would_be_done_and_does_nothing() {
     shop.deployed(2).await;
     shop.world.github.close(crate::support::SHOP, 1);
     shop.unused_for(2, 30);
-    let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, shop.world.cluster.kubeconfig()).unwrap();
     let before = shop.now();
     let sweep = async |format: &str| {
-        let output = tokio::process::Command::new(binary())
-            .args([
-                "sweep",
-                "--dry-run",
-                "--repository",
-                "acme/shop",
-                "--output",
-                format,
-            ])
-            .args(["--api-url", &shop.world.github.url()])
-            .env_clear()
-            .env("PREVIEW_TOKEN", shop.world.github.token())
-            .env("KUBECONFIG", &kubeconfig)
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .unwrap();
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{error}");
-        String::from_utf8(output.stdout).unwrap()
+        let arguments = ["sweep", "--dry-run", "--output", format];
+        shop.by_hand(&arguments).await.0
     };
     let text = sweep("text").await;
     let lines: Vec<Vec<&str>> = text

@@ -1,9 +1,9 @@
 //! What the scheduled run keeps true in the ledger: who is forgotten, how many may be, who comes first.
 
-use crate::support::{Event, SHOP, Shop, binary};
+use crate::support::{Event, SHOP, Shop};
 use preview_action::simulate::{Fault, cluster::Fate, github};
 use serde_json::json;
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -168,6 +168,9 @@ async fn a_ledger_that_was_made_anew_queues_and_deploys_nobody_who_had_no_slot()
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![]));
     assert_eq!(shop.comment(5), told);
+    let waited = shop.comment(4);
+    assert!(!waited.contains("in line"), "its place is lost: {waited}");
+    assert!(waited.contains("/deploy"), "{waited}");
     shop.ends();
 }
 
@@ -209,6 +212,35 @@ async fn a_preview_whose_namespace_somebody_deleted_gives_its_slot_back_and_says
         shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
         shop.ends();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_namespace_of_one_preview_is_told_and_both_stay() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let cluster = &shop.world.cluster;
+    for name in ["a-copy", "pr-shop-1-copy"] {
+        let mut copy = cluster.object("Namespace", "", "pr-shop-1").unwrap();
+        let labels = copy["metadata"]["labels"].clone();
+        copy["metadata"] = json!({"name": name, "labels": labels});
+        cluster.put(&copy).unwrap();
+    }
+    let seen = shop.hears(&shop.schedule()).await;
+    seen.ends(0, "swept");
+    for name in ["a-copy", "pr-shop-1-copy"] {
+        let told = seen.annotations().join("\n");
+        assert!(
+            told.contains(&format!("kubectl delete namespace {name}")),
+            "{told}"
+        );
+    }
+    assert_eq!(shop.namespaces().len(), 3);
+    assert_eq!(shop.holders(), [1]);
+    assert_eq!(
+        shop.ledger().unwrap()["holders"][0]["namespace"],
+        "pr-shop-1"
+    );
+    shop.ends();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,31 +301,16 @@ async fn a_last_word_that_github_did_not_take_is_said_by_the_next_sweep() {
 
 /// What `preview-action sweep` prints: data, and all else.
 async fn by_hand(shop: &Shop, more: &[&str]) -> (String, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, shop.world.cluster.kubeconfig()).unwrap();
     let health = shop.world.cluster.ingress_address().to_string();
-    let output = tokio::process::Command::new(binary())
-        .args([
-            "sweep",
-            "--repository",
-            SHOP,
-            "--domain",
-            "preview.example.test",
-        ])
-        .args(["--health-address", &health, "--dashboard-issue", "false"])
-        .args(["--api-url", &shop.world.github.url()])
-        .args(more)
-        .env_clear()
-        .env("PREVIEW_TOKEN", shop.world.github.token())
-        .env("KUBECONFIG", &kubeconfig)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{error}");
-    (String::from_utf8(output.stdout).unwrap(), error)
+    let usual = [
+        "sweep",
+        "--domain",
+        "preview.example.test",
+        "--health-address",
+        &health,
+    ];
+    let usual = [&usual[..], &["--dashboard-issue", "false"], more].concat();
+    shop.by_hand(&usual).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -326,6 +343,27 @@ async fn a_sweep_by_hand_lets_in_who_waits_and_its_dry_run_says_so_before() {
     assert_eq!(shop.ledger().unwrap()["capacity"], 3, "no cap was given");
     by_hand(&shop, &["--max-previews", "4"]).await;
     assert_eq!((shop.holders(), shop.line()), (vec![1, 9, 2, 3], vec![]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_by_hand_says_whom_the_slot_is_free_for_and_how_to_let_it_in() {
+    let shop = Shop::open().await;
+    let capped = async |event: Event| shop.run(&event).input("max-previews", "1").go().await;
+    for (pr, reason) in [(1, "deployed"), (2, "queued")] {
+        capped(shop.opens(pr)).await.ends(0, reason);
+    }
+    let (_, said) = shop.by_hand(&["remove", "--pr", "1"]).await;
+    assert!(said.contains("a slot is free for #2"), "{said}");
+    assert!(
+        said.contains("preview-action sweep --repository acme/shop"),
+        "{said}"
+    );
+    assert_eq!((shop.holders(), shop.line()), (vec![], vec![2]));
+    by_hand(&shop, &[]).await;
+    assert_eq!((shop.holders(), shop.line()), (vec![2], vec![]));
+    let (_, said) = shop.by_hand(&["remove", "--pr", "2"]).await;
+    assert!(!said.contains("a slot is free"), "nobody waits: {said}");
     shop.ends();
 }
 

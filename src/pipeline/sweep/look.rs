@@ -53,14 +53,22 @@ pub(super) async fn look<'a>(
         ledger,
         now,
         trouble,
-        namespaces: found
-            .into_iter()
-            .filter_map(|info| Some((preview(ports, repository, &info)?, info)))
-            .collect(),
+        namespaces: BTreeMap::new(),
         unready: unready.inspect_err(blind).ok(),
         open: open?.into_iter().map(|one| (one.0.number, one)).collect(),
         closed: BTreeMap::new(),
     };
+    for info in found {
+        let Some(preview) = preview(ports, repository, &info) else {
+            continue;
+        };
+        let pr = preview.pr;
+        if let Some(spare) = sight.lodge(preview, info) {
+            ports.notice(format!(
+                "namespace {spare} is labelled as a preview of #{pr}, which has another one; if nobody needs it: kubectl delete namespace {spare}"
+            ));
+        }
+    }
     sight.closed = closed(github, sight.doubtful()).await;
     Ok(sight)
 }

@@ -18,7 +18,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Ledger, Owned},
+    capacity::{self, Ledger, Owned, Record},
     cluster::{Moment, Step, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
@@ -223,6 +223,7 @@ impl<'a> Broom<'a> {
             Action::Ask => self.ask(&task.preview).await,
             Action::End => self.end(&task.preview, pull).await,
             Action::Tell => self.tell(&task.preview, pull).await,
+            Action::Correct => self.correct(&task.preview, pull).await,
             Action::Free => self.free(&task.preview, pull).await,
             Action::Diagnose => self.diagnose(task, pull).await,
             Action::Recover => self.recover(task, pull).await,
@@ -345,18 +346,17 @@ impl<'a> Broom<'a> {
         };
         let before = self.sight.ledger.previews.get(&task.preview.in_ledger());
         let same = before.is_some_and(|before| before.attempted == taken.record.attempted);
-        let ending = match same {
-            true => {
-                let mut teller = self.teller(&task.preview);
-                let live = taken.record.serving.as_ref();
-                teller.about(live.unwrap_or(&pull.head_sha));
-                teller.begin(taken.holder.as_ref(), &taken.record);
-                teller.progressed(&rollout.workloads);
-                teller.degraded(causes).await
-            }
-            false => Ending::superseded(),
-        };
-        self.notes(&desk, same.then_some(State::Degraded)).await?;
+        if !same {
+            desk.finish(None, |_, _, _| {}).await?;
+            return Ok(Ending::superseded());
+        }
+        let mut teller = self.teller(&task.preview);
+        let live = taken.record.serving.as_ref();
+        teller.about(live.unwrap_or(&pull.head_sha));
+        teller.begin(taken.holder.as_ref(), &taken.record);
+        teller.progressed(&rollout.workloads);
+        let ending = teller.degraded(causes).await;
+        self.said(&desk, &teller, Some(State::Degraded)).await?;
         Ok(ending)
     }
 
@@ -370,12 +370,16 @@ impl<'a> Broom<'a> {
         let Some(_) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
-        self.notes(&desk, Some(State::Ready)).await?;
-        let status = super::inspect::status(self.ports, &task.preview).await?;
+        desk.change(|record, _| note(record, State::Ready)).await?;
+        let mut status = super::inspect::status(self.ports, &task.preview).await?;
+        // Who is at work is this run itself.
+        status.busy = false;
         let mut teller = self.teller(&task.preview);
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
-        Ok(teller.status(&status, &pull.head_sha, reason).await)
+        let ending = teller.status(&status, &pull.head_sha, reason).await;
+        self.said(&desk, &teller, None).await?;
+        Ok(ending)
     }
 
     /// Says what is so, because the last word of a run did not reach the comment.
@@ -392,14 +396,17 @@ impl<'a> Broom<'a> {
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
         let ending = teller.status(&status, &pull.head_sha, reason).await;
-        let untold = teller.unheard();
-        desk.finish(None, |ledger, key, _| {
-            if let Some(record) = ledger.previews.get_mut(key) {
-                record.untold = untold;
-            }
-        })
-        .await?;
+        self.said(&desk, &teller, None).await?;
         Ok(ending)
+    }
+
+    /// Says what is so where a comment names a place in a line that was lost.
+    async fn correct(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        if self.teller(preview).says_queued().await? {
+            return self.tell(preview, pull).await;
+        }
+        let why = "its comment names no place in line";
+        Ok(Ending::quiet(None, ReasonCode::Unchanged, why))
     }
 
     /// Takes the turn of a preview if nobody is at work on it.
@@ -411,14 +418,20 @@ impl<'a> Broom<'a> {
         desk.take_turn(asking).await
     }
 
-    /// Ends the turn, and notes what has become of the last commit that was tried.
-    async fn notes(&self, desk: &desk::Desk<'_>, outcome: Option<State>) -> Result<(), Failure> {
+    /// Ends the turn, and notes whether GitHub took the last word, and what has become of the last commit that was tried.
+    async fn said(
+        &self,
+        desk: &desk::Desk<'_>,
+        teller: &Teller<'_>,
+        outcome: Option<State>,
+    ) -> Result<(), Failure> {
+        let untold = teller.unheard();
         desk.finish(None, |ledger, key, _| {
-            let record = ledger.previews.get_mut(key);
-            if let (Some(outcome), Some(last)) =
-                (outcome, record.and_then(|one| one.attempted.as_mut()))
-            {
-                last.outcome = outcome;
+            if let Some(record) = ledger.previews.get_mut(key) {
+                record.untold = untold;
+                if let Some(outcome) = outcome {
+                    note(record, outcome);
+                }
             }
         })
         .await?;
@@ -459,5 +472,12 @@ fn tolerant(ending: Ending) -> Ending {
             ..ending
         },
         Exit::Done | Exit::Ours | Exit::Cancelled => ending,
+    }
+}
+
+/// Notes what has become of the last commit that was tried.
+fn note(record: &mut Record, outcome: State) {
+    if let Some(last) = record.attempted.as_mut() {
+        last.outcome = outcome;
     }
 }

@@ -24,6 +24,9 @@ const ASKED_AT_ONCE: usize = 10;
 /// that GitHub sets.
 const FORGOTTEN_AT_ONCE: usize = 40;
 
+/// How many comments are read again after a ledger was lost, those that somebody touched last: each costs a request or two.
+const CORRECTED_AT_ONCE: usize = 100;
+
 /// What is to be done about one preview.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Task {
@@ -59,6 +62,8 @@ pub(super) enum Action {
     End,
     /// Say the last word again, which did not reach its comment.
     Tell,
+    /// See whether its comment still names a place in line, which was lost with the ledger.
+    Correct,
     /// Give its slot back, because its Namespace is not there any more.
     Free,
     /// Look what is wrong with it, and say so if it lasts.
@@ -78,6 +83,7 @@ impl Action {
             Self::Ask => "ask",
             Self::End => "end",
             Self::Tell => "tell",
+            Self::Correct => "correct",
             Self::Free => "free",
             Self::Diagnose => "diagnose",
             Self::Recover => "recover",
@@ -102,6 +108,7 @@ impl Action {
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
             Self::Ask => "it comes from a fork and needs approval".into(),
             Self::Tell => "its last word did not reach its comment".into(),
+            Self::Correct => "the ledger was lost".into(),
             Self::Free => "its namespace was deleted".into(),
             Self::End => "its run ended without a word".into(),
             Self::Diagnose => "not ready any more".into(),
@@ -129,6 +136,21 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
+    /// Takes a Namespace for the one of its preview; where there are two, the one that the ledger names, and the other one is told.
+    pub(super) fn lodge(&mut self, preview: PreviewKey, info: NamespaceInfo) -> Option<Namespace> {
+        let home = self.home(&preview);
+        let Some(before) = self.namespaces.insert(preview.clone(), info) else {
+            return None;
+        };
+        match home.is_some_and(|(_, uid)| uid == before.uid) {
+            true => self
+                .namespaces
+                .insert(preview, before)
+                .map(|other| other.name),
+            false => Some(before.name),
+        }
+    }
+
     /// Pull requests that the list does not show open, although there is something of theirs: each has to be asked about.
     pub(super) fn doubtful(&self) -> BTreeSet<PrNumber> {
         let of_namespaces = self.namespaces.keys().map(|preview| preview.pr);
@@ -192,18 +214,40 @@ impl Sight<'_> {
         };
         let (strangers, mut tasks): (Vec<Task>, Vec<Task>) = tasks.partition(first_seen);
         let spare = self.spare(&tasks);
-        tasks.extend(self.freshest(strangers, spare));
+        // As many as find a slot: who waits in line has asked, and who was never seen has not.
+        tasks.extend(self.freshest(strangers).into_iter().take(spare));
         let asks = |task: &Task| task.action == Action::Ask;
         let (asked, mut tasks): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(asks);
-        tasks.extend(self.freshest(asked, ASKED_AT_ONCE));
+        tasks.extend(self.freshest(asked).into_iter().take(ASKED_AT_ONCE));
+        if self.trouble.is_some() {
+            tasks.extend(self.doubted(&tasks));
+        }
         tasks
     }
 
-    /// Those that somebody touched last, as many as there is room for: who waits in line has asked, and who was never seen has not.
-    fn freshest(&self, mut strangers: Vec<Task>, slots: usize) -> Vec<Task> {
+    /// Those without a slot, whose comments may name a place in a line that was lost with the ledger.
+    fn doubted(&self, tasks: &[Task]) -> Vec<Task> {
+        let planned: BTreeSet<&PreviewKey> = tasks.iter().map(|task| &task.preview).collect();
+        let open = self.open.keys();
+        let previews = open.filter_map(|pr| self.preview_of(&pr.to_string()));
+        let doubted = previews
+            .filter(|preview| self.is_stranger(preview) && !planned.contains(preview))
+            .filter_map(|preview| {
+                Some(Task {
+                    namespace: self.namespace(&preview)?,
+                    preview,
+                    action: Action::Correct,
+                })
+            });
+        let mut doubted = self.freshest(doubted.collect());
+        doubted.truncate(CORRECTED_AT_ONCE);
+        doubted
+    }
+
+    /// Those first that somebody touched last.
+    fn freshest(&self, mut strangers: Vec<Task>) -> Vec<Task> {
         let touched = |task: &Task| self.open.get(&task.preview.pr).map(|(_, ago)| *ago);
         strangers.sort_by_key(touched);
-        strangers.truncate(slots);
         strangers
     }
 

@@ -251,6 +251,14 @@ impl Teller<'_> {
         Ok(under_way || restoring)
     }
 
+    /// True when the comment names a place in line.
+    pub(in crate::pipeline) async fn says_queued(&mut self) -> Result<bool, Failure> {
+        let found = self.comment_so_far().await?;
+        let queued =
+            |body: String| heading(&body).is_some_and(|line| line.contains("Preview queued"));
+        Ok(found.is_some_and(queued))
+    }
+
     /// True when the comment says that the preview was removed, is being removed or cannot be.
     pub(in crate::pipeline) async fn says_removed(&mut self) -> Result<bool, Failure> {
         let found = self.comment_so_far().await?;

@@ -100,10 +100,6 @@ impl Managers {
         manager
     }
 
-    fn own(&self, path: &Path) -> bool {
-        self.0.iter().any(|manager| manager.fields.contains(path))
-    }
-
     fn own_below(&self, prefix: &[String]) -> bool {
         self.0
             .iter()
@@ -163,9 +159,10 @@ pub(super) fn apply(
             remove(&mut merged, parent(path), &next);
         }
     }
+    // A map that was applied empty and has fields of somebody's now is not gone.
     for path in dropped
         .iter()
-        .filter(|path| !is_item(path) && !next.own(path))
+        .filter(|path| !is_item(path) && !next.own_below(path))
     {
         remove(&mut merged, path, &next);
     }
@@ -237,6 +234,16 @@ mod tests {
 
     fn first(config: &Value) -> (Value, Managers) {
         apply(&json!({}), &Managers::default(), config, "one", false, "t").unwrap_or_default()
+    }
+
+    #[test]
+    fn a_map_that_was_applied_empty_takes_fields() {
+        let mut state = first(&json!({"a": {"b": "1"}, "c": 1}));
+        for wanted in [json!({}), json!({"b": "2"}), json!({}), json!({"b": "3"})] {
+            let config = json!({"a": wanted, "c": 1});
+            state = apply(&state.0, &state.1, &config, "one", true, "t").unwrap_or_default();
+            assert_eq!(state.0["a"]["b"], wanted["b"], "{}", state.0);
+        }
     }
 
     fn deployment(image: &str) -> Value {
