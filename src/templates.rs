@@ -119,6 +119,10 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/cancelled.md.j2"),
     ),
     (
+        "comment/approval-needed.md.j2",
+        include_str!("../templates/comment/approval-needed.md.j2"),
+    ),
+    (
         "comment/cut.md.j2",
         include_str!("../templates/comment/cut.md.j2"),
     ),

@@ -2,6 +2,7 @@
 //! It knows no cluster and no clock; times are arguments and writing is the caller's.
 //! The cap is exact because every change is a pure step from one version of this value to the next.
 
+mod approval;
 mod claim;
 mod demand;
 mod forget;
@@ -14,6 +15,7 @@ mod room;
 mod sleep;
 mod turn;
 
+pub use approval::{Approved, Requested};
 pub use claim::{
     Claim, Claimant, Owned, adopt, bind, claim, confirm, drop_claim, drop_holder, forget_uid,
     give_up_old_claims, lowest_free_slot, note_adopted, rebuild, withdraw,
@@ -261,6 +263,12 @@ pub struct Record {
     /// True when the last word on it did not reach its comment: the sweep says it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untold: bool,
+    /// Commit of a fork that a maintainer has approved last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Approved>,
+    /// Commit of a fork that waits for approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Requested>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,

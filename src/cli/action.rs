@@ -367,6 +367,7 @@ impl Run {
             ReasonCode::AtCapacity
                 | ReasonCode::Queued
                 | ReasonCode::ForkRefused
+                | ReasonCode::ApprovalNeeded
                 | ReasonCode::PermissionDenied
                 | ReasonCode::NoCredentials
         );

@@ -142,6 +142,8 @@ impl<C: Offers> Which<C> {
             sha,
             branch,
             author,
+            // Whoever sits at the terminal names commit and directory, with credentials of their own.
+            fork: false,
             own_run: true,
             asked: true,
             // The cap of a living ledger is the workflow's, unless it is given here.

@@ -277,11 +277,11 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "state",
-        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `expired`, `sleeping`, `degraded`, `queued`, `refused`, `superseded` or `cancelled`.",
+        purpose: "What the preview has come to: `not-deployed`, `pending`, `deploying`, `ready`, `failed`, `removing`, `stuck`, `removed`, `expired`, `sleeping`, `degraded`, `queued`, `refused`, `approval-needed`, `superseded` or `cancelled`.",
     },
     OutputSpec {
         name: "decision",
-        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `extend`, `pin`, `unpin`, `sleep`, `wake`, `status`, `help`, `sweep` or `ignore`.",
+        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `extend`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `approve`, `status`, `help`, `sweep` or `ignore`.",
     },
     OutputSpec {
         name: "reason-code",

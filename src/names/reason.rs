@@ -36,6 +36,8 @@ pub enum State {
     Superseded,
     /// The run was cancelled.
     Cancelled,
+    /// The newest commit comes from a fork, and no maintainer has approved it.
+    ApprovalNeeded,
 }
 
 impl State {
@@ -57,6 +59,7 @@ impl State {
             Self::Refused => "refused",
             Self::Superseded => "superseded",
             Self::Cancelled => "cancelled",
+            Self::ApprovalNeeded => "approval-needed",
         }
     }
 }
@@ -117,7 +120,7 @@ reason_codes! {
     BotIgnored = "bot-ignored",
     /// The run has no token or no kubeconfig.
     NoCredentials = "no-credentials",
-    /// The pull request comes from a fork.
+    /// The pull request comes from a fork, and nothing of it can be approved.
     ForkRefused = "fork-refused",
     /// Who asked lacks write permission.
     PermissionDenied = "permission-denied",
@@ -249,6 +252,10 @@ reason_codes! {
     Degraded = "degraded",
     /// The ledger was written by a newer version.
     LedgerNewer = "ledger-newer",
+    /// The newest commit comes from a fork and waits for a maintainer's approval.
+    ApprovalNeeded = "approval-needed",
+    /// There is nothing that could be approved, or it is another commit than the one that was named.
+    NothingToApprove = "nothing-to-approve",
 }
 
 impl std::fmt::Display for ReasonCode {

@@ -39,6 +39,8 @@ pub(super) fn verdict(ending: &Ending) -> Option<Reaction> {
         | ReasonCode::NothingToRollBack
         | ReasonCode::AtCapacity
         | ReasonCode::ForkRefused
+        | ReasonCode::ApprovalNeeded
+        | ReasonCode::NothingToApprove
         | ReasonCode::PullRequestClosed => Some(Reaction::Confused),
         _ if refused || ending.failure.is_some() || ending.exit != Exit::Done => {
             Some(Reaction::Confused)

@@ -4,6 +4,7 @@
 
 mod acknowledge;
 mod adopt;
+mod approval;
 mod ask;
 mod assess;
 mod delete;

@@ -3,7 +3,7 @@
 //! Every run looks at the ledger that it has written last, so a run that sees no queue asks nobody anything.
 
 use super::{
-    Blame, Ending, Failure, Ports, Sources,
+    Blame, Ending, Failure, Ports, Sources, approval,
     deploy::deploy,
     desk::{Desk, House, keep_cap},
     remove::{RemoveReason, give_way},
@@ -16,7 +16,7 @@ use crate::{
     cluster::{Cluster, Step},
     event::{PullRequest, Repository},
     inputs::Promote,
-    names::{PrNumber, PreviewKey, ReasonCode},
+    names::{CommitSha, PrNumber, PreviewKey, ReasonCode},
     trigger::permission,
 };
 use futures::{StreamExt, stream};
@@ -170,9 +170,14 @@ impl Line<'_> {
             // Not to be read is not to be closed: the entry stays.
             Err(error) => return Ok(Some(Ending::failed(error.into()))),
         };
-        if let Err(denied) = permission::may_deploy(&pull) {
+        if let Err(denied) = permission::may_deploy(&pull, self.approved(&waiting.key).as_ref()) {
             tracing::info!(pr = %waiting.pr, "{denied}; it waits no more");
             self.leave(&waiting.key).await?;
+            if denied.reason == ReasonCode::ApprovalNeeded {
+                let name = &self.basis.repository.name;
+                let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
+                approval::ask(self.basis.ports, &preview, &pull, false, &mut teller).await?;
+            }
             self.say_closed(&preview, &pull).await;
             return Ok(None);
         }
@@ -180,6 +185,12 @@ impl Line<'_> {
             Promote::Run => Ok(self.deploy(&preview, &pull).await),
             Promote::Dispatch => self.call(waiting).await,
         }
+    }
+
+    /// The one commit of a fork that may run.
+    fn approved(&self, key: &str) -> Option<CommitSha> {
+        let (ledger, _) = self.cluster.ledger_seen(&self.ledger)?;
+        ledger.previews.get(key)?.approved().cloned()
     }
 
     async fn deploy(&self, preview: &PreviewKey, pull: &PullRequest) -> Option<Ending> {

@@ -353,6 +353,9 @@ impl Work<'_> {
                     record.expired = state == State::Expired;
                     record.bury();
                 }
+                if gone && matches!(self.request.reason, RemoveReason::Closed { .. }) {
+                    record.withdraw();
+                }
                 if gone || state == State::Stuck {
                     record.serving = None;
                     record.good = None;

@@ -49,11 +49,12 @@ impl Basis<'_> {
         pull: &PullRequest,
     ) -> (DeployRequest, Sources) {
         let own_run = matches!(word, Word::Event { .. });
-        let reference = match self.ports.settings.config_from {
-            ConfigFrom::Head => &sha,
-            ConfigFrom::Base => &pull.base_sha,
+        let sources = match self.ports.settings.config_from {
+            // What a fork says of itself is never read, nor what its steps may have left in the workspace.
+            _ if pull.from_fork() => Sources::at(&pull.base_sha, None),
+            ConfigFrom::Head => Sources::at(&sha, self.workspace),
+            ConfigFrom::Base => Sources::at(&pull.base_sha, self.workspace),
         };
-        let sources = Sources::at(reference, self.workspace);
         let sources = self.manifests_for(sources, word, &sha, pull);
         let request = DeployRequest {
             repository: self.repository.clone(),
@@ -61,6 +62,7 @@ impl Basis<'_> {
             sha,
             branch: pull.head_branch.clone(),
             author: pull.author.login.clone(),
+            fork: pull.from_fork(),
             own_run,
             asked: matches!(word, Word::Asked(_)),
             governs: matches!(

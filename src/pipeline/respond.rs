@@ -2,6 +2,8 @@
 //! It decides nothing that `trigger` can decide; here stand only the questions that need GitHub's answer.
 //! Everything is refused unless an answer allows it: an unreadable permission is no permission.
 
+mod approve;
+
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
     acknowledge::{react, verdict},
@@ -93,6 +95,7 @@ pub async fn respond(
             Trigger::Sweep(repository) => Box::pin(sweep(ports, repository, true)).await,
             Trigger::Deploy(request) => Box::pin(story(request).deploy()).await,
             Trigger::Take { request, from } => Box::pin(story(request).take(*from)).await,
+            Trigger::Approve(request) => Box::pin(story(request).approve()).await,
             Trigger::Announce(request) => Box::pin(story(request).announce()).await,
             Trigger::Remove(request) => Box::pin(story(request).remove()).await,
             Trigger::Rollback(request) => Box::pin(story(request).rollback()).await,
@@ -181,6 +184,7 @@ async fn bug(ports: &Ports, trigger: &Trigger, audience: Audience<'_>) -> Ending
     match trigger {
         Trigger::Deploy(request)
         | Trigger::Take { request, .. }
+        | Trigger::Approve(request)
         | Trigger::Remove(request)
         | Trigger::Rollback(request) => {
             Teller::open(
@@ -245,13 +249,22 @@ impl<'a> Story<'a> {
         Ok(Ok(pull?))
     }
 
-    /// The pull request, if who asked may ask and it may have a preview; else how the run ends.
+    /// The pull request, if who asked may ask and its newest commit may have a preview; else how the run ends.
     async fn deployable(&self) -> Result<Result<PullRequest, Ending>, Failure> {
         let pull = match self.pull().await? {
             Ok(pull) => pull,
             Err(denied) => return Ok(Err(quiet(denied))),
         };
-        match permission::may_deploy(&pull) {
+        Ok(self.gate(&pull).await?.map(|()| pull))
+    }
+
+    /// The pull request, if who asked may ask and it may use the preview that it has; else how the run ends.
+    async fn living(&self) -> Result<Result<PullRequest, Ending>, Failure> {
+        let pull = match self.pull().await? {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(Err(quiet(denied))),
+        };
+        match permission::may_live(&pull) {
             Ok(()) => Ok(Ok(pull)),
             Err(denied) => Ok(Err(self.denied(&pull, denied).await?)),
         }
@@ -285,8 +298,8 @@ impl<'a> Story<'a> {
             Ok(pull) => pull,
             Err(denied) => return Ok(quiet(denied)),
         };
-        if let Err(denied) = permission::may_deploy(&pull) {
-            return self.denied(&pull, denied).await;
+        if let Err(ending) = self.gate(&pull).await? {
+            return Ok(ending);
         }
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let taking = Taking {
@@ -312,7 +325,8 @@ impl<'a> Story<'a> {
         let basis = basis(self.ports, &self.request.repository, self.caller);
         let word = Word::Asked(Entrance::First);
         let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
-        let mut ending = Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await;
+        let ending = Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await;
+        let mut ending = self.asked_anew(ending, &pull).await;
         ending.notices.extend(notice);
         Ok(ending)
     }
@@ -326,9 +340,14 @@ impl<'a> Story<'a> {
             Ok(sha) => sha,
             Err(denied) => return self.denied(&pull, denied).await,
         };
-        let (request, sources) = self.request_for(sha.clone(), &pull);
-        let mut teller = self.teller(&sha, pull.open);
-        Ok(Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await)
+        Ok(self.deploy_at(&sha, &pull).await)
+    }
+
+    async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
+        let (request, sources) = self.request_for(sha.clone(), pull);
+        let mut teller = self.teller(sha, pull.open);
+        let ending = Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await;
+        self.asked_anew(ending, pull).await
     }
 
     fn request_for(&self, sha: CommitSha, pull: &PullRequest) -> (DeployRequest, Sources) {
@@ -346,11 +365,10 @@ impl<'a> Story<'a> {
         {
             return Ok(quiet(denied));
         }
-        // A fork has no preview, and without a cluster nobody can be at work.
-        if denied.reason != ReasonCode::ForkRefused
-            && inspect::busy(self.ports, &self.preview())
-                .await
-                .unwrap_or_default()
+        // Without a cluster nobody can be at work.
+        if inspect::busy(self.ports, &self.preview())
+            .await
+            .unwrap_or_default()
         {
             return Ok(quiet(denied));
         }
@@ -367,10 +385,10 @@ impl<'a> Story<'a> {
             Ok(pull) => pull,
             Err(denied) => return Ok(quiet(denied)),
         };
-        if let Err(denied) = permission::may_deploy(&pull)
-            .and_then(|()| self.request.pin(&pull))
-            .and_then(|sha| current(sha, &pull))
-        {
+        if let Err(ending) = self.gate(&pull).await? {
+            return Ok(ending);
+        }
+        if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
             return Ok(quiet(denied));
         }
         let mut teller = self.teller(&pull.head_sha, pull.open);
@@ -409,7 +427,7 @@ impl<'a> Story<'a> {
     }
 
     async fn rollback(&self) -> Result<Ending, Failure> {
-        let pull = match self.deployable().await? {
+        let pull = match self.living().await? {
             Ok(pull) => pull,
             Err(ending) => return Ok(ending),
         };
@@ -444,7 +462,7 @@ impl<'a> Story<'a> {
     }
 
     async fn live(&self, wish: Life) -> Result<Ending, Failure> {
-        let pull = match self.deployable().await? {
+        let pull = match self.living().await? {
             Ok(pull) => pull,
             Err(ending) => return Ok(ending),
         };
@@ -453,7 +471,7 @@ impl<'a> Story<'a> {
     }
 
     async fn sleep(&self, wake: bool) -> Result<Ending, Failure> {
-        let pull = match self.deployable().await? {
+        let pull = match self.living().await? {
             Ok(pull) => pull,
             Err(ending) => return Ok(ending),
         };
@@ -466,8 +484,10 @@ impl<'a> Story<'a> {
                     if let Some(ending) = Box::pin(bed.wake(&mut teller)).await? {
                         return Ok(ending);
                     }
-                    let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
-                    Ok(Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await)
+                    match self.gate(&pull).await? {
+                        Ok(()) => Ok(self.deploy_at(&pull.head_sha, &pull).await),
+                        Err(ending) => Ok(ending),
+                    }
                 };
                 self.recorded(Action::Wake, woken).await
             }
@@ -514,7 +534,11 @@ impl<'a> Story<'a> {
             Err(denied) => return Ok(quiet(denied)),
         };
         let mut teller = self.teller(&pull.head_sha, pull.open);
-        inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await
+        let mut ending = self.show(&pull, &mut teller).await?;
+        if ending.failure.is_none() {
+            ending.reason = ReasonCode::StatusShown;
+        }
+        Ok(ending)
     }
 
     /// Answers a command that could not be understood: the status stays what it is, and says so above.
@@ -525,8 +549,7 @@ impl<'a> Story<'a> {
         };
         let mut teller = self.teller(&pull.head_sha, pull.open);
         teller.warn(answer.to_owned());
-        let mut ending =
-            inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await?;
+        let mut ending = self.show(&pull, &mut teller).await?;
         ending.reason = ReasonCode::NotACommand;
         ending.why = answer.to_owned();
         let left_alone = ending.view.is_none();

@@ -2,6 +2,7 @@
 //! It asks nobody and reads no clock; the wording stands in `templates/comment/`.
 //! Every text that is not ours passes one escape in the template engine itself, so that no template can forget it.
 
+mod approval;
 mod budget;
 mod comment;
 mod dashboard;
@@ -26,8 +27,8 @@ pub use operator::{operator, operator_marker};
 pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};
 pub use view::{
-    Aftermath, AsleepView, AtCap, HolderView, ImageView, Leaving, Note, Reached, Removal,
-    RemovedBecause, Slot, StatusView,
+    Aftermath, ApprovalView, AsleepView, AtCap, HolderView, ImageView, Leaving, Note, Reached,
+    Removal, RemovedBecause, Slot, StatusView,
 };
 
 /// A report cannot be rendered: a bug of ours in a template.

@@ -3,6 +3,7 @@
 //! Everything is prepared here, so that templates need no logic beyond "if it is there".
 
 use super::{
+    approval::{Approval, approval},
     engine::Markdown,
     link::Link,
     view::{Aftermath, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView},
@@ -64,6 +65,8 @@ pub(super) struct Page {
     aftermath: Option<After>,
     asleep: Option<Asleep>,
     rolled_back: bool,
+    fork: bool,
+    approval: Option<Approval>,
 }
 
 #[derive(Serialize)]
@@ -280,6 +283,8 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             keeps_slot: asleep.keeps_slot,
         }),
         rolled_back: view.rolled_back,
+        fork: view.fork,
+        approval: view.approval.as_ref().map(|one| approval(view, one)),
     }
 }
 
@@ -325,7 +330,7 @@ fn address(text: &str) -> Markdown {
     )
 }
 
-fn commit_link(view: &StatusView, sha: &CommitSha) -> Markdown {
+pub(super) fn commit_link(view: &StatusView, sha: &CommitSha) -> Markdown {
     let plain = || Markdown::ours(super::escape::code(sha.short()));
     let url = format!("{}/{}/commit/{sha}", view.server_url, view.repository);
     Link::new(&url).map_or_else(plain, |link| link.coded(sha.short()))

@@ -262,6 +262,18 @@ fn deploying() -> StatusView {
 }
 
 /// One view for each state and the special cases of it.
+fn approval_needed(before: Option<(CommitSha, String)>, lapsed: bool) -> StatusView {
+    let mut view = view(State::ApprovalNeeded);
+    view.reason = Some(ReasonCode::ApprovalNeeded);
+    view.approval = Some(ApprovalView {
+        approvers: "`maintain` or `admin`",
+        lapsed,
+        live: false,
+        before,
+    });
+    view
+}
+
 fn examples() -> Vec<(&'static str, StatusView)> {
     let with = |state, change: fn(&mut StatusView)| {
         let mut view = view(state);
@@ -469,6 +481,25 @@ fn examples() -> Vec<(&'static str, StatusView)> {
                 });
             }),
         ),
+        ("approval-needed", approval_needed(None, false)),
+        ("approval-lapsed", approval_needed(None, true)),
+        ("approval-over", {
+            let mut view = approval_needed(None, false);
+            view.approval.iter_mut().for_each(|one| one.live = true);
+            view.urls = ready().urls;
+            view.urls.truncate(1);
+            view
+        }),
+        ("approval-withdrawn", {
+            let mut view = approval_needed(Some((sha('b'), "maria".into())), false);
+            view.serving = Some(sha('b'));
+            view.namespace = ready().namespace;
+            view.urls = ready().urls;
+            view.urls.truncate(1);
+            view.slot = ready().slot;
+            view.expires = ready().expires;
+            view
+        }),
         (
             "superseded",
             with(State::Superseded, |view| view.newer = Some(sha('b'))),
@@ -509,6 +540,7 @@ fn a_live_preview_whose_address_is_not_known_can_be_told_in_every_state() {
         State::Refused,
         State::Superseded,
         State::Cancelled,
+        State::ApprovalNeeded,
     ] {
         let mut view = view(state);
         view.serving = Some(sha('b'));
@@ -743,6 +775,12 @@ fn untrusted(state: State, text: &str) -> StatusView {
             remedy: text(),
         });
     }
+    view.approval = Some(ApprovalView {
+        approvers: "`admin`",
+        lapsed: false,
+        live: false,
+        before: Some((sha('c'), text())),
+    });
     view.removal = Some(Removal {
         namespace: "pr-1".parse().unwrap(),
         took: Some(Duration::from_secs(1)),
@@ -765,7 +803,12 @@ fn a_secret_is_gone_wherever_it_stood() {
     let secret = "p_a*s|s`w<o>9Q7";
     let mut redactor = Redactor::default();
     redactor.learn(secret);
-    for state in [State::Failed, State::Refused, State::Removed] {
+    for state in [
+        State::Failed,
+        State::Refused,
+        State::Removed,
+        State::ApprovalNeeded,
+    ] {
         let view = untrusted(state, secret).redacted(&redactor);
         let body = comment(&view, &marker()).unwrap();
         let all = outputs(&Outcome {

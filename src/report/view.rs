@@ -73,6 +73,10 @@ pub struct StatusView {
     pub asleep: Option<AsleepView>,
     /// True when the preview was rolled back: only another push or `/deploy` brings a newer commit.
     pub rolled_back: bool,
+    /// True when it comes from a fork: a push deploys nothing then.
+    pub fork: bool,
+    /// What is to be approved, if something is.
+    pub approval: Option<ApprovalView>,
 }
 
 impl StatusView {
@@ -115,6 +119,8 @@ impl StatusView {
             aftermath: None,
             asleep: None,
             rolled_back: false,
+            fork: false,
+            approval: None,
         }
     }
 
@@ -160,6 +166,8 @@ impl StatusView {
         if let Some(Aftermath::NotRestored { cause, remedy, .. }) = &mut self.aftermath {
             texts.extend([cause, remedy]);
         }
+        let before = self.approval.as_mut().and_then(|one| one.before.as_mut());
+        texts.extend(before.map(|(_, by)| by));
         texts.extend(self.asleep.as_mut().map(|asleep| &mut asleep.by));
         for holder in self.at_cap.iter_mut().flat_map(|cap| &mut cap.holders) {
             texts.extend([&mut holder.owner, &mut holder.url]);
@@ -262,6 +270,19 @@ pub struct AsleepView {
     pub by: String,
     /// True when it keeps its slot.
     pub keeps_slot: bool,
+}
+
+/// A commit of a fork that waits for approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalView {
+    /// The roles that may approve, as they are written in Markdown.
+    pub approvers: &'static str,
+    /// True when nobody has answered in time.
+    pub lapsed: bool,
+    /// True when the commit runs although its approval is over: another one was pushed meanwhile, or the record was lost.
+    pub live: bool,
+    /// The commit that was approved before, and the login of who did.
+    pub before: Option<(CommitSha, String)>,
 }
 
 /// Cause and remedy, when no object failed.

@@ -76,6 +76,7 @@ pub(super) fn template(state: State) -> &'static str {
         State::Refused => "comment/refused.md.j2",
         State::Superseded => "comment/superseded.md.j2",
         State::Cancelled => "comment/cancelled.md.j2",
+        State::ApprovalNeeded => "comment/approval-needed.md.j2",
     }
 }
 

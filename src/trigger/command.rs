@@ -15,6 +15,8 @@ pub enum Command {
     Deploy(Option<CommitSha>),
     /// `/deploy --take`, with the pull request whose slot is taken.
     Take(PrNumber),
+    /// `/approve`, with the one commit of a fork that may run.
+    Approve(CommitSha),
     /// `/undeploy`.
     Undeploy,
     /// `/rollback`.
@@ -72,8 +74,9 @@ pub enum FirstLine {
 }
 
 /// Every command as it is written.
-pub const COMMANDS: [&str; 12] = [
+pub const COMMANDS: [&str; 13] = [
     "/deploy",
+    "/approve",
     "/undeploy",
     "/rollback",
     "/extend",
@@ -102,6 +105,9 @@ const FOREIGN: [&str; 8] = [
     "/deployed",
 ];
 
+/// What `/approve` takes.
+const APPROVAL: &str = "one commit id, in full: all 40 hexadecimal digits of the newest commit";
+
 /// What `/extend` takes.
 const EXTENSION: &str = "a time from 5m to 90d, such as `2d`";
 
@@ -124,6 +130,9 @@ pub fn parse(body: &str) -> Option<FirstLine> {
             || bad(LOGS),
             |which| Some(FirstLine::Command(Command::Logs(which))),
         );
+    }
+    if command == "/approve" {
+        return approval(words);
     }
     let argument = words.next();
     let second = words.next();
@@ -163,6 +172,21 @@ pub fn parse(body: &str) -> Option<FirstLine> {
         (_, None) => Command::Help,
     };
     Some(FirstLine::Command(parsed))
+}
+
+/// Reads what stands behind `/approve`; without anything like a commit it is the word of another widespread bot.
+fn approval<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<FirstLine> {
+    let word = words.next()?;
+    if word.len() < 4 || !word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    Some(match word.parse() {
+        Ok(sha) if words.next().is_none() => FirstLine::Command(Command::Approve(sha)),
+        _ => FirstLine::BadArgument {
+            command: "/approve",
+            takes: APPROVAL,
+        },
+    })
 }
 
 /// Reads what stands behind `/logs`; names are those of Kubernetes, so nothing else can hide in them.
@@ -257,6 +281,34 @@ mod tests {
             command(&format!("/deploy  {}\r\n", SHA.to_uppercase())),
             expected
         );
+    }
+
+    #[test]
+    fn approve_takes_one_commit_in_full_and_leaves_other_bots_their_word() {
+        let expected = Some(Command::Approve(SHA.parse().unwrap()));
+        assert_eq!(command(&format!("/approve {SHA}")), expected);
+        let upper = format!("/approve  {}\r\nlooks fine", SHA.to_uppercase());
+        assert_eq!(command(&upper), expected);
+        for body in [
+            "/approve 4f2a9c1".to_owned(),
+            format!("/approve {}", &SHA[..39]),
+            format!("/approve {SHA}0"),
+            format!("/approve {SHA} now"),
+            format!("/approve {SHA} {SHA}"),
+        ] {
+            let bad = matches!(parse(&body), Some(FirstLine::BadArgument { .. }));
+            assert!(bad, "{body}");
+        }
+        for body in [
+            "/approve".to_owned(),
+            "/approve cancel".to_owned(),
+            "/approve no-issue".to_owned(),
+            format!("/approve `{SHA}`"),
+            format!("/approve\n{SHA}"),
+            format!("> /approve {SHA}"),
+        ] {
+            assert_eq!(parse(&body), None, "{body}");
+        }
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
     let named = sha(event, word)?;
     let command = match word {
         "deploy" => Command::Deploy(named),
+        "approve" => Command::Approve(named.ok_or_else(|| {
+            bad(
+                "input `sha` is empty, and `approve` is about one commit",
+                FULL,
+            )
+        })?),
         "undeploy" => Command::Undeploy,
         "rollback" => Command::Rollback,
         "pin" => Command::Pin,
@@ -74,7 +80,9 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
     Ok(about.asks_for(command))
 }
 
-const COMMANDS: &str = "write `deploy`, `undeploy`, `rollback`, `extend 2d`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `status`, `help` or `sweep`";
+const FULL: &str = "write all 40 hexadecimal digits of the pull request's head";
+
+const COMMANDS: &str = "write `deploy`, `approve`, `undeploy`, `rollback`, `extend 2d`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `status`, `help` or `sweep`";
 
 fn pr(event: &DispatchEvent) -> Result<PrNumber, Denied> {
     let fix = "write the number of the pull request, such as `12`";
@@ -93,9 +101,9 @@ fn sha(event: &DispatchEvent, command: &str) -> Result<Option<CommitSha>, Denied
     if event.sha.is_empty() {
         return Ok(None);
     }
-    if command != "deploy" {
+    if !["deploy", "approve"].contains(&command) {
         return Err(bad(
-            "input `sha` is given, and only `deploy` takes one",
+            "input `sha` is given, and only `deploy` and `approve` take one",
             "leave `sha` empty",
         ));
     }

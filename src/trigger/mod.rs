@@ -40,10 +40,13 @@ fn pull_request(event: &PullRequestEvent, settings: &Settings) -> Trigger {
     };
     if closed {
         Trigger::Remove(request)
+    } else if event.target && event.pull.from_fork() {
+        // Says that it needs approval; nothing of it is read.
+        Trigger::Announce(request)
     } else if event.target {
         Trigger::ignore(
             ReasonCode::EventIgnored,
-            "`pull_request_target` removes at `closed` and does nothing else: it would run what a stranger wrote with our secrets",
+            "`pull_request_target` removes at `closed` and tells of forks, and does nothing else: it would run what a stranger wrote with our secrets",
         )
     } else if settings.auto_deploy {
         Trigger::Deploy(request)
@@ -110,6 +113,7 @@ impl About<'_> {
             }
             Command::Deploy(None) => (Trigger::Deploy, Commit::Head),
             Command::Deploy(Some(sha)) => (Trigger::Deploy, Commit::Named(sha)),
+            Command::Approve(sha) => (Trigger::Approve, Commit::Named(sha)),
             Command::Undeploy => (Trigger::Remove, Commit::Head),
             Command::Rollback => (Trigger::Rollback, Commit::Head),
             Command::Extend(time) => return Trigger::Life(self.head(), Life::Extend(time)),
@@ -147,7 +151,9 @@ pub enum Trigger {
         /// Whose slot it takes.
         from: PrNumber,
     },
-    /// Show that the pull request could be deployed: auto-deploy is off.
+    /// Let one commit of a fork run, and deploy it.
+    Approve(Request),
+    /// Show that the pull request could be deployed: auto-deploy is off, or it comes from a fork.
     Announce(Request),
     /// Remove the preview of a pull request.
     Remove(Request),
@@ -249,6 +255,7 @@ impl Trigger {
         match self {
             Self::Deploy(request)
             | Self::Take { request, .. }
+            | Self::Approve(request)
             | Self::Announce(request)
             | Self::Remove(request)
             | Self::Rollback(request)
@@ -276,6 +283,7 @@ impl Trigger {
     pub fn decision(&self) -> &'static str {
         match self {
             Self::Deploy(_) | Self::Take { .. } => "deploy",
+            Self::Approve(_) => "approve",
             Self::Announce(_) => "announce",
             Self::Remove(_) => "remove",
             Self::Rollback(_) => "rollback",

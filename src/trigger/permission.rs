@@ -90,11 +90,7 @@ pub fn may_take(
     if reaches(level, role, needed.max(MinPermission::Maintain)) {
         return Ok(());
     }
-    let role = shown(level, role);
-    let roles = match needed {
-        MinPermission::Admin => "`admin`",
-        _ => "`maintain` or `admin`",
-    };
+    let (role, roles) = (shown(level, role), approvers(needed));
     Err(Denied {
         reason: ReasonCode::PermissionDenied,
         cause: format!(
@@ -104,15 +100,76 @@ pub fn may_take(
     })
 }
 
-/// Lets open pull requests of the repository itself be deployed.
-pub fn may_deploy(pull: &PullRequest) -> Result<(), Denied> {
-    if pull.from_fork() {
-        return Err(Denied {
-            reason: ReasonCode::ForkRefused,
-            cause: format!("pull request #{} comes from a fork", pull.number),
-            remedy: "push the branch to this repository after reading it, and open the pull request from there".into(),
-        });
+/// Lets maintainers approve what comes from a fork; the denial shows role and what is needed.
+pub fn may_approve(
+    login: &str,
+    level: AccessLevel,
+    role: &str,
+    needed: MinPermission,
+) -> Result<(), Denied> {
+    if reaches(level, role, needed.max(MinPermission::Maintain)) {
+        return Ok(());
     }
+    Err(Denied {
+        reason: ReasonCode::PermissionDenied,
+        cause: format!(
+            "{login} has the role `{}` here, and approving a commit of a fork needs {}",
+            shown(level, role),
+            approvers(needed)
+        ),
+        remedy: "ask a maintainer to read the commit and to approve it".into(),
+    })
+}
+
+/// The roles that may approve.
+pub fn approvers(needed: MinPermission) -> &'static str {
+    match needed {
+        MinPermission::Admin => "`admin`",
+        MinPermission::Write | MinPermission::Maintain => "`maintain` or `admin`",
+    }
+}
+
+/// Lets open pull requests be deployed: those of the repository itself, and of a fork the one commit that was approved.
+pub fn may_deploy(pull: &PullRequest, approved: Option<&CommitSha>) -> Result<(), Denied> {
+    may_live(pull)?;
+    if !pull.from_fork() {
+        return Ok(());
+    }
+    may_be_approved(pull)?;
+    if approved == Some(&pull.head_sha) {
+        return Ok(());
+    }
+    Err(Denied {
+        reason: ReasonCode::ApprovalNeeded,
+        cause: format!(
+            "commit {} comes from a fork and is not approved",
+            pull.head_sha.short()
+        ),
+        remedy: format!(
+            "a maintainer reads it and comments: /approve {}",
+            pull.head_sha
+        ),
+    })
+}
+
+/// Lets open pull requests from forks be approved, while there is a fork that they come from.
+pub fn may_be_approved(pull: &PullRequest) -> Result<(), Denied> {
+    may_live(pull)?;
+    if pull.head_repository.is_some() {
+        return Ok(());
+    }
+    Err(Denied {
+        reason: ReasonCode::ForkRefused,
+        cause: format!(
+            "the repository that pull request #{} comes from was deleted",
+            pull.number
+        ),
+        remedy: "push the branch to this repository after reading it, and open the pull request from there".into(),
+    })
+}
+
+/// Lets open pull requests keep and use the preview that they have.
+pub fn may_live(pull: &PullRequest) -> Result<(), Denied> {
     if !pull.open {
         let how = if pull.merged { "merged" } else { "closed" };
         return Err(Denied {
@@ -260,29 +317,77 @@ mod tests {
     }
 
     #[test]
-    fn forks_and_deleted_forks_are_refused() {
-        for head_repository in [Some(RepoId(9822)), None] {
-            let denied = may_deploy(&PullRequest {
-                head_repository,
-                ..pull()
-            })
-            .unwrap_err();
-            assert_eq!(denied.reason, ReasonCode::ForkRefused);
+    fn of_a_fork_only_the_approved_commit_that_is_the_head_is_deployed() {
+        let other: CommitSha = "c".repeat(40).parse().unwrap();
+        let head = pull().head_sha;
+        let of = |head_repository| PullRequest {
+            head_repository,
+            ..pull()
+        };
+        use ReasonCode::{ApprovalNeeded, ForkRefused};
+        let (fork, deleted) = (of(Some(RepoId(9822))), of(None));
+        for (pull, approved, reason) in [
+            (&fork, None, Some(ApprovalNeeded)),
+            (&fork, Some(&other), Some(ApprovalNeeded)),
+            (&fork, Some(&head), None),
+            (&deleted, None, Some(ForkRefused)),
+            (&deleted, Some(&head), Some(ForkRefused)),
+            (&pull(), None, None),
+            (&pull(), Some(&other), None),
+        ] {
+            let denied = may_deploy(pull, approved).err();
+            assert_eq!(denied.map(|denied| denied.reason), reason, "{approved:?}");
         }
-        assert_eq!(may_deploy(&pull()), Ok(()));
+        let remedy = may_deploy(&fork, None).unwrap_err().remedy;
+        assert!(remedy.ends_with(&format!("/approve {head}")), "{remedy}");
+        assert_eq!(may_be_approved(&fork), Ok(()));
+        assert!(may_be_approved(&deleted).is_err());
+        assert_eq!(may_live(&deleted), Ok(()), "what runs may be used");
+    }
+
+    #[test]
+    fn only_who_maintains_may_approve() {
+        use MinPermission::{Admin, Maintain, Write};
+        for (level, role, needed, allowed) in [
+            (AccessLevel::Admin, "admin", Write, true),
+            (AccessLevel::Admin, "", Admin, true),
+            (AccessLevel::Write, "maintain", Write, true),
+            (AccessLevel::Write, "maintain", Maintain, true),
+            (AccessLevel::Write, "maintain", Admin, false),
+            (AccessLevel::Write, "write", Write, false),
+            (AccessLevel::Write, "", Write, false),
+            (AccessLevel::Write, "admin", Write, false),
+            (AccessLevel::Read, "maintain", Write, false),
+            (AccessLevel::None, "admin", Write, false),
+        ] {
+            let answer = may_approve("alice", level, role, needed);
+            assert_eq!(answer.is_ok(), allowed, "{level:?} {role} {needed:?}");
+            if let Err(denied) = answer {
+                assert_eq!(denied.reason, ReasonCode::PermissionDenied);
+                assert!(denied.cause.contains("`admin`"), "{}", denied.cause);
+            }
+        }
     }
 
     #[test]
     fn a_closed_pull_request_is_not_deployed() {
         for (merged, word) in [(false, "closed"), (true, "merged")] {
-            let denied = may_deploy(&PullRequest {
-                open: false,
-                merged,
-                ..pull()
-            })
-            .unwrap_err();
-            assert_eq!(denied.reason, ReasonCode::PullRequestClosed);
-            assert!(denied.cause.ends_with(word), "{}", denied.cause);
+            for head_repository in [Some(RepoId(4711)), Some(RepoId(9822)), None] {
+                let pull = PullRequest {
+                    open: false,
+                    merged,
+                    head_repository,
+                    ..pull()
+                };
+                for denied in [
+                    may_deploy(&pull, Some(&pull.head_sha)),
+                    may_be_approved(&pull),
+                ] {
+                    let denied = denied.unwrap_err();
+                    assert_eq!(denied.reason, ReasonCode::PullRequestClosed);
+                    assert!(denied.cause.ends_with(word), "{}", denied.cause);
+                }
+            }
         }
     }
 

@@ -57,6 +57,7 @@ fn request(trigger: &Trigger) -> &Request {
     match trigger {
         Trigger::Deploy(request)
         | Trigger::Take { request, .. }
+        | Trigger::Approve(request)
         | Trigger::Announce(request)
         | Trigger::Remove(request)
         | Trigger::Rollback(request)
@@ -81,7 +82,7 @@ fn request(trigger: &Trigger) -> &Request {
 #[case("pull_request.closed.merged", "remove", "remove")]
 #[case("pull_request.labeled", "ignore", "ignore")]
 #[case("pull_request_target.closed.fork", "remove", "remove")]
-#[case("pull_request_target.opened.fork", "ignore", "ignore")]
+#[case("pull_request_target.opened.fork", "announce", "announce")]
 #[case("issue_comment.created", "deploy", "deploy")]
 #[case("issue_comment.created.ghes", "status", "status")]
 #[case("issue_comment.created.prose", "ignore", "ignore")]
@@ -112,6 +113,19 @@ fn a_pull_request_event_means_the_commit_of_its_payload() {
 }
 
 #[test]
+fn the_target_event_of_the_repositorys_own_branches_starts_nothing() {
+    let Event::PullRequest(mut opened) = event("pull_request.opened") else {
+        panic!("no event of a pull request")
+    };
+    opened.target = true;
+    let trigger = decide(&Event::PullRequest(opened), &settings(true)).unwrap();
+    let Trigger::Ignore(ignored) = trigger else {
+        panic!("{trigger:?}")
+    };
+    assert!(ignored.why.contains("our secrets"), "{}", ignored.why);
+}
+
+#[test]
 fn a_closed_fork_is_removed_by_the_target_event() {
     let trigger = decided("pull_request_target.closed.fork", true);
     assert!(matches!(
@@ -126,7 +140,6 @@ fn a_closed_fork_is_removed_by_the_target_event() {
 
 #[rstest]
 #[case("pull_request.labeled")]
-#[case("pull_request_target.opened.fork")]
 #[case("issue_comment.created.prose")]
 #[case("issue_comment.created.issue")]
 #[case("issue_comment.created.own")]
@@ -145,6 +158,7 @@ fn doing_nothing_says_why_in_one_line(#[case] name: &str) {
 #[rstest]
 #[case("/deploy", "deploy", Commit::Head)]
 #[case(&format!("/deploy {HEAD}"), "deploy", Commit::Named(HEAD.parse().unwrap()))]
+#[case(&format!("/approve {HEAD}"), "approve", Commit::Named(HEAD.parse().unwrap()))]
 #[case("/undeploy\nthank you", "remove", Commit::Head)]
 #[case("/status", "status", Commit::Head)]
 #[case("/help", "help", Commit::Head)]
@@ -171,6 +185,9 @@ fn a_comment_asks_for_the_head_or_for_the_commit_it_names(
 #[case("/hepl", "did you mean `/help`?")]
 #[case("/deploy 4f2a9c1", "one full commit id")]
 #[case("/extend", "a time from 5m to 90d")]
+#[case("/approve 4f2a9c1", "one commit id, in full")]
+#[case(&format!("/approve {}", &HEAD[..39]), "one commit id, in full")]
+#[case(&format!("/approve {HEAD}0"), "one commit id, in full")]
 fn a_command_that_cannot_be_understood_is_answered(#[case] body: &str, #[case] said: &str) {
     let Trigger::Mistake(request, answer) = decide(&comment_event(body), &settings(true)).unwrap()
     else {
@@ -215,6 +232,7 @@ fn a_comment_sent_by_somebody_else_is_ignored() {
 #[case("deploy", "12", "", "deploy")]
 #[case("/deploy", "#12", "", "deploy")]
 #[case("deploy", "12", HEAD, "deploy")]
+#[case("approve", "12", HEAD, "approve")]
 #[case("undeploy", "12", "", "remove")]
 #[case("status", "12", "", "status")]
 #[case("/help", "12", "", "help")]
@@ -245,7 +263,9 @@ fn a_form_asks_for_the_same_commands(
 #[case("deploy", "twelve", "", "`pr` is \"twelve\"")]
 #[case("deploy", "0", "", "`pr` is \"0\"")]
 #[case("deploy", "12", "4f2a9c1", "`sha` is \"4f2a9c1\"")]
-#[case("undeploy", "12", HEAD, "only `deploy` takes one")]
+#[case("undeploy", "12", HEAD, "only `deploy` and `approve` take one")]
+#[case("approve", "12", "", "`sha` is empty")]
+#[case("approve", "12", "4f2a9c1", "`sha` is \"4f2a9c1\"")]
 #[case("sweep", "12", "", "`sweep` is about all")]
 fn a_form_filled_wrongly_is_refused_naming_the_field(
     #[case] command: &str,

@@ -196,7 +196,7 @@ async fn a_forks_manifests_are_never_read() {
     let opened = shop.opens_as(1, fork);
     let run = shop.run(&opened).input("manifests", "rendered/*.yaml");
     let seen = run.workspace("rendered/shop.yaml", CHART).go().await;
-    assert_eq!(seen.output("reason-code"), "fork-refused", "{seen:#?}");
+    assert_eq!(seen.output("reason-code"), "approval-needed", "{seen:#?}");
     assert_eq!(shop.namespaces(), Vec::<String>::new());
     shop.ends();
 }

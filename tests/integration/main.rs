@@ -22,6 +22,7 @@ mod diff;
 mod doors;
 mod faults;
 mod fence;
+mod forks;
 mod hosts;
 mod issues;
 mod life;

@@ -55,6 +55,8 @@ pub struct DeployRequest {
     pub branch: String,
     /// Login of the pull request's author.
     pub author: String,
+    /// True when it comes from a fork: the ledger must know this very commit as approved.
+    pub fork: bool,
     /// True in the pull request's own run, whose images an earlier step has just built.
     pub own_run: bool,
     /// True when somebody asked for it by command: a deliberate removal ends with that.
@@ -144,6 +146,8 @@ pub(super) enum Stopped {
     OtherSlot(u32),
     /// The commit was rolled back and waits until somebody asks for it.
     Held,
+    /// It comes from a fork, and nobody has approved it.
+    Unapproved,
     Full(Box<House>),
     RemovedOnPurpose,
     Cancelled,
@@ -237,6 +241,10 @@ impl Work<'_> {
         lock(&self.notes).ahead = std::mem::take(&mut taken.ahead);
         self.began.store(true, Ordering::Relaxed);
         self.recall(&taken);
+        // Whichever way led here: this is the last look before anything is done.
+        if self.request.fork && taken.record.approved() != Some(&self.request.sha) {
+            return Err(Stopped::Unapproved);
+        }
         let removed = taken.record.removed_on_purpose;
         let held = taken.record.held.as_ref() == Some(&self.request.sha);
         if (removed || held) && !self.request.asked {

@@ -61,6 +61,7 @@ impl Work<'_> {
             Err(Stopped::Full(house)) if house.place.is_some() => State::Queued,
             Err(Stopped::Full(_)) => State::Refused,
             Err(Stopped::RemovedOnPurpose) => State::Removed,
+            Err(Stopped::Unapproved) => State::ApprovalNeeded,
             Err(Stopped::Cancelled) => State::Cancelled,
         };
         let url = result.as_ref().ok().map(|done| done.url.clone());
@@ -71,7 +72,7 @@ impl Work<'_> {
                 None => InLine::Leaves,
             },
             Err(Stopped::Failed(failure)) if failure.blame != Blame::Theirs => InLine::Leaves,
-            Err(Stopped::RemovedOnPurpose) => InLine::Leaves,
+            Err(Stopped::RemovedOnPurpose | Stopped::Unapproved) => InLine::Leaves,
             _ => InLine::Stays,
         };
         if let Err(Stopped::Failed(failure)) = &result {
@@ -169,6 +170,7 @@ impl Work<'_> {
             Err(Stopped::Full(house)) => teller.full(*house).await,
             Err(Stopped::RemovedOnPurpose) => teller.stays_removed().await,
             Err(Stopped::Held) => Teller::held(),
+            Err(Stopped::Unapproved) => Teller::unapproved(),
             Err(Stopped::Cancelled) => teller.cancelled().await,
         }
     }

@@ -2,6 +2,7 @@
 //! It applies no workload and writes no comment.
 //! All waiting and re-reading around the pure steps of `capacity` stands here, so that the steps stay provable.
 
+mod approval;
 mod cap;
 mod house;
 mod place;

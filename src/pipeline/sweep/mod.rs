@@ -4,12 +4,13 @@
 
 mod look;
 mod outlook;
+mod outsiders;
 mod plan;
 
 pub use outlook::{Due, Outlook, would_sweep};
 
 use super::{
-    Ending, Exit, Failure, Ports, deploy, desk, issues,
+    Ending, Exit, Failure, Ports, approval, deploy, desk, issues,
     promote::promote,
     remove::{RemoveReason, RemoveRequest, remove},
     request::{Basis, Word},
@@ -21,6 +22,7 @@ use crate::{
     cluster::{Moment, Step, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
+    trigger::permission,
 };
 use futures::{StreamExt, stream};
 use look::{Manner, look};
@@ -218,6 +220,7 @@ impl<'a> Broom<'a> {
     async fn see_to(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
         match &task.action {
             Action::Deploy(sha) => Ok(Box::pin(self.deploy(&task.preview, sha, pull)).await),
+            Action::Ask => self.ask(&task.preview).await,
             Action::End => self.end(&task.preview, pull).await,
             Action::Tell => self.tell(&task.preview, pull).await,
             Action::Correct => self.correct(&task.preview, pull).await,
@@ -244,6 +247,16 @@ impl<'a> Broom<'a> {
         teller.about(sha);
         let ending = deploy(self.ports, &request, &sources, &mut teller).await;
         tolerant(ending)
+    }
+
+    /// Says that a fork's newest commit needs approval: asked again what that is, because one that was approved just now stays so.
+    async fn ask(&self, preview: &PreviewKey) -> Result<Ending, Failure> {
+        let pull = self.ports.github()?.pull(preview.pr).await?;
+        if permission::may_be_approved(&pull).is_err() {
+            return Ok(Ending::superseded());
+        }
+        let mut teller = self.teller(preview);
+        approval::ask(self.ports, preview, &pull, false, &mut teller).await
     }
 
     /// Ends the turn of a run that has died, and says so where the comment still promises something.

@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A head that somebody touched less long ago is left to its own run, which may be building its images still.
 const SETTLED: SignedDuration = SignedDuration::from_mins(15);
 
+/// How many pull requests from forks are told at once that they need approval: strangers open as many as they like.
+const ASKED_AT_ONCE: usize = 10;
+
 /// How many pull requests are asked about only to forget them: an old ledger is cleared little by little, within the limits
 /// that GitHub sets.
 const FORGOTTEN_AT_ONCE: usize = 40;
@@ -53,6 +56,8 @@ pub(super) enum Action {
     FinishSleep,
     /// Deploy a commit that no run has tried.
     Deploy(CommitSha),
+    /// Say that the newest commit of a fork needs approval, or that nobody gave it in time.
+    Ask,
     /// Say that its run has ended without a word.
     End,
     /// Say the last word again, which did not reach its comment.
@@ -75,6 +80,7 @@ impl Action {
             Self::Warn(_) => "warn",
             Self::Sleep | Self::FinishSleep => "sleep",
             Self::Deploy(_) => "deploy",
+            Self::Ask => "ask",
             Self::End => "end",
             Self::Tell => "tell",
             Self::Correct => "correct",
@@ -100,6 +106,7 @@ impl Action {
             Self::Sleep => "idle".into(),
             Self::FinishSleep => "its sleep was cut short".into(),
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
+            Self::Ask => "it comes from a fork and needs approval".into(),
             Self::Tell => "its last word did not reach its comment".into(),
             Self::Correct => "the ledger was lost".into(),
             Self::Free => "its namespace was deleted".into(),
@@ -209,6 +216,9 @@ impl Sight<'_> {
         let spare = self.spare(&tasks);
         // As many as find a slot: who waits in line has asked, and who was never seen has not.
         tasks.extend(self.freshest(strangers).into_iter().take(spare));
+        let asks = |task: &Task| task.action == Action::Ask;
+        let (asked, mut tasks): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(asks);
+        tasks.extend(self.freshest(asked).into_iter().take(ASKED_AT_ONCE));
         if self.trouble.is_some() {
             tasks.extend(self.doubted(&tasks));
         }
@@ -263,7 +273,9 @@ impl Sight<'_> {
                 .then(|| Action::Deploy(pull.head_sha.clone()))
         };
         let Some(record) = self.record(preview) else {
-            return missed().or_else(|| self.vanished(preview));
+            return missed()
+                .or_else(|| self.unapproved(preview, pull, *touched))
+                .or_else(|| self.vanished(preview));
         };
         let begun = record.removing.as_ref().map(|one| one.because);
         match begun {
@@ -274,6 +286,7 @@ impl Sight<'_> {
         let lost = record.active.is_some() && !record.is_active(self.now);
         self.end_of_life(preview, record)
             .or_else(missed)
+            .or_else(|| self.unapproved(preview, pull, *touched))
             .or_else(|| self.dozes(preview, record).then_some(Action::FinishSleep))
             .or_else(|| lost.then_some(Action::End))
             .or_else(|| self.vanished(preview))
@@ -326,7 +339,7 @@ impl Sight<'_> {
                 .is_none_or(|record| record.attempted.is_none());
         self.settings.auto_deploy
             && preview.variant.is_none()
-            && !pull.from_fork()
+            && self.may_run(preview, pull)
             && self.ledger.position(&key).is_none()
             && (has_slot || room)
             && untried
@@ -341,7 +354,7 @@ impl Sight<'_> {
 
     /// True when a pull request that was never seen is worth a slot: it would not have expired yet, it does not sleep, and it
     /// is none whose own run is started without secrets on purpose.
-    fn is_alive(&self, pull: &PullRequest, touched: Option<SignedDuration>) -> bool {
+    pub(super) fn is_alive(&self, pull: &PullRequest, touched: Option<SignedDuration>) -> bool {
         let ttl = SignedDuration::try_from(self.settings.ttl).unwrap_or(SignedDuration::MAX);
         let sleeps = self
             .ledger
@@ -447,7 +460,7 @@ impl Sight<'_> {
             .is_some_and(|info| info.deleting.is_none())
     }
 
-    fn record(&self, preview: &PreviewKey) -> Option<&Record> {
+    pub(super) fn record(&self, preview: &PreviewKey) -> Option<&Record> {
         self.ledger.previews.get(&preview.in_ledger())
     }
 

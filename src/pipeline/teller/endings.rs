@@ -454,6 +454,9 @@ impl Teller<'_> {
         } else if reason == ReasonCode::AutoDeployOff && state == State::Removed {
             state = State::NotDeployed;
         }
+        if self.awaits_approval(status, head) {
+            state = State::ApprovalNeeded;
+        }
         let shown = match reason {
             ReasonCode::AutoDeployOff if status.record.removed_on_purpose => {
                 ReasonCode::RemovedByCommand

@@ -2,6 +2,7 @@
 //! It decides nothing; use cases say what is so, and this keeps the view and writes it where people look.
 //! The last word is read back once: an older run that wrote after us would otherwise leave a lie standing.
 
+mod approval;
 mod endings;
 mod help;
 
@@ -118,6 +119,7 @@ impl<'a> Teller<'a> {
 
     /// Starts from what is known of the preview: what it serves now, and where.
     pub(super) fn begin(&mut self, holder: Option<&Holder>, record: &Record) {
+        self.view.fork = record.is_of_fork();
         if let Some(holder) = holder.filter(|holder| holder.uid.is_some()) {
             self.owner.clone_from(&holder.owner);
             self.view.namespace = Some(holder.namespace.clone());
@@ -134,6 +136,7 @@ impl<'a> Teller<'a> {
     pub(super) fn lives(&mut self, record: &Record) {
         self.view.expires = record.expires(self.ports.settings.ttl);
         self.view.pinned = record.pinned;
+        self.view.fork = record.is_of_fork();
     }
 
     /// Says that the preview sleeps.
