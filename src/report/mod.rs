@@ -27,7 +27,7 @@ pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};
 pub use view::{
     Aftermath, AsleepView, AtCap, HolderView, ImageView, Leaving, Note, Reached, Removal,
-    RemovedBecause, Slot, StatusView,
+    RemovedBecause, Slot, Stalled, StatusView,
 };
 
 /// A report cannot be rendered: a bug of ours in a template.

@@ -64,6 +64,14 @@ pub(super) struct Page {
     aftermath: Option<After>,
     asleep: Option<Asleep>,
     rolled_back: bool,
+    on_request: bool,
+    stalled: Option<Waits>,
+}
+
+#[derive(Serialize)]
+struct Waits {
+    until: Option<String>,
+    cause: String,
 }
 
 #[derive(Serialize)]
@@ -280,6 +288,11 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             keeps_slot: asleep.keeps_slot,
         }),
         rolled_back: view.rolled_back,
+        on_request: view.on_request,
+        stalled: view.stalled.as_ref().map(|stalled| Waits {
+            until: stalled.until.map(words::time),
+            cause: stalled.cause.clone(),
+        }),
     }
 }
 

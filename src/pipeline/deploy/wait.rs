@@ -22,8 +22,8 @@ use crate::{
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
-/// How often a waiting run edits the comment, if something changed.
-const TICK: Duration = Duration::from_secs(5);
+/// How often a waiting run looks whether the comment would say something new.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What waiting needs; a deploy, a restore and a rollback wait alike.
 #[derive(Clone, Copy)]
@@ -59,14 +59,11 @@ impl Waiting<'_> {
             tokio::select! {
                 rollout = &mut wait => break rollout?,
                 Ok(()) = news.changed() => teller.progressed(&news.borrow_and_update()),
-                _ = tick.tick(), if teller.has_news() => {
+                _ = tick.tick(), if teller.may_mention() => {
                     if !self.desk.alive().await? {
                         return Err(Stopped::Overtaken);
                     }
-                    // The last word meets the same fault if it lasts; the preview itself is none the worse for it.
-                    if let Err(failure) = teller.tell(State::Deploying).await {
-                        tracing::warn!(reason = %failure.reason(), "the comment lags behind: {}", failure.line());
-                    }
+                    teller.mention(State::Deploying).await;
                 }
             }
         };

@@ -267,7 +267,7 @@ impl<'a> Broom<'a> {
             }
             false => Ending::quiet(None, ReasonCode::RunLost, "its comment is true"),
         };
-        desk.finish(None, |_, _, _| {}).await?;
+        self.notes(&desk, None, &teller).await?;
         Ok(ending)
     }
 
@@ -301,9 +301,11 @@ impl<'a> Broom<'a> {
         let mut teller = self.teller(preview);
         teller.about(&pull.head_sha);
         let ending = teller.deleted(name).await;
+        let untold = teller.unheard();
         desk.finish(None, |ledger, key, _| {
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.vanish();
+                record.untold = untold;
             }
         })
         .await?;
@@ -332,9 +334,9 @@ impl<'a> Broom<'a> {
         };
         let before = self.sight.ledger.previews.get(&task.preview.in_ledger());
         let same = before.is_some_and(|before| before.attempted == taken.record.attempted);
+        let mut teller = self.teller(&task.preview);
         let ending = match same {
             true => {
-                let mut teller = self.teller(&task.preview);
                 let live = taken.record.serving.as_ref();
                 teller.about(live.unwrap_or(&pull.head_sha));
                 teller.begin(taken.holder.as_ref(), &taken.record);
@@ -343,7 +345,8 @@ impl<'a> Broom<'a> {
             }
             false => Ending::superseded(),
         };
-        self.notes(&desk, same.then_some(State::Degraded)).await?;
+        self.notes(&desk, same.then_some(State::Degraded), &teller)
+            .await?;
         Ok(ending)
     }
 
@@ -357,12 +360,16 @@ impl<'a> Broom<'a> {
         let Some(_) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
-        self.notes(&desk, Some(State::Ready)).await?;
-        let status = super::inspect::status(self.ports, &task.preview).await?;
+        let mut status = super::inspect::status(self.ports, &task.preview).await?;
+        // Who is at work is this run itself, and it has seen that nothing is broken any more.
+        status.busy = false;
+        status.recovered();
         let mut teller = self.teller(&task.preview);
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
-        Ok(teller.status(&status, &pull.head_sha, reason).await)
+        let ending = teller.status(&status, &pull.head_sha, reason).await;
+        self.notes(&desk, Some(State::Ready), &teller).await?;
+        Ok(ending)
     }
 
     /// Says what is so, because the last word of a run did not reach the comment.
@@ -379,13 +386,7 @@ impl<'a> Broom<'a> {
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
         let ending = teller.status(&status, &pull.head_sha, reason).await;
-        let untold = teller.unheard();
-        desk.finish(None, |ledger, key, _| {
-            if let Some(record) = ledger.previews.get_mut(key) {
-                record.untold = untold;
-            }
-        })
-        .await?;
+        self.notes(&desk, None, &teller).await?;
         Ok(ending)
     }
 
@@ -398,13 +399,20 @@ impl<'a> Broom<'a> {
         desk.take_turn(asking).await
     }
 
-    /// Ends the turn, and notes what has become of the last commit that was tried.
-    async fn notes(&self, desk: &desk::Desk<'_>, outcome: Option<State>) -> Result<(), Failure> {
+    /// Ends the turn, and notes what has become of the last commit that was tried, and whether people know.
+    async fn notes(
+        &self,
+        desk: &desk::Desk<'_>,
+        outcome: Option<State>,
+        teller: &Teller<'_>,
+    ) -> Result<(), Failure> {
+        let untold = teller.unheard();
         desk.finish(None, |ledger, key, _| {
-            let record = ledger.previews.get_mut(key);
-            if let (Some(outcome), Some(last)) =
-                (outcome, record.and_then(|one| one.attempted.as_mut()))
-            {
+            let Some(record) = ledger.previews.get_mut(key) else {
+                return;
+            };
+            record.untold = untold;
+            if let (Some(outcome), Some(last)) = (outcome, record.attempted.as_mut()) {
                 last.outcome = outcome;
             }
         })

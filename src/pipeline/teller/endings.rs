@@ -5,6 +5,7 @@
 use super::{Teller, public_url};
 use crate::{
     cluster::Cause,
+    github::GitHub,
     names::{CommitSha, Marker, MarkerKind, Namespace, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
@@ -13,7 +14,7 @@ use crate::{
         remove::{Proof, RemoveReason},
     },
     report::{
-        self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot,
+        self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot, Stalled,
         StatusView,
     },
     trigger::Denied,
@@ -47,8 +48,43 @@ impl Teller<'_> {
         .await
     }
 
-    pub(in crate::pipeline) async fn superseded(&mut self) -> Ending {
-        let why = "the pull request has moved on".to_owned();
+    /// GitHub was in the way before anything was applied: the sweep goes on once it is not.
+    pub(in crate::pipeline) async fn stalled(&mut self, failure: Failure) -> Ending {
+        let github = self.ports.github.as_ref();
+        self.view.stalled = Some(Stalled {
+            until: github.and_then(GitHub::takes_none_until),
+            cause: failure
+                .causes
+                .first()
+                .map(|one| one.cause.clone())
+                .unwrap_or_default(),
+        });
+        let why = failure.line();
+        let reason = failure.reason();
+        self.end(
+            State::Pending,
+            reason,
+            failure.blame.into(),
+            Some(failure),
+            why,
+        )
+        .await
+    }
+
+    /// Says which commit is newer than the one that this is about, and that nobody deploys it by itself.
+    pub(in crate::pipeline) fn overtaken_by(&mut self, newer: &CommitSha) {
+        self.view.newer = Some(newer.clone());
+        self.view.on_request = !self.ports.settings.auto_deploy;
+    }
+
+    pub(in crate::pipeline) async fn superseded(&mut self, newer: Option<CommitSha>) -> Ending {
+        let why = match &newer {
+            Some(newer) => format!("{} was pushed meanwhile", newer.short()),
+            None => "the pull request has moved on".to_owned(),
+        };
+        if let Some(newer) = &newer {
+            self.overtaken_by(newer);
+        }
         self.end(
             State::Superseded,
             ReasonCode::Superseded,

@@ -7,19 +7,22 @@ mod help;
 
 use super::{Ending, Exit, Failure, Ports, desk::Taken};
 use crate::{
-    capacity::{Holder, Record},
+    capacity::{Holder, Record, Said},
     cluster::{
         NamespaceInfo,
         outcome::{Applied, Pruned, WorkloadStatus},
     },
-    github::{CommentId, GitHub},
+    github::{Comment, CommentId, GitHub},
     manifests::ManifestSet,
     names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
     plan::{Plan, PublicUrl},
     report::{self, Aftermath, AsleepView, ImageView, Reached, Slot, StatusView, Timing},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
+
+/// The comment is edited no more often than this, but for the last word.
+const PACE: Duration = Duration::from_secs(5);
 
 /// Whoever watches the run besides the comment's readers; called at each change.
 pub type Audience<'a> = &'a (dyn Fn(&StatusView) + Send + Sync);
@@ -45,6 +48,10 @@ pub struct Teller<'a> {
     prune_warnings: Vec<String>,
     /// True from a last word's begin until it stands in the comment.
     unheard: bool,
+    /// The comment that an earlier run has written.
+    hint: Option<Said>,
+    /// When this run last wrote the comment.
+    wrote: Option<Instant>,
 }
 
 impl<'a> Teller<'a> {
@@ -88,6 +95,8 @@ impl<'a> Teller<'a> {
             owner: String::new(),
             prune_warnings: Vec::new(),
             unheard: false,
+            hint: None,
+            wrote: None,
         }
     }
 
@@ -118,6 +127,7 @@ impl<'a> Teller<'a> {
 
     /// Starts from what is known of the preview: what it serves now, and where.
     pub(super) fn begin(&mut self, holder: Option<&Holder>, record: &Record) {
+        self.hint.clone_from(&record.comment);
         if let Some(holder) = holder.filter(|holder| holder.uid.is_some()) {
             self.owner.clone_from(&holder.owner);
             self.view.namespace = Some(holder.namespace.clone());
@@ -368,7 +378,56 @@ impl<'a> Teller<'a> {
         self.write(github, body).await
     }
 
+    /// True when a word on the way would say something new, is not too soon, and leaves GitHub enough for the last one.
+    pub(super) fn may_mention(&self) -> bool {
+        let soon = |wrote: Instant| wrote.elapsed() < PACE;
+        let scarce = |github: &GitHub| github.takes_none_until().is_some();
+        !self.wrote.is_some_and(soon)
+            && !self.ports.github.as_ref().is_some_and(scarce)
+            && self.has_news()
+    }
+
+    /// Says a word on the way; the preview is none the worse for a comment that lags behind.
+    pub(super) async fn mention(&mut self, state: State) {
+        self.show(state);
+        if !self.may_mention() {
+            return;
+        }
+        if let Err(failure) = self.tell(state).await {
+            tracing::warn!(reason = %failure.reason(), "the comment lags behind: {}", failure.line());
+        }
+    }
+
+    /// The comment that this run has written.
+    pub(super) fn said_in(&self) -> Option<Said> {
+        let author = self.author.clone()?;
+        self.known.map(|id| Said { id: id.0, author })
+    }
+
+    /// Follows the hint if it leads to a comment of ours.
+    async fn recall(&mut self, github: &GitHub) -> Result<(), Failure> {
+        let Some(hint) = self.hint.take().filter(|_| self.known.is_none()) else {
+            return Ok(());
+        };
+        let wanted = self.ports.settings.comment_author.as_ref();
+        if wanted.is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&hint.author)) {
+            return Ok(());
+        }
+        let found = github.read(CommentId(hint.id)).await?;
+        let begin = self.marker.to_string();
+        let ours = |found: &Comment| {
+            found.body.starts_with(&begin) && found.author.eq_ignore_ascii_case(&hint.author)
+        };
+        if found.as_ref().is_some_and(ours) {
+            self.known = Some(CommentId(hint.id));
+            self.author = Some(hint.author);
+        }
+        Ok(())
+    }
+
     async fn write(&mut self, github: &GitHub, body: String) -> Result<(), Failure> {
+        self.recall(github).await?;
+        self.wrote = Some(Instant::now());
         let author = self.author(github).await?;
         let reference = github
             .upsert(self.preview.pr, &self.marker, &author, &body, self.known)
