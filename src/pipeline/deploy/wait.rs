@@ -59,7 +59,8 @@ impl Waiting<'_> {
             tokio::select! {
                 rollout = &mut wait => break rollout?,
                 Ok(()) = news.changed() => teller.progressed(&news.borrow_and_update()),
-                _ = tick.tick(), if teller.may_mention() => {
+                // Whether it is too soon for a word changes by the mere passing of time.
+                _ = tick.tick() => if teller.may_mention() {
                     if !self.desk.alive().await? {
                         return Err(Stopped::Overtaken);
                     }
@@ -117,9 +118,9 @@ impl Work<'_> {
         let images = plan.services.iter().filter(|service| service.mutable_tag);
         let images = images.map(|service| service.image.clone()).collect();
         let credentials = lock(&self.notes).credentials.clone();
-        let extra_ca = self.ports.extra_ca().map(str::to_owned);
+        let options = self.ports.registries();
         let mut asking = JoinSet::new();
-        asking.spawn(registry::revisions(images, credentials, extra_ca));
+        asking.spawn(registry::revisions(images, credentials, options));
         asking
     }
 

@@ -93,6 +93,7 @@ pub async fn sweep_by_hand(ports: &Ports, repository: &Repository, governs: bool
     };
     ending.promoted = Box::pin(promote(basis, governs, true)).await;
     Box::pin(issues::keep(ports, repository, &ending)).await;
+    ending.notices.extend(ports.take_notices());
     ending
 }
 
