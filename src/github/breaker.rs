@@ -16,6 +16,9 @@ const DEADLINE: Duration = Duration::from_secs(90);
 /// Tries in a row without an answer after which GitHub is left alone: two requests that were repeated as often as any is.
 const SILENCES: u32 = 12;
 
+/// How long such a row lasts at least: several requests side by side fail fast.
+const OUTAGE: Duration = Duration::from_secs(10);
+
 /// What a deploy needs once it has begun to apply: a look at the head, the last word, and its reading back.
 const NEEDED: u64 = 3;
 
@@ -32,6 +35,8 @@ struct Memory {
     /// Until when GitHub wants to be left alone.
     paused: Option<Instant>,
     silences: u32,
+    /// Since when there has been no answer.
+    silent: Option<Instant>,
     /// Why nothing is asked any more.
     open: Option<Open>,
     /// How many requests GitHub takes until when, as it said last.
@@ -68,14 +73,18 @@ impl Breaker {
 
     /// Notes an answer, whatever it says.
     pub(super) fn answered(&self) {
-        self.memory().silences = 0;
+        let mut memory = self.memory();
+        memory.silences = 0;
+        memory.silent = None;
     }
 
     /// Notes a try that brought no answer of GitHub's own.
     pub(super) fn silent(&self) {
         let mut memory = self.memory();
         memory.silences += 1;
-        if memory.silences >= SILENCES && memory.open.is_none() {
+        let since = *memory.silent.get_or_insert_with(Instant::now);
+        let outage = memory.silences >= SILENCES && since.elapsed() >= OUTAGE;
+        if outage && memory.open.is_none() {
             tracing::warn!("GitHub does not answer; nothing more is asked of it in this run");
             memory.open = Some(Open::Silent);
         }
@@ -187,6 +196,9 @@ mod tests {
         for _ in 0..SILENCES {
             breaker.silent();
         }
+        breaker.pass(&call()).await.unwrap();
+        tokio::time::advance(OUTAGE).await;
+        breaker.silent();
         let error = breaker.pass(&call()).await.unwrap_err();
         assert!(matches!(error, GitHubError::GivenUp { .. }), "{error}");
         assert!(!breaker.may_wait(Duration::ZERO));

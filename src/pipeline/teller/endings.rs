@@ -2,7 +2,7 @@
 //! It decides nothing and writes through the teller, which keeps the view and reads the last word back.
 //! Apart from the story itself, because what a comment says at its end is what people stay with.
 
-use super::{Teller, public_url};
+use super::{Teller, public_url, voice::heading};
 use crate::{
     cluster::Cause,
     github::GitHub,
@@ -15,7 +15,6 @@ use crate::{
     },
     report::{
         self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot, Stalled,
-        StatusView,
     },
     trigger::Denied,
 };
@@ -275,53 +274,6 @@ impl Teller<'_> {
             .await
     }
 
-    /// True when the comment says that something is under way.
-    pub(in crate::pipeline) async fn promises(&mut self) -> Result<bool, Failure> {
-        let Some(body) = self.comment_so_far().await? else {
-            return Ok(false);
-        };
-        let under_way = [State::Pending, State::Deploying]
-            .iter()
-            .any(|state| heading(&body) == self.heading(*state).as_deref());
-        let restoring = heading(&body).is_some_and(|line| line.ends_with("Preview restoring"));
-        Ok(under_way || restoring)
-    }
-
-    /// True when the comment says that the preview was removed, is being removed or cannot be.
-    pub(in crate::pipeline) async fn says_removed(&mut self) -> Result<bool, Failure> {
-        let found = self.comment_so_far().await?;
-        Ok(found.is_some_and(|body| self.is_about_removal(&body)))
-    }
-
-    fn is_about_removal(&self, body: &str) -> bool {
-        [
-            State::Removed,
-            State::Expired,
-            State::Removing,
-            State::Stuck,
-        ]
-        .iter()
-        .any(|state| heading(body) == self.heading(*state).as_deref())
-    }
-
-    pub(super) async fn comment_so_far(&mut self) -> Result<Option<String>, Failure> {
-        let Some(github) = &self.ports.github else {
-            return Ok(None);
-        };
-        let author = self.author(github).await?;
-        let found = github.find(self.preview.pr, &self.marker, &author).await?;
-        Ok(found.into_iter().next().map(|comment| comment.body))
-    }
-
-    /// The heading that the comment has in a state.
-    fn heading(&self, state: State) -> Option<String> {
-        let view = StatusView {
-            state,
-            ..self.view.clone()
-        };
-        heading(&report::comment(&view, &self.marker).ok()?).map(str::to_owned)
-    }
-
     /// The preview was ready and has broken since.
     pub(in crate::pipeline) async fn degraded(
         &mut self,
@@ -530,8 +482,4 @@ fn holder_view(lodger: &Lodger, now: jiff::Timestamp) -> HolderView {
         last_activity: record.last_used(),
         leaving: leaving.clone(),
     }
-}
-
-fn heading(body: &str) -> Option<&str> {
-    body.lines().find(|line| line.starts_with('#'))
 }

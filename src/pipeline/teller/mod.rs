@@ -4,6 +4,7 @@
 
 mod endings;
 mod help;
+mod voice;
 
 use super::{Ending, Exit, Failure, Ports, desk::Taken};
 use crate::{
@@ -12,17 +13,14 @@ use crate::{
         NamespaceInfo,
         outcome::{Applied, Pruned, WorkloadStatus},
     },
-    github::{Comment, CommentId, GitHub},
+    github::CommentId,
     manifests::ManifestSet,
     names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
     plan::{Plan, PublicUrl},
     report::{self, Aftermath, AsleepView, ImageView, Reached, Slot, StatusView, Timing},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 use tokio::time::Instant;
-
-/// The comment is edited no more often than this, but for the last word.
-const PACE: Duration = Duration::from_secs(5);
 
 /// Whoever watches the run besides the comment's readers; called at each change.
 pub type Audience<'a> = &'a (dyn Fn(&StatusView) + Send + Sync);
@@ -293,18 +291,6 @@ impl<'a> Teller<'a> {
         self.view.images.retain(known);
     }
 
-    /// True when somebody else has written the comment since this run did.
-    pub(super) async fn overwritten(&self) -> bool {
-        let (Some(github), Some(id), Some(body)) = (&self.ports.github, self.known, &self.written)
-        else {
-            return false;
-        };
-        match github.read(id).await {
-            Ok(found) => !found.is_some_and(|found| same(&found.body, body)),
-            Err(_) => false,
-        }
-    }
-
     pub(super) fn warn(&mut self, warning: String) {
         self.view.warnings.push(warning);
     }
@@ -350,143 +336,6 @@ impl<'a> Teller<'a> {
         (self.audience)(&self.view);
     }
 
-    /// True when the comment would say something new.
-    pub(super) fn has_news(&self) -> bool {
-        self.ports.github.is_some()
-            && self
-                .body()
-                .is_ok_and(|body| self.written.as_deref() != Some(body.as_str()))
-    }
-
-    fn body(&self) -> Result<String, Failure> {
-        // Before rendering: an escaped secret would not be found any more.
-        let view = self.view.clone().redacted(&self.ports.redaction.snapshot());
-        Ok(report::comment(&view, &self.marker)?)
-    }
-
-    /// Writes the comment; the caller has just made sure that this run has the word.
-    pub(super) async fn tell(&mut self, state: State) -> Result<(), Failure> {
-        self.show(state);
-        self.view.now = self.ports.now();
-        let Some(github) = &self.ports.github else {
-            return Ok(());
-        };
-        let body = self.body()?;
-        if self.written.as_deref() == Some(body.as_str()) {
-            return Ok(());
-        }
-        self.write(github, body).await
-    }
-
-    /// True when a word on the way would say something new, is not too soon, and leaves GitHub enough for the last one.
-    pub(super) fn may_mention(&self) -> bool {
-        let soon = |wrote: Instant| wrote.elapsed() < PACE;
-        let scarce = |github: &GitHub| github.takes_none_until().is_some();
-        !self.wrote.is_some_and(soon)
-            && !self.ports.github.as_ref().is_some_and(scarce)
-            && self.has_news()
-    }
-
-    /// Says a word on the way; the preview is none the worse for a comment that lags behind.
-    pub(super) async fn mention(&mut self, state: State) {
-        self.show(state);
-        if !self.may_mention() {
-            return;
-        }
-        if let Err(failure) = self.tell(state).await {
-            tracing::warn!(reason = %failure.reason(), "the comment lags behind: {}", failure.line());
-        }
-    }
-
-    /// The comment that this run has written.
-    pub(super) fn said_in(&self) -> Option<Said> {
-        let author = self.author.clone()?;
-        self.known.map(|id| Said { id: id.0, author })
-    }
-
-    /// Follows the hint if it leads to a comment of ours.
-    async fn recall(&mut self, github: &GitHub) -> Result<(), Failure> {
-        let Some(hint) = self.hint.take().filter(|_| self.known.is_none()) else {
-            return Ok(());
-        };
-        let wanted = self.ports.settings.comment_author.as_ref();
-        if wanted.is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&hint.author)) {
-            return Ok(());
-        }
-        let found = github.read(CommentId(hint.id)).await?;
-        let begin = self.marker.to_string();
-        let ours = |found: &Comment| {
-            found.body.starts_with(&begin) && found.author.eq_ignore_ascii_case(&hint.author)
-        };
-        if found.as_ref().is_some_and(ours) {
-            self.known = Some(CommentId(hint.id));
-            self.author = Some(hint.author);
-        }
-        Ok(())
-    }
-
-    async fn write(&mut self, github: &GitHub, body: String) -> Result<(), Failure> {
-        self.recall(github).await?;
-        self.wrote = Some(Instant::now());
-        let author = self.author(github).await?;
-        let reference = github
-            .upsert(self.preview.pr, &self.marker, &author, &body, self.known)
-            .await?;
-        self.known = Some(reference.id);
-        self.written = Some(body);
-        Ok(())
-    }
-
-    async fn author(&mut self, github: &GitHub) -> Result<String, Failure> {
-        if let Some(author) = &self.author {
-            return Ok(author.clone());
-        }
-        let author = github
-            .comment_author(self.ports.settings.comment_author.as_deref())
-            .await?;
-        self.author = Some(author.clone());
-        Ok(author)
-    }
-
-    /// Writes the last word, reads it back, and writes it again if an older run wrote over it meanwhile.
-    async fn last_word(&mut self, state: State) -> Result<(), Failure> {
-        self.view.took = Some(self.begun.elapsed());
-        self.tell(state).await?;
-        if let (Some(github), Some(id), Some(body)) =
-            (&self.ports.github, self.known, self.written.clone())
-        {
-            let found = github.read(id).await?;
-            // GitHub may change line ends and trailing blanks; nobody else's word looks like ours otherwise.
-            if !found.is_some_and(|found| same(&found.body, &body)) {
-                if self.newest().await {
-                    tracing::warn!(
-                        "another run wrote the comment after this one; writing it again"
-                    );
-                    self.write(github, body).await?;
-                } else {
-                    tracing::info!("a newer run has written the comment, and its word counts");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// False when the ledger knows a newer run; without a ledger nobody can say, and then ours is the last word known.
-    async fn newest(&self) -> bool {
-        let Ok(cluster) = self.ports.cluster() else {
-            return true;
-        };
-        let name = self.ports.ledger(self.preview.repository);
-        match cluster.read_ledger(&name).await {
-            Ok(Some(ledger)) => ledger
-                .previews
-                .get(&self.preview.in_ledger())
-                .and_then(|record| record.newest.as_ref())
-                .is_none_or(|newest| *newest == self.ports.run),
-            Ok(None) | Err(_) => true,
-        }
-    }
-
     /// Ends with a last word; a comment that cannot be written is a failure of its own only if nothing else failed.
     async fn end(
         &mut self,
@@ -529,13 +378,6 @@ impl<'a> Teller<'a> {
             notices: Vec::new(),
         }
     }
-}
-
-fn same(found: &str, written: &str) -> bool {
-    found
-        .lines()
-        .map(str::trim_end)
-        .eq(written.trim_end().lines().map(str::trim_end))
 }
 
 /// The address that a Namespace's annotation names, as the report takes it.
