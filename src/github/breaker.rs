@@ -156,6 +156,8 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
     use super::*;
 
     fn call() -> Call {

@@ -5,7 +5,7 @@
 use super::{ABREAST, Trouble, alone, tail, unlike};
 use crate::support::{Event, SHOP, Seen, Shop};
 use preview_action::simulate::{Action, Fault, Record, WorldOptions, cluster::Fate};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -295,7 +295,7 @@ fn lies_of(shop: &Shop, pr: u64) -> Vec<String> {
         _ if failed => vec!["still serving", &live],
         _ => vec!["Preview ready", &live],
     };
-    let held = record["held"] == Value::from(head.clone());
+    let held = record["held"] == head.as_str();
     if open && there && record["asleep"].is_null() && !failed && !held && live != head[..7] {
         wrong.push(format!("#{pr}: {live} is live, not {}", &head[..7]));
     }
