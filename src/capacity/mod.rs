@@ -269,6 +269,12 @@ pub struct Record {
     /// Commit of a fork that waits for approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<Requested>,
+    /// Commit whose deploy GitHub was in the way of before anything was applied: the sweep goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<CommitSha>,
+    /// The status comment, as it was found last; only a hint, which is looked at before it is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<Said>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
@@ -285,6 +291,15 @@ impl Record {
         let failed = |last: &Attempt| last.outcome == State::Failed;
         !self.was_ready() && self.attempted.as_ref().is_some_and(failed)
     }
+}
+
+/// A comment of ours.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Said {
+    /// Its number.
+    pub id: u64,
+    /// Login of who we are there.
+    pub author: String,
 }
 
 /// A preview whose workloads are scaled to none.

@@ -48,7 +48,7 @@ pub(super) struct Whose<C: Offers> {
     #[arg(
         long,
         value_name = "URL",
-        env = "GITHUB_API_URL",
+        env = crate::runner::API_URL,
         default_value = "https://api.github.com"
     )]
     api_url: String,

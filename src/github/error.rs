@@ -56,6 +56,14 @@ pub enum GitHubError {
         /// When it takes requests again.
         until: Timestamp,
     },
+    /// So many requests brought no answer that this run asks nothing more.
+    #[error(
+        "cannot {doing}: GitHub has not answered for so long that this run asks it nothing more"
+    )]
+    GivenUp {
+        /// What was being done.
+        doing: String,
+    },
     /// 401.
     #[error("cannot {doing}: GitHub does not accept the token: {message}")]
     Unauthorized {
@@ -129,7 +137,8 @@ impl GitHubError {
             Self::Unreachable { .. }
             | Self::Untrusted { .. }
             | Self::Unavailable { .. }
-            | Self::RateLimited { .. } => ReasonCode::GithubUnreachable,
+            | Self::RateLimited { .. }
+            | Self::GivenUp { .. } => ReasonCode::GithubUnreachable,
             _ => ReasonCode::GithubRefused,
         }
     }
@@ -147,7 +156,7 @@ impl GitHubError {
             Self::Untrusted { .. } => {
                 "have the server's certificate renewed, or use the name that it is for".into()
             }
-            Self::Unavailable { .. } => {
+            Self::Unavailable { .. } | Self::GivenUp { .. } => {
                 "run the job again once GitHub is well; its status page or the server's operator knows more".into()
             }
             Self::RateLimited { until, .. } => format!("run the job again after {}", clock(until)),

@@ -2,6 +2,7 @@
 //! It does not know what a preview is; it is told which text to post under which marker.
 //! Every answer is read into small structs with only the fields that we use, because servers differ in all the others.
 
+mod breaker;
 mod comments;
 mod error;
 mod files;
@@ -23,6 +24,7 @@ use crate::{
     names::{RepoName, Secret},
     tls,
 };
+use breaker::Breaker;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use octocrab::{
     AuthState, Octocrab, OctocrabBuilder,
@@ -69,6 +71,7 @@ pub struct GitHub {
     base: Uri,
     repository: RepoName,
     patience: Patience,
+    breaker: Breaker,
 }
 
 impl std::fmt::Debug for GitHub {
@@ -118,12 +121,18 @@ impl GitHub {
             base,
             repository: options.repository,
             patience: Patience::default(),
+            breaker: Breaker::default(),
         })
     }
 
     /// The repository that is spoken to.
     pub fn name(&self) -> &RepoName {
         &self.repository
+    }
+
+    /// Until when GitHub takes no requests of this run, if it has said so or the last ones are needed for the last word.
+    pub fn takes_none_until(&self) -> Option<jiff::Timestamp> {
+        self.breaker.until()
     }
 
     /// `/repos/owner/name` and what follows.

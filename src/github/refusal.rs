@@ -22,7 +22,8 @@ pub(super) fn refusal(call: &Call, status: StatusCode, headers: &HeaderMap, body
         again: Again::Never,
     };
     if let Some(wait) = limit(status, headers, &message) {
-        let until = Timestamp::now()
+        // By GitHub's clock, as people read the time beside its own.
+        let until = date(headers)
             .checked_add(jiff::SignedDuration::try_from(wait).unwrap_or_default())
             .unwrap_or(Timestamp::MAX);
         return Failed {
@@ -76,14 +77,21 @@ fn limit(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Durat
     if let Some(seconds) = number("retry-after") {
         return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
     }
-    if number("x-ratelimit-remaining") == Some(0)
-        && let Some(reset) = number("x-ratelimit-reset")
-    {
+    if let Some((0, reset)) = left(headers) {
+        let reset = reset.as_second();
         let seconds = reset.saturating_sub(date(headers).as_second()).max(1);
         return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(1)));
     }
     let named = message.to_ascii_lowercase().contains("rate limit");
     (status == StatusCode::TOO_MANY_REQUESTS || named).then_some(SECONDARY_LIMIT)
+}
+
+/// How many requests are taken until when, where the server counts them.
+pub(super) fn left(headers: &HeaderMap) -> Option<(u64, Timestamp)> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
+    let requests = u64::try_from(number("x-ratelimit-remaining")?).ok()?;
+    let until = Timestamp::from_second(number("x-ratelimit-reset")?).ok()?;
+    Some((requests, until))
 }
 
 /// When an answer was written, by the server's own clock, because ours may be wrong; ours if it does not say.

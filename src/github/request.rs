@@ -4,7 +4,7 @@
 
 use super::{
     GitHub, GitHubError,
-    refusal::{date, excerpt, refusal},
+    refusal::{date, excerpt, left, refusal},
 };
 use crate::tls;
 use backon::{ExponentialBuilder, Retryable};
@@ -24,7 +24,7 @@ pub(super) struct Patience {
     pub(super) first: Duration,
     /// Before any later one, at most.
     pub(super) longest: Duration,
-    /// In all, at most; what a limit asks for counts as well.
+    /// In all, at most; what a limit asks for is the breaker's to allow.
     pub(super) total: Duration,
 }
 
@@ -133,6 +133,7 @@ pub(super) struct Failed {
 pub(super) enum Again {
     Never,
     Soon,
+    /// A limit; not taken for more than the run can wait.
     After(Duration),
 }
 
@@ -155,11 +156,12 @@ impl GitHub {
                 Again::After(_) => true,
             })
             .adjust(|failed, planned| {
-                let wait = match failed.again {
-                    Again::After(asked) => planned.map(|planned| planned.max(asked)),
-                    _ => planned,
+                let planned = planned?;
+                let worth = match failed.again {
+                    Again::After(asked) => return self.waits(failed, planned.max(asked)),
+                    _ => Instant::now() + planned < give_up && self.breaker.may_wait(planned),
                 };
-                wait.filter(|wait| Instant::now() + *wait < give_up)
+                worth.then_some(planned)
             })
             .notify(|failed, wait| {
                 tracing::debug!(error = %failed.error, wait_ms = wait.as_millis(), "asking GitHub again");
@@ -228,6 +230,14 @@ impl GitHub {
         Ok((items, date(&answer.headers)))
     }
 
+    /// The wait for a limit, if the run can afford it.
+    fn waits(&self, failed: &Failed, wait: Duration) -> Option<Duration> {
+        let GitHubError::RateLimited { until, .. } = failed.error else {
+            return None;
+        };
+        self.breaker.limited(wait, until).then_some(wait)
+    }
+
     fn is_ours(&self, address: &str) -> bool {
         address.parse::<Uri>().is_ok_and(|uri| {
             uri.scheme() == self.base.scheme() && uri.authority() == self.base.authority()
@@ -235,6 +245,10 @@ impl GitHub {
     }
 
     async fn try_once(&self, call: &Call) -> Result<Answer, Failed> {
+        self.breaker.pass(call).await.map_err(|error| Failed {
+            error,
+            again: Again::Never,
+        })?;
         let started = Instant::now();
         let result = self.send(call).await;
         let elapsed_ms = started.elapsed().as_millis();
@@ -247,11 +261,27 @@ impl GitHub {
                 tracing::debug!(http.method = %method, http.path = uri, error = %failed.error, elapsed_ms, "GitHub did not answer");
             }
         }
-        let (status, headers, body) = result?;
+        let (status, headers, body) = match result {
+            Ok(answer) => answer,
+            Err(failed) => return Err(self.noted(failed)),
+        };
+        if let Some((requests, until)) = left(&headers) {
+            self.breaker.left(requests, until);
+        }
         if status.is_success() {
+            self.breaker.answered();
             return Ok(Answer { headers, body });
         }
-        Err(refusal(call, status, &headers, &body))
+        Err(self.noted(refusal(call, status, &headers, &body)))
+    }
+
+    /// Notes whether a try that failed was an answer.
+    fn noted(&self, failed: Failed) -> Failed {
+        match failed.again {
+            Again::Soon => self.breaker.silent(),
+            Again::Never | Again::After(_) => self.breaker.answered(),
+        }
+        failed
     }
 
     async fn send(&self, call: &Call) -> Result<(StatusCode, HeaderMap, String), Failed> {

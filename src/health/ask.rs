@@ -2,8 +2,8 @@
 //! It does not know how often it is asked.
 //! The address is resolved here and pinned, so that what was checked is what is connected to.
 
-use super::{Answer, HealthError, Options, Target, guard};
-use crate::tls;
+use super::{Answer, HealthError, Options, Target};
+use crate::{names::may_be_asked, tls};
 use reqwest::{Certificate, Url, header};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -132,7 +132,7 @@ impl Asker {
         let allowed: Vec<SocketAddr> = found
             .iter()
             .copied()
-            .filter(|address| guard::may_be_asked(address.ip(), self.allow_loopback))
+            .filter(|address| may_be_asked(address.ip(), self.allow_loopback))
             .collect();
         match (allowed.is_empty(), found.first()) {
             (false, _) => Ok(allowed),

@@ -4,7 +4,6 @@
 
 mod answer;
 mod ask;
-mod guard;
 
 pub use answer::{Answer, Attempt, Trouble};
 

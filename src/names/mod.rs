@@ -4,6 +4,7 @@
 
 mod access;
 mod dns;
+mod guard;
 mod marker;
 mod object;
 pub mod quantity;
@@ -13,6 +14,7 @@ mod vcs;
 
 pub use access::AccessLevel;
 pub use dns::{Environment, Host, Label, Namespace};
+pub use guard::may_be_asked;
 pub use marker::{Marker, MarkerKind};
 pub use object::{ObjectId, PreviewKey};
 pub use reason::{ReasonCode, State};

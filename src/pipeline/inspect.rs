@@ -156,6 +156,14 @@ impl Status {
         }
     }
 
+    /// Notes that what had broken is well again.
+    pub(super) fn recovered(&mut self) {
+        let last = self.record.attempted.as_mut();
+        if let Some(last) = last.filter(|last| last.outcome == State::Degraded) {
+            last.outcome = State::Ready;
+        }
+    }
+
     fn broke(&self) -> bool {
         let last = self.record.attempted.as_ref();
         let ready = |workload: &WorkloadStatus| workload.readiness == Readiness::Ready;

@@ -53,10 +53,20 @@ pub(super) async fn keep(ports: &Ports, repository: &Repository, swept: &Ending)
         (None, []) => Ok(()),
         _ => operator(ports, repository, causes, ledger).await,
     };
+    let mut told = false;
     for (what, kept) in [("dashboard", shown), ("operator", called)] {
-        if let Err(failure) = kept {
-            tracing::info!("the issue `{what}` was not written: {}", failure.line());
+        let Err(failure) = kept else {
+            continue;
+        };
+        let line = format!("the issue `{what}` was not written: {}", failure.line());
+        // What a line of the workflow mends must be seen; what passes by itself must not be read each time.
+        match failure.reason() == ReasonCode::GithubRefused && !told {
+            true => ports.notice(format!(
+                "{line}; or set `dashboard-issue: false` to have no issues"
+            )),
+            false => tracing::info!("{line}"),
         }
+        told = true;
     }
 }
 

@@ -57,7 +57,13 @@ pub(super) async fn live(
         Ok(()) => relive(ports, preview, pull, teller).await,
         Err(_) => Ok(()),
     };
-    if !desk.finish(None, |_, _, _| {}).await? {
+    let unheard = told.is_err() || teller.unheard();
+    let ended = desk.finish(None, |ledger, key, _| {
+        if let Some(record) = ledger.previews.get_mut(key) {
+            record.untold |= unheard;
+        }
+    });
+    if !ended.await? {
         return Ok(Ending::superseded());
     }
     marked?;

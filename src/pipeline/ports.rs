@@ -11,6 +11,7 @@ use crate::{
     inputs::Settings,
     names::{ReasonCode, RepoId, RepoName, Secret},
     plan::PublicUrl,
+    registry,
     runner::Redaction,
 };
 use std::{
@@ -174,9 +175,12 @@ impl Ports {
         })
     }
 
-    /// Additional certificate authorities as PEM.
-    pub(super) fn extra_ca(&self) -> Option<&str> {
-        self.extra_ca.as_deref()
+    /// How registries are asked.
+    pub(super) fn registries(&self) -> registry::Options {
+        registry::Options {
+            extra_ca: self.extra_ca.clone(),
+            allow_loopback: self.loopback,
+        }
     }
 
     /// Where the ledger of a repository is kept.

@@ -319,7 +319,7 @@ impl Work<'_> {
             .deleting
             .is_some_and(|since| overdue(self.ports, since));
         if !overdue {
-            teller.tell(State::Removing).await?;
+            teller.mention(State::Removing).await;
         }
         let bound: Vec<String> = bound.into_iter().collect();
         let away = away(self.ports, self.desk, found, &bound, |now| {

@@ -132,7 +132,7 @@ impl Back<'_> {
     ) -> Result<(), Stopped> {
         let good = restore::kept(self.cluster, &found.name, mark).await?;
         teller.addresses(&good.urls);
-        teller.tell(State::Deploying).await?;
+        teller.mention(State::Deploying).await;
         let object = marked(found, &good.sha, State::Deploying, expires);
         if !matches!(
             self.cluster.apply_namespace(&object).await?,

@@ -202,9 +202,13 @@ impl<'a> Bed<'a> {
             Err(Stopped::Cancelled) => Ending::cancelled(),
             Err(_) => Ending::superseded(),
         };
+        let untold = teller.unheard();
         let ended = self.desk.finish(None, |ledger, key, run| {
             capacity::withdraw(ledger, key, run);
             let held = ledger.holder(key).is_some();
+            if let Some(record) = ledger.previews.get_mut(key) {
+                record.untold = untold;
+            }
             if let Some(record) = ledger.previews.get_mut(key)
                 && awake
                 && held
@@ -269,7 +273,7 @@ impl<'a> Bed<'a> {
         }
         teller.wakes(&found, slot, taken);
         teller.reaches(Reached::Applied);
-        teller.tell(State::Deploying).await?;
+        teller.mention(State::Deploying).await;
         let roused = self.cluster.rouse(&found.name, quota.as_deref()).await?;
         let waiting = Waiting {
             ports: self.ports,

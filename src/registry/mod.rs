@@ -2,13 +2,15 @@
 //! It pulls no layer, changes nothing, and knows no preview.
 //! A tag can be pushed again: only the image itself knows its commit, and the kubelet does not pass its labels on.
 
+mod ask;
+mod credential;
+mod reference;
+
+pub use credential::secrets_in;
+
 use crate::names::{CommitSha, Secret};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use oci_client::{
-    Client, Reference,
-    client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol},
-    secrets::RegistryAuth,
-};
+use ask::Registries;
+use reference::reference;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,6 +45,15 @@ pub enum RegistryError {
     },
 }
 
+/// How registries are asked.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Certificate authorities to trust as well, as PEM.
+    pub extra_ca: Option<String>,
+    /// True when a registry may be on this machine; only tests and the simulated world have one there.
+    pub allow_loopback: bool,
+}
+
 /// The commits that images say they were built from, each image asked once; one that does not say or cannot be asked is left out.
 ///
 /// `credentials` is the text of a `.dockerconfigjson`; a registry without an entry there is asked anonymously. All are asked by
@@ -50,18 +61,17 @@ pub enum RegistryError {
 pub async fn revisions(
     images: BTreeSet<String>,
     credentials: Option<Secret>,
-    extra_ca: Option<String>,
+    options: Options,
 ) -> BTreeMap<String, CommitSha> {
     if images.is_empty() {
         return BTreeMap::new();
     }
-    let wanted = images.clone();
-    let making = tokio::task::spawn_blocking(move || client(&wanted, extra_ca.as_deref()));
-    let Ok(client) = making.await else {
+    let making = tokio::task::spawn_blocking(move || Registries::new(&options));
+    let Ok(Ok(registries)) = making.await else {
         return BTreeMap::new();
     };
     let asked = images.iter().map(async |image| {
-        match revision(&client, image, credentials.as_ref()).await {
+        match revision(&registries, image, credentials.as_ref()).await {
             Ok(revision) => Some((image.clone(), revision?)),
             Err(error) => {
                 tracing::debug!(image, "the image's commit is not known: {error}");
@@ -74,147 +84,27 @@ pub async fn revisions(
 }
 
 async fn revision(
-    client: &Client,
+    registries: &Registries,
     image: &str,
     credentials: Option<&Secret>,
 ) -> Result<Option<CommitSha>, RegistryError> {
     let reference = reference(image)
         .ok_or_else(|| RegistryError::Reference(image.chars().take(200).collect()))?;
-    let registry = reference.resolve_registry().to_owned();
-    let auth = credentials.map_or(RegistryAuth::Anonymous, |text| credential(text, &registry));
-    let answer = tokio::time::timeout(PATIENCE, client.pull_manifest_and_config(&reference, &auth))
+    let registry = reference.host().to_owned();
+    let login = credentials.and_then(|text| credential::login(text, &registry));
+    let asked = registries.configuration(&reference, login.as_ref());
+    let answer = tokio::time::timeout(PATIENCE, asked)
         .await
         .map_err(|_| RegistryError::Slow {
             registry: registry.clone(),
         })?;
-    let (_, _, config) = answer.map_err(|error| RegistryError::Refused {
-        registry,
-        cause: error.to_string(),
-    })?;
+    let config = answer.map_err(|cause| RegistryError::Refused { registry, cause })?;
     Ok(labelled(&config))
 }
 
-fn labelled(config: &str) -> Option<CommitSha> {
-    let config: Value = serde_json::from_str(config).ok()?;
-    config
-        .get("config")?
-        .get("Labels")?
-        .get(REVISION)?
-        .as_str()?
-        .parse()
-        .ok()
-}
-
-/// Takes an image's name apart, as container engines do. The library's own way brings a regular expression engine along, which
-/// is a thirtieth of the binary.
-fn reference(image: &str) -> Option<Reference> {
-    let (rest, digest) = match image.split_once('@') {
-        Some((rest, digest)) => (rest, Some(digest)),
-        None => (image, None),
-    };
-    let (name, tag) = match rest.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
-        _ => (rest, None),
-    };
-    let (registry, repository) = match name.split_once('/') {
-        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
-        _ => ("docker.io", name),
-    };
-    let registry = match registry {
-        "index.docker.io" => "docker.io",
-        other => other,
-    };
-    let official = registry == "docker.io" && !repository.contains('/');
-    let repository = match official {
-        true => format!("library/{repository}"),
-        false => repository.to_owned(),
-    };
-    let host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
-    let part = |part: &str| {
-        let edge =
-            |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        edge(part.chars().next())
-            && edge(part.chars().last())
-            && part.chars().all(|c| edge(Some(c)) || "._-".contains(c))
-    };
-    let tagged = |tag: &str| {
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        tag.len() <= 128
-            && tag.starts_with(word)
-            && tag.chars().all(|c| word(c) || ".-".contains(c))
-    };
-    let digested = |digest: &str| {
-        let hex = |text: &str| text.len() >= 32 && text.chars().all(|c| c.is_ascii_hexdigit());
-        digest.split_once(':').is_some_and(|(name, text)| {
-            name.starts_with(|c: char| c.is_ascii_alphabetic()) && hex(text)
-        })
-    };
-    let valid = registry.chars().all(host)
-        && repository.len() <= 255
-        && repository.split('/').all(part)
-        && tag.is_none_or(tagged)
-        && digest.is_none_or(digested);
-    let own = str::to_owned;
-    let registry = registry.to_owned();
-    valid.then(|| match (tag, digest) {
-        (Some(tag), Some(digest)) => {
-            Reference::with_tag_and_digest(registry, repository, own(tag), own(digest))
-        }
-        (None, Some(digest)) => Reference::with_digest(registry, repository, own(digest)),
-        (tag, None) => Reference::with_tag(registry, repository, own(tag.unwrap_or("latest"))),
-    })
-}
-
-/// The client for the registries of these images.
-fn client(images: &BTreeSet<String>, extra_ca: Option<&str>) -> Client {
-    let references = images.iter().filter_map(|image| reference(image));
-    let registries = references.map(|reference| reference.resolve_registry().to_owned());
-    // As every container engine does: a registry on this machine is spoken to without TLS.
-    let local = |registry: &String| {
-        let host = registry
-            .rsplit_once(':')
-            .map_or(registry.as_str(), |(host, _)| host);
-        host == "localhost" || host == "127.0.0.1"
-    };
-    Client::new(ClientConfig {
-        protocol: ClientProtocol::HttpsExcept(registries.filter(local).collect()),
-        extra_root_certificates: extra_ca
-            .map(|pem| Certificate {
-                encoding: CertificateEncoding::Pem,
-                data: pem.as_bytes().to_vec(),
-            })
-            .into_iter()
-            .collect(),
-        // Which platform is asked does not matter for the label; clusters of Linux nodes are the rule.
-        platform_resolver: Some(Box::new(oci_client::client::linux_amd64_resolver)),
-        read_timeout: Some(PATIENCE),
-        connect_timeout: Some(PATIENCE),
-        user_agent: concat!("preview-action/", env!("CARGO_PKG_VERSION")),
-        ..ClientConfig::default()
-    })
-}
-
-/// The entry for a registry: `auth`, or `username` and `password`.
-fn credential(dockerconfig: &Secret, registry: &str) -> RegistryAuth {
-    let find = || -> Option<RegistryAuth> {
-        let config: Value = serde_json::from_str(dockerconfig.expose()).ok()?;
-        let auths = config.get("auths")?.as_object()?;
-        let bare = |name: &str| {
-            let name = name
-                .trim_start_matches("https://")
-                .trim_start_matches("http://");
-            name.split('/').next().unwrap_or(name).to_owned()
-        };
-        let (_, entry) = auths.iter().find(|(name, _)| bare(name) == registry)?;
-        let text = |key: &str| entry.get(key).and_then(Value::as_str);
-        if let (Some(user), Some(password)) = (text("username"), text("password")) {
-            return Some(RegistryAuth::Basic(user.into(), password.into()));
-        }
-        let decoded = String::from_utf8(STANDARD.decode(text("auth")?).ok()?).ok()?;
-        let (user, password) = decoded.split_once(':')?;
-        Some(RegistryAuth::Basic(user.into(), password.into()))
-    };
-    find().unwrap_or(RegistryAuth::Anonymous)
+fn labelled(config: &Value) -> Option<CommitSha> {
+    let labels = config.get("config")?.get("Labels")?;
+    labels.get(REVISION)?.as_str()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -227,14 +117,22 @@ mod tests {
         http::{HeaderMap, StatusCode},
         routing::get,
     };
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
     use sha2::{Digest as _, Sha256};
 
     async fn asked(
         image: &str,
         credentials: Option<&Secret>,
     ) -> Result<Option<CommitSha>, RegistryError> {
-        let client = client(&BTreeSet::from([image.to_owned()]), None);
-        revision(&client, image, credentials).await
+        let registries = Registries::new(&local()).unwrap();
+        revision(&registries, image, credentials).await
+    }
+
+    fn local() -> Options {
+        Options {
+            allow_loopback: true,
+            ..Options::default()
+        }
     }
 
     fn sha() -> CommitSha {
@@ -342,7 +240,7 @@ mod tests {
             "127.0.0.1:1/web:1".into(),
             "NOT AN IMAGE".into(),
         ];
-        let known = revisions(images.into(), None, None).await;
+        let known = revisions(images.into(), None, local()).await;
         assert_eq!(known, BTreeMap::from([(says, sha())]));
     }
 
@@ -365,48 +263,6 @@ mod tests {
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
-    #[test]
-    fn names_are_taken_apart_as_the_library_does() {
-        let digest = format!("sha256:{}", "a1".repeat(32));
-        let names = [
-            "web",
-            "web:1",
-            "acme/web",
-            "acme/web:v1.2-rc",
-            "ghcr.io/acme/web:1",
-            "localhost/web",
-            "localhost:5000/a/b:x",
-            "docker.io/web",
-            "index.docker.io/web:2",
-            "docker.io/acme/web",
-            "registry.example:5000/deep/er/web",
-            "registry.example/a_b/c-d/e.f:T_1",
-            "",
-            "WEB",
-            "acme/Web",
-            "web:",
-            "web:-x",
-            "web:a b",
-            "a//b",
-            "/a",
-            "a/",
-            "ghcr.io/",
-            "web@sha256:12",
-            "web@",
-            "-a",
-            "a-",
-            "ghcr.io/acme/web:tag:tag",
-            "NOT AN IMAGE",
-        ];
-        let mut all: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        all.extend(["web", "ghcr.io/acme/web", "web:1"].map(|name| format!("{name}@{digest}")));
-        for name in all {
-            let theirs = name.parse::<Reference>().ok().map(|one| one.whole());
-            let ours = reference(&name).map(|one| one.whole());
-            assert_eq!(ours, theirs, "{name}");
-        }
-    }
-
     #[tokio::test]
     async fn a_registry_that_is_not_there_is_an_error() {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -418,5 +274,104 @@ mod tests {
             asked("NOT AN IMAGE", None).await,
             Err(RegistryError::Reference(_))
         ));
+    }
+
+    #[tokio::test]
+    async fn what_a_pull_request_names_leads_nowhere_that_is_never_asked() {
+        let near = Registries::new(&Options::default()).unwrap();
+        for image in [
+            "169.254.169.254/latest/meta-data:1",
+            "169.254.169.254:80/latest:1",
+            "127.0.0.1:5000/web:1",
+            "localhost:5000/web:1",
+            "[::1]:5000/web:1",
+            "[fd00:ec2::254]/web:1",
+            "0.0.0.0:5000/web:1",
+        ] {
+            let error = revision(&near, image, None).await.unwrap_err();
+            assert!(
+                error.to_string().contains("may be asked"),
+                "{image}: {error}"
+            );
+        }
+        // The same for a name that leads there.
+        let served = registry(LABELLED, None).await;
+        let named = served.replace("127.0.0.1", "localhost");
+        assert!(revision(&near, &named, None).await.is_err());
+    }
+
+    /// A registry that answers everything with this status and header.
+    async fn sends_to(status: StatusCode, name: &'static str, value: String) -> String {
+        let app = Router::new().fallback(move || {
+            let value = value.clone();
+            async move { (status, [(name, value)], "") }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        format!("{address}/web:tag")
+    }
+
+    #[tokio::test]
+    async fn where_a_registry_sends_us_counts_as_well() {
+        let metadata = "http://169.254.169.254/latest/";
+        let realm =
+            format!("Bearer realm=\"{metadata}\",service=\"r\",scope=\"repository:web:pull,push\"");
+        let image = sends_to(StatusCode::UNAUTHORIZED, "www-authenticate", realm).await;
+        let error = asked(&image, None).await.unwrap_err();
+        assert!(error.to_string().contains("may be asked"), "{error}");
+        let image = sends_to(StatusCode::TEMPORARY_REDIRECT, "location", metadata.into()).await;
+        let error = asked(&image, None).await.unwrap_err();
+        assert!(error.to_string().contains("307"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn each_request_is_a_line_of_the_debug_log() {
+        #[derive(Clone, Default)]
+        struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let image = registry(LABELLED, Some("robot:hunter-two")).await;
+        let host = image.split('/').next().unwrap();
+        let auth = STANDARD.encode("robot:hunter-two");
+        let secret = Secret::new(serde_json::json!({"auths": {host: {"auth": auth}}}).to_string());
+        asked(&image, Some(&secret)).await.unwrap();
+        drop(guard);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let told: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("registry answered"))
+            .collect();
+        // Manifest and configuration, each refused once.
+        for (line, (path, status)) in told.iter().zip([
+            ("/v2/web/manifests/tag", 401),
+            ("/v2/web/manifests/tag", 200),
+            ("/v2/web/blobs/", 401),
+            ("/v2/web/blobs/", 200),
+        ]) {
+            for part in ["GET", path, &format!("http.status={status}"), "elapsed_ms="] {
+                assert!(line.contains(part), "no {part} in {line}");
+            }
+        }
+        assert_eq!(told.len(), 4, "{text}");
+        assert!(
+            !text.contains(&auth) && !text.contains("hunter-two"),
+            "{text}"
+        );
     }
 }

@@ -28,7 +28,7 @@ pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};
 pub use view::{
     Aftermath, ApprovalView, AsleepView, AtCap, HolderView, ImageView, Leaving, Note, Reached,
-    Removal, RemovedBecause, Slot, StatusView,
+    Removal, RemovedBecause, Slot, Stalled, StatusView,
 };
 
 /// A report cannot be rendered: a bug of ours in a template.

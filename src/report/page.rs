@@ -67,6 +67,14 @@ pub(super) struct Page {
     rolled_back: bool,
     fork: bool,
     approval: Option<Approval>,
+    on_request: bool,
+    stalled: Option<Waits>,
+}
+
+#[derive(Serialize)]
+struct Waits {
+    until: Option<String>,
+    cause: String,
 }
 
 #[derive(Serialize)]
@@ -285,6 +293,11 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
         rolled_back: view.rolled_back,
         fork: view.fork,
         approval: view.approval.as_ref().map(|one| approval(view, one)),
+        on_request: view.on_request,
+        stalled: view.stalled.as_ref().map(|stalled| Waits {
+            until: stalled.until.map(words::time),
+            cause: stalled.cause.clone(),
+        }),
     }
 }
 

@@ -303,6 +303,23 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             }),
         ),
         ("pending", with(State::Pending, |_| {})),
+        (
+            "pending-github",
+            with(State::Pending, |view| {
+                view.serving = Some(sha('b'));
+                view.stalled = Some(Stalled {
+                    until: "2026-11-21T07:32:00Z".parse().ok(),
+                    cause: "cannot read pull request #12: GitHub takes no more requests until 2026-11-21 07:32 UTC".into(),
+                });
+            }),
+        ),
+        (
+            "superseded-on-request",
+            with(State::Superseded, |view| {
+                view.newer = Some(sha('b'));
+                view.on_request = true;
+            }),
+        ),
         ("deploying", deploying()),
         ("ready", ready()),
         ("ready-newer", {

@@ -71,6 +71,10 @@ pub struct StatusView {
     pub aftermath: Option<Aftermath>,
     /// Since when it sleeps, if it does.
     pub asleep: Option<AsleepView>,
+    /// That the deploy waits for GitHub, if it does; the sweep goes on with it.
+    pub stalled: Option<Stalled>,
+    /// True when [`StatusView::newer`] is deployed only when somebody asks.
+    pub on_request: bool,
     /// True when the preview was rolled back: only another push or `/deploy` brings a newer commit.
     pub rolled_back: bool,
     /// True when it comes from a fork: a push deploys nothing then.
@@ -118,6 +122,8 @@ impl StatusView {
             reached: Reached::Nothing,
             aftermath: None,
             asleep: None,
+            stalled: None,
+            on_request: false,
             rolled_back: false,
             fork: false,
             approval: None,
@@ -160,6 +166,7 @@ impl StatusView {
                 texts.extend([&mut piece.title, &mut piece.text]);
             }
         }
+        texts.extend(self.stalled.as_mut().map(|stalled| &mut stalled.cause));
         if let Some(note) = &mut self.note {
             texts.extend([&mut note.cause, &mut note.remedy]);
         }
@@ -283,6 +290,15 @@ pub struct ApprovalView {
     pub live: bool,
     /// The commit that was approved before, and the login of who did.
     pub before: Option<(CommitSha, String)>,
+}
+
+/// A deploy that GitHub was in the way of, before anything was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stalled {
+    /// Until when GitHub takes no requests, if it said so.
+    pub until: Option<Timestamp>,
+    /// What was in the way, in one sentence.
+    pub cause: String,
 }
 
 /// Cause and remedy, when no object failed.

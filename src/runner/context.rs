@@ -56,6 +56,9 @@ fn workflow_file(reference: &str) -> Option<&str> {
 /// The variable that is `true` on every runner, and nowhere else.
 const MARKER: &str = "GITHUB_ACTIONS";
 
+/// Variable that names the API of the server that a job runs for; the command line takes it too.
+pub const API_URL: &str = "GITHUB_API_URL";
+
 impl Context {
     /// Reads the variables; none when this is no workflow.
     pub fn from_variables(
@@ -80,7 +83,7 @@ impl Context {
             .map_or_else(|| PathBuf::from("."), PathBuf::from);
         let actor = variables.get("GITHUB_ACTOR").unwrap_or("ghost");
         Ok(Some(Self {
-            api_url: variables.address("GITHUB_API_URL")?,
+            api_url: variables.address(API_URL)?,
             server_url: variables.address("GITHUB_SERVER_URL")?,
             repository: variables.needed("GITHUB_REPOSITORY")?.parse().map_err(
                 |error: crate::names::NameError| RunnerError::Invalid {
@@ -132,7 +135,7 @@ impl Context {
                 (MARKER, "true".to_owned()),
                 ("GITHUB_EVENT_NAME", self.event_name.clone()),
                 ("GITHUB_EVENT_PATH", path(&self.event_path)),
-                ("GITHUB_API_URL", self.api_url.clone()),
+                (API_URL, self.api_url.clone()),
                 ("GITHUB_SERVER_URL", self.server_url.clone()),
                 ("GITHUB_REPOSITORY", self.repository.to_string()),
                 ("GITHUB_RUN_ID", self.run_id.to_string()),

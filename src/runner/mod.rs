@@ -8,7 +8,7 @@ mod files;
 mod redaction;
 
 pub use commands::{Annotation, Level, harmless};
-pub use context::Context;
+pub use context::{API_URL, Context};
 pub use redaction::Redaction;
 
 use std::{

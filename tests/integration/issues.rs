@@ -160,3 +160,28 @@ async fn a_sweep_that_cannot_even_begin_calls_for_an_operator() {
     assert_ne!(swept.await.exit, 0);
     assert_eq!(issue(&shop, "operator").unwrap().state, "open");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_right_to_write_issues_is_told_with_the_line_that_grants_it() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let refused = json!({"message": "Resource not accessible by integration"});
+    let refused = Fault::answer("POST", "/repos/acme/shop/issues", 403, refused).always();
+    shop.world.github.inject(refused);
+    let seen = shop.hears(&shop.schedule()).await;
+    seen.ends(0, "swept");
+    let told = |text: &str| text.contains("add `issues: write` under `permissions:`");
+    let annotations = seen.annotations();
+    let notices = annotations.iter().filter(|one| told(one));
+    assert_eq!(notices.count(), 1, "{annotations:#?}");
+    assert!(told(&seen.summary), "{}", seen.summary);
+    let since = shop.now();
+    let event = shop.schedule();
+    let run = shop.run(&event).input("dashboard-issue", "false");
+    let quiet = run.go().await;
+    quiet.ends(0, "swept");
+    assert!(!quiet.annotations().iter().any(|one| told(one)));
+    let asked = shop.requests("github", since);
+    assert!(!asked.iter().any(|one| one.path.ends_with("/issues")));
+    shop.ends();
+}

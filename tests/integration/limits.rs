@@ -1,8 +1,9 @@
 //! GitHub's own faults and limits cost time and never the truth.
 //! What the cluster shows stands, whatever GitHub does; and no commit counts as tried because GitHub was in the way.
 
-use crate::support::Shop;
-use preview_action::simulate::Fault;
+use crate::support::{ONE_SERVICE, Shop};
+use futures::{StreamExt, stream};
+use preview_action::simulate::{Fault, Record, WorldOptions};
 use serde_json::json;
 use std::time::Duration;
 
@@ -12,49 +13,142 @@ fn limited(method: &str, path: &str) -> Fault {
     Fault::answer(method, path, 429, body).header("retry-after", "3600")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_preview_that_is_ready_is_called_ready_although_github_does_not_say_who_is_head() {
-    let shop = Shop::open().await;
-    let opened = shop.opens(1);
-    // When the run begins, before it applies, and at its end.
-    let pulls = limited("GET", "/repos/acme/shop/pulls/1").nth(3).always();
-    shop.world.github.inject(pulls);
-    let seen = shop.hears(&opened).await;
-    seen.ends(0, "deployed");
-    seen.says("Preview ready");
-    seen.says("is still the newest commit could not be asked");
-    assert_eq!(shop.record(1)["attempted"]["outcome"], "ready");
+/// Requests that went out after GitHub had said that it takes none; those beside it do not count.
+fn asked_on(shop: &Shop, since: usize) -> Vec<String> {
+    let asked = shop.requests("github", since);
+    let refused = |one: &&Record| matches!(one.status, Some(403 | 429)) && one.path != "/user";
+    let Some(end) = asked.iter().find(refused).and_then(|one| one.ended) else {
+        return Vec::new();
+    };
+    let later = asked.iter().filter(|one| one.started > end);
+    later
+        .map(|one| format!("{} {}", one.method, one.path))
+        .collect()
+}
+
+/// An hour later a sweep finds GitHub well; whatever the run had come to, the preview is up and its comment says so.
+async fn made_good(shop: &Shop, when: &str) {
+    assert_ne!(shop.record(1)["attempted"]["outcome"], "failed", "{when}");
+    shop.world.github.clear_faults();
+    shop.world.advance(Duration::from_secs(3600));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let head = shop.world.github.head("acme/shop", 1);
+    let image = format!("registry.example/web:{}", &head[..7]);
+    assert_eq!(shop.image("pr-shop-1", "web"), image, "{when}");
+    let comment = shop.comment(1);
+    for words in ["Preview ready", &head[..7]] {
+        assert!(comment.contains(words), "{when}: {comment}");
+    }
+    for field in ["active", "untold", "stalled"] {
+        assert!(
+            shop.record(1)[field].is_null(),
+            "{when}: {}",
+            shop.record(1)
+        );
+    }
     shop.ends();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_github_was_in_the_way_of_is_deployed_by_the_next_sweep() {
-    for path in [
-        "/repos/acme/shop/contents/.github/preview.yml",
-        "/repos/acme/shop/pulls/1",
-    ] {
+async fn after_a_limit_of_an_hour_nothing_more_is_asked_and_the_next_sweep_goes_on() {
+    let requests = {
         let shop = Shop::open().await;
-        shop.deployed(2).await;
         let opened = shop.opens(1);
-        let before_applying = if path.ends_with("/1") { 2 } else { 1 };
-        shop.world
-            .github
-            .inject(limited("GET", path).nth(before_applying));
+        shop.hears(&opened).await.ends(0, "deployed");
+        shop.requests("github", 0).len()
+    };
+    let played = stream::iter(1..=requests).map(|k| async move {
+        let shop = Shop::open().await;
+        let opened = shop.opens(1);
+        let all = limited("*", "/**").nth(k).always();
+        shop.world.github.inject(all);
         let seen = shop.hears(&opened).await;
+        let when = format!("from request {k} of {requests} on");
+        assert_eq!(asked_on(&shop, 0), Vec::<String>::new(), "{when}");
+        // Whoever nobody can tell how it went has not ended well.
         seen.ends(3, "github-unreachable");
-        seen.says("takes no more requests until");
-        assert_eq!(shop.record(1)["attempted"], json!(null), "{path}");
-        assert_eq!(shop.namespaces(), ["pr-shop-2"]);
-        shop.world.advance(Duration::from_secs(3600));
-        shop.hears(&shop.schedule()).await.ends(0, "swept");
-        assert_eq!(shop.namespaces(), ["pr-shop-1", "pr-shop-2"], "{path}");
-        assert!(
-            shop.comment(1).contains("Preview ready"),
-            "{}",
-            shop.comment(1)
-        );
-        shop.ends();
-    }
+        assert!(seen.log.contains("takes no more requests until"), "{when}");
+        let applied = shop.world.cluster.objects("Deployment", "pr-shop-1");
+        match applied.is_empty() {
+            true => assert_eq!(shop.record(1)["attempted"], json!(null), "{when}"),
+            false => assert_eq!(shop.record(1)["attempted"]["outcome"], "ready", "{when}"),
+        }
+        made_good(&shop, &when).await;
+    });
+    played.buffer_unordered(4).collect::<Vec<()>>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_used_up_its_requests_says_until_when_it_waits() {
+    let requests = {
+        let shop = Shop::open().await;
+        let opened = shop.opens(1);
+        shop.hears(&opened).await.ends(0, "deployed");
+        shop.requests("github", 0).len() as u64
+    };
+    let played = stream::iter(1..=requests).map(|left| async move {
+        let now = "2026-11-22T14:02:00Z".parse().ok();
+        let shop = Shop::with(
+            WorldOptions {
+                now,
+                ..WorldOptions::default()
+            },
+            ONE_SERVICE,
+        )
+        .await;
+        let opened = shop.opens(1);
+        shop.world.github.allow(left);
+        let seen = shop.hears(&opened).await;
+        let when = format!("with {left} of {requests} requests");
+        let asked = shop.requests("github", 0);
+        let refused = asked
+            .iter()
+            .filter(|one| one.status == Some(403) && one.path != "/user");
+        assert!(refused.count() <= 1, "{when}");
+        let waits = seen
+            .comment()
+            .contains("waiting for GitHub until 2026-11-22 15:00 UTC");
+        if seen.exit != 0 {
+            seen.ends(3, "github-unreachable");
+        }
+        made_good(&shop, &when).await;
+        (seen.exit, waits)
+    });
+    let ends: Vec<(i32, bool)> = played.buffer_unordered(4).collect().await;
+    assert!(ends.contains(&(0, false)), "enough for all: {ends:?}");
+    assert!(ends.contains(&(3, true)), "enough to say so: {ends:?}");
+    assert!(ends.contains(&(3, false)), "not even for that: {ends:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_asked_for_is_gone_on_with_also_where_pushes_deploy_nothing() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let event = shop.says(1, "alice", "/deploy");
+    let file = "/repos/acme/shop/contents/.github/preview.yml";
+    shop.world.github.inject(limited("GET", file));
+    let run = shop.run(&event).input("auto-deploy", "false");
+    run.go().await.ends(3, "github-unreachable");
+    assert!(shop.namespaces().is_empty());
+    shop.world.advance(Duration::from_secs(3600));
+    let sweep = shop.schedule();
+    let sweep = shop.run(&sweep).input("auto-deploy", "false");
+    sweep.go().await.ends(0, "swept");
+    assert!(shop.comment(1).contains("Preview ready"));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_github_that_is_silent_is_left_alone_after_a_dozen_tries() {
+    let shop = Shop::open().await;
+    let opened = shop.opens(1);
+    let dead = Fault::answer("*", "/**", 502, json!("<h1>502</h1>"));
+    shop.world.github.inject(dead.nth(2).always());
+    let seen = shop.hears(&opened).await;
+    seen.ends(3, "github-unreachable");
+    let asked = shop.requests("github", 0).len();
+    assert!((10..=14).contains(&asked), "{asked} requests");
+    made_good(&shop, "after an outage").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,7 @@ mod queue;
 mod reactions;
 mod redeploy;
 mod removal;
+mod requests;
 mod restore;
 mod rollback;
 mod room;

@@ -1,7 +1,8 @@
 //! Which files, images and secrets a preview is made of.
 
 use crate::support::{CONFIGURATION, ONE_SERVICE, SHOP, Shop};
-use preview_action::simulate::github;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use preview_action::simulate::{cluster::Fate, github};
 use serde_json::{Value, json};
 
 fn config_map(shop: &Shop, name: &str) -> Value {
@@ -187,5 +188,54 @@ async fn a_preview_has_its_fences() {
     }
     let pod = &object("Deployment", "web")["spec"]["template"]["spec"];
     assert_eq!(pod["automountServiceAccountToken"], false);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_secret_in_the_pull_secret_is_shown_nowhere() {
+    let shop = Shop::open().await;
+    let put = |object: Value| shop.world.cluster.put(&object).unwrap();
+    put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "registry"}}));
+    let auth = STANDARD.encode("robot:hunter-two-0123");
+    let config = json!({"auths": {
+        "registry.example": {"auth": auth},
+        "other.example": {"username": "bob", "password": "correct horse", "identitytoken": "ident-0123"},
+    }})
+    .to_string();
+    put(json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "harbor", "namespace": "registry"},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": STANDARD.encode(&config)},
+    }));
+    let secrets = [
+        "hunter-two-0123".to_owned(),
+        STANDARD.encode("hunter-two-0123"),
+        auth,
+        "correct horse".into(),
+        STANDARD.encode("correct horse"),
+        "ident-0123".into(),
+        STANDARD.encode(&config),
+    ];
+    shop.world.cluster.script_fate("web", Fate::Crash);
+    let log = format!("logging in\n{}", secrets.join("\n"));
+    shop.world.cluster.script_log("web", &log);
+    let opened = shop.opens(1);
+    let run = shop.run(&opened).input("pull-secret", "registry/harbor");
+    let seen = run.go().await;
+    seen.ends(1, "crash-loop");
+    seen.says("logging in");
+    let shown: String = seen
+        .everything()
+        .lines()
+        .filter(|line| !line.starts_with("::add-mask::"))
+        .collect();
+    let kept = shop.world.cluster.objects("ConfigMap", "pr-shop-1");
+    for secret in &secrets {
+        assert!(!shown.contains(secret), "{secret}: {shown}");
+        assert!(
+            !json!(kept).to_string().contains(secret),
+            "{secret}: {kept:#?}"
+        );
+    }
     shop.ends();
 }

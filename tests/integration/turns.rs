@@ -1,6 +1,6 @@
 //! Several runs of one preview: the newest has the word, and a run that died is made good by the next.
 
-use crate::support::{LEDGER, ONE_SERVICE, Shop};
+use crate::support::{LEDGER, ONE_SERVICE, Seen, Shop};
 use preview_action::simulate::{Fault, Record};
 use std::{sync::Arc, time::Duration};
 
@@ -245,4 +245,82 @@ async fn a_lost_answer_to_any_write_of_the_ledger_changes_nothing() {
         seen.one_comment();
         quiet_end(&shop, &[1]);
     }
+}
+
+/// A shop where pushes are not deployed by themselves, and `/deploy` during which somebody pushes.
+async fn a_push_during_deploy(
+    push: impl FnOnce(Box<dyn Fn() + Send + Sync>) -> (bool, Fault),
+) -> (Arc<Shop>, Seen, [String; 2]) {
+    let shop = Arc::new(Shop::open().await);
+    shop.opens(1);
+    let older = shop.world.github.head("acme/shop", 1);
+    let event = shop.says(1, "alice", "/deploy");
+    let weak = Arc::downgrade(&shop);
+    let (of_github, fault) = push(Box::new(move || {
+        if let Some(shop) = weak.upgrade() {
+            shop.pushes(1);
+        }
+    }));
+    match of_github {
+        true => shop.world.github.inject(fault),
+        false => shop.world.cluster.inject(fault),
+    }
+    let seen = shop.run(&event).input("auto-deploy", "false").go().await;
+    // The push's own run has nothing to add that would be less true.
+    let pushed = shop.pull_event(1, "synchronize");
+    let announced = shop.run(&pushed).input("auto-deploy", "false").go().await;
+    assert_eq!(announced.exit, 0, "{announced:#?}");
+    let newer = shop.world.github.head("acme/shop", 1);
+    (shop, seen, [older, newer])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_pushes_are_not_deployed_an_overtaken_deploy_names_the_newer_commit_and_the_command()
+{
+    let pulls = "/repos/acme/shop/pulls/1";
+    let (shop, seen, [older, newer]) =
+        a_push_during_deploy(|hook| (true, Fault::run("GET", pulls, hook).nth(2))).await;
+    seen.ends(0, "superseded");
+    for text in [
+        &older[..7],
+        &newer[..7],
+        "pushes are not deployed by themselves here",
+        "/deploy",
+    ] {
+        seen.says(text);
+    }
+    assert!(!seen.comment().contains("takes over"), "{}", seen.comment());
+    assert!(shop.comment(1).contains("/deploy"), "{}", shop.comment(1));
+    let again = shop.says(1, "alice", "/deploy");
+    let again = shop.run(&again).input("auto-deploy", "false").go().await;
+    again.ends(0, "deployed");
+    assert!(shop.image("pr-shop-1", "web").ends_with(&newer[..7]));
+    quiet_end(&shop, &[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_pushes_are_not_deployed_what_is_ready_is_called_so_beside_the_newer_commit() {
+    let (shop, seen, [older, newer]) = a_push_during_deploy(|hook| {
+        (
+            false,
+            Fault::run("PATCH", "/apis/networking.k8s.io/v1/**", hook),
+        )
+    })
+    .await;
+    seen.ends(0, "deployed");
+    for text in [
+        "Preview ready",
+        &older[..7],
+        &newer[..7],
+        "**not** deployed",
+    ] {
+        seen.says(text);
+    }
+    assert!(shop.image("pr-shop-1", "web").ends_with(&older[..7]));
+    let comment = shop.comment(1);
+    assert!(
+        comment.contains(&newer[..7]) && comment.contains("/deploy"),
+        "{comment}"
+    );
+    quiet_end(&shop, &[1]);
 }

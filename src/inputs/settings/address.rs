@@ -6,6 +6,7 @@ use super::{
     HealthAddress,
     reader::{Problem, shown},
 };
+use crate::names::may_be_asked;
 use std::net::{IpAddr, SocketAddr};
 
 /// `IP`, `IP:port` or `[IPv6]:port`.
@@ -32,23 +33,7 @@ pub(super) fn health_address(text: &str) -> Result<HealthAddress, Problem> {
 impl HealthAddress {
     /// True for an address that is never asked: loopback, link-local (cloud metadata), multicast and unspecified ones.
     pub fn is_forbidden(&self) -> bool {
-        match self.ip.to_canonical() {
-            IpAddr::V4(ip) => {
-                ip.is_loopback()
-                    || ip.is_link_local()
-                    || ip.is_multicast()
-                    || ip.is_broadcast()
-                    || ip.octets()[0] == 0
-            }
-            IpAddr::V6(ip) => {
-                // fd00:ec2::254 is the metadata service's address in IPv6; it is in a private range.
-                ip.is_loopback()
-                    || ip.is_unicast_link_local()
-                    || ip.is_multicast()
-                    || ip.is_unspecified()
-                    || ip.segments() == [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254]
-            }
-        }
+        !may_be_asked(self.ip, false)
     }
 }
 

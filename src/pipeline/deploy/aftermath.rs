@@ -99,10 +99,7 @@ impl Work<'_> {
         teller.after(Aftermath::Restoring {
             good: good.sha.clone(),
         });
-        // The preview counts more than its comment.
-        if let Err(failure) = teller.tell(State::Deploying).await {
-            tracing::warn!(reason = %failure.reason(), "the comment lags behind: {}", failure.line());
-        }
+        teller.mention(State::Deploying).await;
         let waiting = Waiting {
             deadline: Instant::now() + self.ports.settings.timeout,
             ..self.waiting(Instant::now())

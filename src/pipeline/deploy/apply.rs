@@ -20,6 +20,7 @@ use crate::{
         teller::Teller,
     },
     plan::Plan,
+    registry,
     report::Reached,
 };
 use serde_json::{Value, json};
@@ -358,8 +359,12 @@ impl Work<'_> {
             namespace: source.namespace.clone(),
             name: source.name.clone(),
         };
-        lock(&self.notes).credentials =
-            Some(self.cluster.copy_secret(&source, &plan.namespace).await?);
+        let secret = self.cluster.copy_secret(&source, &plan.namespace).await?;
+        // Before it is used: a registry's own words may repeat it.
+        self.ports
+            .redaction
+            .learn_all(&registry::secrets_in(&secret));
+        lock(&self.notes).credentials = Some(secret);
         Ok(())
     }
 }

@@ -18,12 +18,13 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::Members,
+    capacity::{Members, Said},
     cluster::{
         Cluster, Existing, LastGood,
         outcome::{Applied, Change},
     },
     event::Repository,
+    github::{GitHub, GitHubError},
     inputs::configuration::Configuration,
     manifests::ManifestSet,
     names::{CommitSha, PrNumber, Secret, State},
@@ -138,8 +139,10 @@ impl DeployRequest {
 /// Why a deploy, or what comes after it, ended before its end.
 pub(super) enum Stopped {
     Failed(Failure),
-    /// The pull request has moved on, as GitHub says; the word is still ours.
-    Superseded,
+    /// GitHub was in the way before anything was applied; the sweep goes on.
+    Stalled(Failure),
+    /// The pull request has moved on to this commit, or was closed, as GitHub says; the word is still ours.
+    Superseded(Option<CommitSha>),
     /// The ledger knows a newer run, and the word is its.
     Overtaken,
     /// Hosts are made of slots, and the slot is another one than was thought.
@@ -224,6 +227,8 @@ struct Notes {
     github_failed: bool,
     /// True when the last word did not reach the comment.
     untold: bool,
+    /// Which comment is the preview's.
+    comment: Option<Said>,
 }
 
 impl Work<'_> {
@@ -282,7 +287,6 @@ impl Work<'_> {
         let deadline = Instant::now() + self.ports.settings.timeout;
         teller.begin(taken.holder.as_ref(), &taken.record);
         teller.tell(State::Pending).await?;
-
         let configuration = self.sources.configuration(self.ports).await?;
         let mut slot = taken.slot;
         loop {
@@ -318,6 +322,7 @@ impl Work<'_> {
         let hosts = super::hosts::free(self.cluster, &plan, &set, taken, teller);
         let (head, hosts) = tokio::join!(self.still_head(), hosts);
         head.and(hosts.map_err(Stopped::Failed))?;
+        self.enough_requests()?;
         self.fits(&plan, &set, taken, teller).await?;
 
         let applied = match self.live(&plan, &set, taken, deadline, teller).await {
@@ -440,6 +445,11 @@ impl Work<'_> {
     /// The same once the preview is ready: that GitHub does not answer makes no preview less ready.
     async fn still_head_at_the_end(&self, teller: &mut Teller<'_>) -> Result<(), Stopped> {
         match self.still_head().await {
+            // Nobody else deploys the newer commit, and this one is ready.
+            Err(Stopped::Superseded(Some(newer))) if !self.ports.settings.auto_deploy => {
+                teller.overtaken_by(&newer);
+                Ok(())
+            }
             Err(Stopped::Failed(failure)) => {
                 teller.warn(format!(
                     "whether {} is still the newest commit could not be asked: {}",
@@ -461,7 +471,17 @@ impl Work<'_> {
             return Ok(());
         }
         tracing::info!(head = %pull.head_sha, open = pull.open, "the pull request has moved on");
-        Err(Stopped::Superseded)
+        Err(Stopped::Superseded(pull.open.then_some(pull.head_sha)))
+    }
+
+    /// Ends the run while GitHub still takes the word that says why: what was applied must be told of.
+    fn enough_requests(&self) -> Result<(), Stopped> {
+        let github = self.ports.github.as_ref();
+        let Some(until) = github.and_then(GitHub::takes_none_until) else {
+            return Ok(());
+        };
+        let doing = format!("deploy {}", self.request.sha.short());
+        Err(GitHubError::RateLimited { doing, until }.into())
     }
 }
 

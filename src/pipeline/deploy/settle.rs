@@ -52,10 +52,12 @@ impl Work<'_> {
         teller: &mut Teller<'_>,
     ) -> Ending {
         let began = self.began.load(Ordering::Relaxed);
+        let result = result.map_err(|stopped| self.stalled(stopped));
         let state = match &result {
             Ok(_) | Err(Stopped::Held) => State::Ready,
             Err(Stopped::Failed(_)) => State::Failed,
-            Err(Stopped::Superseded | Stopped::Overtaken | Stopped::OtherSlot(_)) => {
+            Err(Stopped::Stalled(_)) => State::Pending,
+            Err(Stopped::Superseded(_) | Stopped::Overtaken | Stopped::OtherSlot(_)) => {
                 State::Superseded
             }
             Err(Stopped::Full(house)) if house.place.is_some() => State::Queued,
@@ -102,7 +104,11 @@ impl Work<'_> {
             false => self.speak(result, teller).await,
         };
         let untold = teller.unheard();
-        lock(&self.notes).untold = untold;
+        {
+            let mut notes = lock(&self.notes);
+            notes.untold = untold;
+            notes.comment = teller.said_in();
+        }
         let line = match line {
             InLine::Told(_) if untold => InLine::Stays,
             line => line,
@@ -125,6 +131,18 @@ impl Work<'_> {
                 tracing::warn!(reason = %failure.reason(), "could not end the turn: {}", failure.line());
                 ending
             }
+        }
+    }
+
+    /// A deploy that GitHub was in the way of has not failed while nothing was tried.
+    fn stalled(&self, stopped: Stopped) -> Stopped {
+        match stopped {
+            Stopped::Failed(failure)
+                if failure.is_of_github() && lock(&self.notes).touched.is_none() =>
+            {
+                Stopped::Stalled(failure)
+            }
+            other => other,
         }
     }
 
@@ -164,9 +182,9 @@ impl Work<'_> {
         match result {
             Ok(done) => teller.ready(done.unchanged).await,
             Err(Stopped::Failed(failure)) => teller.failed(failure).await,
-            Err(Stopped::Superseded | Stopped::Overtaken | Stopped::OtherSlot(_)) => {
-                teller.superseded().await
-            }
+            Err(Stopped::Stalled(failure)) => teller.stalled(failure).await,
+            Err(Stopped::Superseded(newer)) => teller.superseded(newer).await,
+            Err(Stopped::Overtaken | Stopped::OtherSlot(_)) => teller.superseded(None).await,
             Err(Stopped::Full(house)) => teller.full(*house).await,
             Err(Stopped::RemovedOnPurpose) => teller.stays_removed().await,
             Err(Stopped::Held) => Teller::held(),
@@ -194,6 +212,7 @@ impl Work<'_> {
         let failed = state == State::Failed && !lock(&self.notes).github_failed;
         let attempted = (failed || url.is_some()).then(|| (self.request.sha.clone(), state));
         let tried = attempted.is_some();
+        let stalled = state == State::Pending;
         let (spot, members) = {
             let notes = lock(&self.notes);
             (notes.spot.clone(), notes.members.clone())
@@ -206,6 +225,7 @@ impl Work<'_> {
                     line.note(ledger, key);
                 }
                 if let Some(record) = ledger.previews.get_mut(key) {
+                    record.stalled = stalled.then(|| self.request.sha.clone());
                     self.note(record, tried, url.is_some());
                 }
                 let holder = |holder: &&mut Holder| holder.key == key;
@@ -227,6 +247,9 @@ impl Work<'_> {
     fn note(&self, record: &mut Record, tried: bool, done: bool) {
         let notes = lock(&self.notes);
         record.untold = notes.untold;
+        if notes.comment.is_some() {
+            record.comment.clone_from(&notes.comment);
+        }
         if tried {
             record.held = None;
         }

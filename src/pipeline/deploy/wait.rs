@@ -22,8 +22,8 @@ use crate::{
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
-/// How often a waiting run edits the comment, if something changed.
-const TICK: Duration = Duration::from_secs(5);
+/// How often a waiting run looks whether the comment would say something new.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What waiting needs; a deploy, a restore and a rollback wait alike.
 #[derive(Clone, Copy)]
@@ -59,14 +59,12 @@ impl Waiting<'_> {
             tokio::select! {
                 rollout = &mut wait => break rollout?,
                 Ok(()) = news.changed() => teller.progressed(&news.borrow_and_update()),
-                _ = tick.tick(), if teller.has_news() => {
+                // Whether it is too soon for a word changes by the mere passing of time.
+                _ = tick.tick() => if teller.may_mention() {
                     if !self.desk.alive().await? {
                         return Err(Stopped::Overtaken);
                     }
-                    // The last word meets the same fault if it lasts; the preview itself is none the worse for it.
-                    if let Err(failure) = teller.tell(State::Deploying).await {
-                        tracing::warn!(reason = %failure.reason(), "the comment lags behind: {}", failure.line());
-                    }
+                    teller.mention(State::Deploying).await;
                 }
             }
         };
@@ -120,9 +118,9 @@ impl Work<'_> {
         let images = plan.services.iter().filter(|service| service.mutable_tag);
         let images = images.map(|service| service.image.clone()).collect();
         let credentials = lock(&self.notes).credentials.clone();
-        let extra_ca = self.ports.extra_ca().map(str::to_owned);
+        let options = self.ports.registries();
         let mut asking = JoinSet::new();
-        asking.spawn(registry::revisions(images, credentials, extra_ca));
+        asking.spawn(registry::revisions(images, credentials, options));
         asking
     }
 

@@ -18,7 +18,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Ledger, Owned, Record},
+    capacity::{self, Ledger, Owned},
     cluster::{Moment, Step, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
@@ -95,6 +95,7 @@ pub async fn sweep_by_hand(ports: &Ports, repository: &Repository, governs: bool
     };
     ending.promoted = Box::pin(promote(basis, governs, true)).await;
     Box::pin(issues::keep(ports, repository, &ending)).await;
+    ending.notices.extend(ports.take_notices());
     ending
 }
 
@@ -281,7 +282,7 @@ impl<'a> Broom<'a> {
             }
             false => Ending::quiet(None, ReasonCode::RunLost, "its comment is true"),
         };
-        desk.finish(None, |_, _, _| {}).await?;
+        self.notes(&desk, None, &teller).await?;
         Ok(ending)
     }
 
@@ -315,9 +316,11 @@ impl<'a> Broom<'a> {
         let mut teller = self.teller(preview);
         teller.about(&pull.head_sha);
         let ending = teller.deleted(name).await;
+        let untold = teller.unheard();
         desk.finish(None, |ledger, key, _| {
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.vanish();
+                record.untold = untold;
             }
         })
         .await?;
@@ -346,17 +349,19 @@ impl<'a> Broom<'a> {
         };
         let before = self.sight.ledger.previews.get(&task.preview.in_ledger());
         let same = before.is_some_and(|before| before.attempted == taken.record.attempted);
-        if !same {
-            desk.finish(None, |_, _, _| {}).await?;
-            return Ok(Ending::superseded());
-        }
         let mut teller = self.teller(&task.preview);
-        let live = taken.record.serving.as_ref();
-        teller.about(live.unwrap_or(&pull.head_sha));
-        teller.begin(taken.holder.as_ref(), &taken.record);
-        teller.progressed(&rollout.workloads);
-        let ending = teller.degraded(causes).await;
-        self.said(&desk, &teller, Some(State::Degraded)).await?;
+        let ending = match same {
+            true => {
+                let live = taken.record.serving.as_ref();
+                teller.about(live.unwrap_or(&pull.head_sha));
+                teller.begin(taken.holder.as_ref(), &taken.record);
+                teller.progressed(&rollout.workloads);
+                teller.degraded(causes).await
+            }
+            false => Ending::superseded(),
+        };
+        self.notes(&desk, same.then_some(State::Degraded), &teller)
+            .await?;
         Ok(ending)
     }
 
@@ -370,15 +375,15 @@ impl<'a> Broom<'a> {
         let Some(_) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
-        desk.change(|record, _| note(record, State::Ready)).await?;
         let mut status = super::inspect::status(self.ports, &task.preview).await?;
-        // Who is at work is this run itself.
+        // Who is at work is this run itself, and it has seen that nothing is broken any more.
         status.busy = false;
+        status.recovered();
         let mut teller = self.teller(&task.preview);
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
         let ending = teller.status(&status, &pull.head_sha, reason).await;
-        self.said(&desk, &teller, None).await?;
+        self.notes(&desk, Some(State::Ready), &teller).await?;
         Ok(ending)
     }
 
@@ -396,7 +401,7 @@ impl<'a> Broom<'a> {
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
         let ending = teller.status(&status, &pull.head_sha, reason).await;
-        self.said(&desk, &teller, None).await?;
+        self.notes(&desk, None, &teller).await?;
         Ok(ending)
     }
 
@@ -418,20 +423,21 @@ impl<'a> Broom<'a> {
         desk.take_turn(asking).await
     }
 
-    /// Ends the turn, and notes whether GitHub took the last word, and what has become of the last commit that was tried.
-    async fn said(
+    /// Ends the turn, and notes what has become of the last commit that was tried, and whether people know.
+    async fn notes(
         &self,
         desk: &desk::Desk<'_>,
-        teller: &Teller<'_>,
         outcome: Option<State>,
+        teller: &Teller<'_>,
     ) -> Result<(), Failure> {
         let untold = teller.unheard();
         desk.finish(None, |ledger, key, _| {
-            if let Some(record) = ledger.previews.get_mut(key) {
-                record.untold = untold;
-                if let Some(outcome) = outcome {
-                    note(record, outcome);
-                }
+            let Some(record) = ledger.previews.get_mut(key) else {
+                return;
+            };
+            record.untold = untold;
+            if let (Some(outcome), Some(last)) = (outcome, record.attempted.as_mut()) {
+                last.outcome = outcome;
             }
         })
         .await?;
@@ -472,12 +478,5 @@ fn tolerant(ending: Ending) -> Ending {
             ..ending
         },
         Exit::Done | Exit::Ours | Exit::Cancelled => ending,
-    }
-}
-
-/// Notes what has become of the last commit that was tried.
-fn note(record: &mut Record, outcome: State) {
-    if let Some(last) = record.attempted.as_mut() {
-        last.outcome = outcome;
     }
 }

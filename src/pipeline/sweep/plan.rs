@@ -267,7 +267,9 @@ impl Sight<'_> {
         }
         let (pull, touched) = self.open.get(&preview.pr)?;
         let missed = || {
-            let settled = touched.is_none_or(|ago| ago >= SETTLED);
+            // Whose run has come and was in GitHub's way has its images.
+            let settled =
+                self.is_stalled(preview, pull) || touched.is_none_or(|ago| ago >= SETTLED);
             let wanted = !self.is_stranger(preview) || self.is_alive(pull, *touched);
             (settled && wanted && self.is_missed(preview, pull))
                 .then(|| Action::Deploy(pull.head_sha.clone()))
@@ -337,13 +339,21 @@ impl Sight<'_> {
             && self
                 .record(preview)
                 .is_none_or(|record| record.attempted.is_none());
-        self.settings.auto_deploy
+        (self.settings.auto_deploy || self.is_stalled(preview, pull))
             && preview.variant.is_none()
             && self.may_run(preview, pull)
             && self.ledger.position(&key).is_none()
             && (has_slot || room)
             && untried
             && !spared
+    }
+
+    /// True when a deploy of the head was begun, and GitHub was in its way.
+    fn is_stalled(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
+        let stalled = self
+            .record(preview)
+            .and_then(|record| record.stalled.as_ref());
+        stalled == Some(&pull.head_sha)
     }
 
     /// True when nobody knows of a run for it: it is older than this action, its events were lost, or the ledger was.

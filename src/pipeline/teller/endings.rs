@@ -2,9 +2,10 @@
 //! It decides nothing and writes through the teller, which keeps the view and reads the last word back.
 //! Apart from the story itself, because what a comment says at its end is what people stay with.
 
-use super::{Teller, public_url};
+use super::{Teller, public_url, voice::heading};
 use crate::{
     cluster::Cause,
+    github::GitHub,
     names::{CommitSha, Marker, MarkerKind, Namespace, ReasonCode, State},
     pipeline::{
         Ending, Exit, Failure,
@@ -13,8 +14,7 @@ use crate::{
         remove::{Proof, RemoveReason},
     },
     report::{
-        self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot,
-        StatusView,
+        self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot, Stalled,
     },
     trigger::Denied,
 };
@@ -47,8 +47,43 @@ impl Teller<'_> {
         .await
     }
 
-    pub(in crate::pipeline) async fn superseded(&mut self) -> Ending {
-        let why = "the pull request has moved on".to_owned();
+    /// GitHub was in the way before anything was applied: the sweep goes on once it is not.
+    pub(in crate::pipeline) async fn stalled(&mut self, failure: Failure) -> Ending {
+        let github = self.ports.github.as_ref();
+        self.view.stalled = Some(Stalled {
+            until: github.and_then(GitHub::takes_none_until),
+            cause: failure
+                .causes
+                .first()
+                .map(|one| one.cause.clone())
+                .unwrap_or_default(),
+        });
+        let why = failure.line();
+        let reason = failure.reason();
+        self.end(
+            State::Pending,
+            reason,
+            failure.blame.into(),
+            Some(failure),
+            why,
+        )
+        .await
+    }
+
+    /// Says which commit is newer than the one that this is about, and that nobody deploys it by itself.
+    pub(in crate::pipeline) fn overtaken_by(&mut self, newer: &CommitSha) {
+        self.view.newer = Some(newer.clone());
+        self.view.on_request = !self.ports.settings.auto_deploy;
+    }
+
+    pub(in crate::pipeline) async fn superseded(&mut self, newer: Option<CommitSha>) -> Ending {
+        let why = match &newer {
+            Some(newer) => format!("{} was pushed meanwhile", newer.short()),
+            None => "the pull request has moved on".to_owned(),
+        };
+        if let Some(newer) = &newer {
+            self.overtaken_by(newer);
+        }
         self.end(
             State::Superseded,
             ReasonCode::Superseded,
@@ -237,61 +272,6 @@ impl Teller<'_> {
         self.forget();
         self.end(State::Removed, reason, Exit::Done, None, why.into())
             .await
-    }
-
-    /// True when the comment says that something is under way.
-    pub(in crate::pipeline) async fn promises(&mut self) -> Result<bool, Failure> {
-        let Some(body) = self.comment_so_far().await? else {
-            return Ok(false);
-        };
-        let under_way = [State::Pending, State::Deploying]
-            .iter()
-            .any(|state| heading(&body) == self.heading(*state).as_deref());
-        let restoring = heading(&body).is_some_and(|line| line.ends_with("Preview restoring"));
-        Ok(under_way || restoring)
-    }
-
-    /// True when the comment names a place in line.
-    pub(in crate::pipeline) async fn says_queued(&mut self) -> Result<bool, Failure> {
-        let found = self.comment_so_far().await?;
-        let queued =
-            |body: String| heading(&body).is_some_and(|line| line.contains("Preview queued"));
-        Ok(found.is_some_and(queued))
-    }
-
-    /// True when the comment says that the preview was removed, is being removed or cannot be.
-    pub(in crate::pipeline) async fn says_removed(&mut self) -> Result<bool, Failure> {
-        let found = self.comment_so_far().await?;
-        Ok(found.is_some_and(|body| self.is_about_removal(&body)))
-    }
-
-    fn is_about_removal(&self, body: &str) -> bool {
-        [
-            State::Removed,
-            State::Expired,
-            State::Removing,
-            State::Stuck,
-        ]
-        .iter()
-        .any(|state| heading(body) == self.heading(*state).as_deref())
-    }
-
-    pub(super) async fn comment_so_far(&mut self) -> Result<Option<String>, Failure> {
-        let Some(github) = &self.ports.github else {
-            return Ok(None);
-        };
-        let author = self.author(github).await?;
-        let found = github.find(self.preview.pr, &self.marker, &author).await?;
-        Ok(found.into_iter().next().map(|comment| comment.body))
-    }
-
-    /// The heading that the comment has in a state.
-    fn heading(&self, state: State) -> Option<String> {
-        let view = StatusView {
-            state,
-            ..self.view.clone()
-        };
-        heading(&report::comment(&view, &self.marker).ok()?).map(str::to_owned)
     }
 
     /// The preview was ready and has broken since.
@@ -505,8 +485,4 @@ fn holder_view(lodger: &Lodger, now: jiff::Timestamp) -> HolderView {
         last_activity: record.last_used(),
         leaving: leaving.clone(),
     }
-}
-
-fn heading(body: &str) -> Option<&str> {
-    body.lines().find(|line| line.starts_with('#'))
 }

@@ -5,15 +5,16 @@
 mod approval;
 mod endings;
 mod help;
+mod voice;
 
 use super::{Ending, Exit, Failure, Ports, desk::Taken};
 use crate::{
-    capacity::{Holder, Record},
+    capacity::{Holder, Record, Said},
     cluster::{
         NamespaceInfo,
         outcome::{Applied, Pruned, WorkloadStatus},
     },
-    github::{CommentId, GitHub},
+    github::CommentId,
     manifests::ManifestSet,
     names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
     plan::{Plan, PublicUrl},
@@ -46,6 +47,10 @@ pub struct Teller<'a> {
     prune_warnings: Vec<String>,
     /// True from a last word's begin until it stands in the comment.
     unheard: bool,
+    /// The comment that an earlier run has written.
+    hint: Option<Said>,
+    /// When this run last wrote the comment.
+    wrote: Option<Instant>,
 }
 
 impl<'a> Teller<'a> {
@@ -89,6 +94,8 @@ impl<'a> Teller<'a> {
             owner: String::new(),
             prune_warnings: Vec::new(),
             unheard: false,
+            hint: None,
+            wrote: None,
         }
     }
 
@@ -120,6 +127,7 @@ impl<'a> Teller<'a> {
     /// Starts from what is known of the preview: what it serves now, and where.
     pub(super) fn begin(&mut self, holder: Option<&Holder>, record: &Record) {
         self.view.fork = record.is_of_fork();
+        self.hint.clone_from(&record.comment);
         if let Some(holder) = holder.filter(|holder| holder.uid.is_some()) {
             self.owner.clone_from(&holder.owner);
             self.view.namespace = Some(holder.namespace.clone());
@@ -286,18 +294,6 @@ impl<'a> Teller<'a> {
         self.view.images.retain(known);
     }
 
-    /// True when somebody else has written the comment since this run did.
-    pub(super) async fn overwritten(&self) -> bool {
-        let (Some(github), Some(id), Some(body)) = (&self.ports.github, self.known, &self.written)
-        else {
-            return false;
-        };
-        match github.read(id).await {
-            Ok(found) => !found.is_some_and(|found| same(&found.body, body)),
-            Err(_) => false,
-        }
-    }
-
     pub(super) fn warn(&mut self, warning: String) {
         self.view.warnings.push(warning);
     }
@@ -343,94 +339,6 @@ impl<'a> Teller<'a> {
         (self.audience)(&self.view);
     }
 
-    /// True when the comment would say something new.
-    pub(super) fn has_news(&self) -> bool {
-        self.ports.github.is_some()
-            && self
-                .body()
-                .is_ok_and(|body| self.written.as_deref() != Some(body.as_str()))
-    }
-
-    fn body(&self) -> Result<String, Failure> {
-        // Before rendering: an escaped secret would not be found any more.
-        let view = self.view.clone().redacted(&self.ports.redaction.snapshot());
-        Ok(report::comment(&view, &self.marker)?)
-    }
-
-    /// Writes the comment; the caller has just made sure that this run has the word.
-    pub(super) async fn tell(&mut self, state: State) -> Result<(), Failure> {
-        self.show(state);
-        self.view.now = self.ports.now();
-        let Some(github) = &self.ports.github else {
-            return Ok(());
-        };
-        let body = self.body()?;
-        if self.written.as_deref() == Some(body.as_str()) {
-            return Ok(());
-        }
-        self.write(github, body).await
-    }
-
-    async fn write(&mut self, github: &GitHub, body: String) -> Result<(), Failure> {
-        let author = self.author(github).await?;
-        let reference = github
-            .upsert(self.preview.pr, &self.marker, &author, &body, self.known)
-            .await?;
-        self.known = Some(reference.id);
-        self.written = Some(body);
-        Ok(())
-    }
-
-    async fn author(&mut self, github: &GitHub) -> Result<String, Failure> {
-        if let Some(author) = &self.author {
-            return Ok(author.clone());
-        }
-        let author = github
-            .comment_author(self.ports.settings.comment_author.as_deref())
-            .await?;
-        self.author = Some(author.clone());
-        Ok(author)
-    }
-
-    /// Writes the last word, reads it back, and writes it again if an older run wrote over it meanwhile.
-    async fn last_word(&mut self, state: State) -> Result<(), Failure> {
-        self.view.took = Some(self.begun.elapsed());
-        self.tell(state).await?;
-        if let (Some(github), Some(id), Some(body)) =
-            (&self.ports.github, self.known, self.written.clone())
-        {
-            let found = github.read(id).await?;
-            // GitHub may change line ends and trailing blanks; nobody else's word looks like ours otherwise.
-            if !found.is_some_and(|found| same(&found.body, &body)) {
-                if self.newest().await {
-                    tracing::warn!(
-                        "another run wrote the comment after this one; writing it again"
-                    );
-                    self.write(github, body).await?;
-                } else {
-                    tracing::info!("a newer run has written the comment, and its word counts");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// False when the ledger knows a newer run; without a ledger nobody can say, and then ours is the last word known.
-    async fn newest(&self) -> bool {
-        let Ok(cluster) = self.ports.cluster() else {
-            return true;
-        };
-        let name = self.ports.ledger(self.preview.repository);
-        match cluster.read_ledger(&name).await {
-            Ok(Some(ledger)) => ledger
-                .previews
-                .get(&self.preview.in_ledger())
-                .and_then(|record| record.newest.as_ref())
-                .is_none_or(|newest| *newest == self.ports.run),
-            Ok(None) | Err(_) => true,
-        }
-    }
-
     /// Ends with a last word; a comment that cannot be written is a failure of its own only if nothing else failed.
     async fn end(
         &mut self,
@@ -473,13 +381,6 @@ impl<'a> Teller<'a> {
             notices: Vec::new(),
         }
     }
-}
-
-fn same(found: &str, written: &str) -> bool {
-    found
-        .lines()
-        .map(str::trim_end)
-        .eq(written.trim_end().lines().map(str::trim_end))
 }
 
 /// The address that a Namespace's annotation names, as the report takes it.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -57,12 +57,20 @@ impl Default for Options {
     }
 }
 
+/// How many requests an hour has had, and how many it takes if not the usual number.
+#[derive(Debug, Default)]
+struct Quota {
+    hour: i64,
+    used: u64,
+    limit: Option<u64>,
+}
+
 struct Inner {
     options: Options,
     clock: Clock,
     model: Mutex<Model>,
     shows_user: AtomicBool,
-    used: AtomicU64,
+    quota: Mutex<Quota>,
     address: OnceLock<String>,
 }
 
@@ -75,8 +83,20 @@ impl Inner {
         self.shows_user.load(Ordering::SeqCst)
     }
 
-    fn count_request(&self) -> u64 {
-        self.used.fetch_add(1, Ordering::SeqCst) + 1
+    /// Counts a request; how many this hour takes and has had with it, and which hour that is. None where nobody counts.
+    fn count_request(&self) -> Option<(u64, u64, i64)> {
+        let usual = self.options.rate_limit?;
+        let hour = self.clock.now().as_second() / 3600;
+        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+        if quota.hour != hour {
+            *quota = Quota {
+                hour,
+                used: 0,
+                limit: None,
+            };
+        }
+        quota.used += 1;
+        Some((quota.limit.unwrap_or(usual), quota.used, hour))
     }
 
     /// Returns the base address that links carry.
@@ -112,7 +132,7 @@ impl Handle {
             options,
             clock: clock.clone(),
             model: Mutex::new(model),
-            used: AtomicU64::new(0),
+            quota: Mutex::default(),
             address: OnceLock::new(),
         });
         let served = Arc::clone(&inner);
@@ -164,6 +184,22 @@ impl Handle {
     /// Disarms all faults.
     pub fn clear_faults(&self) {
         self.site.clear_faults();
+    }
+
+    /// Takes only so many more requests in this hour.
+    pub fn allow(&self, requests: u64) {
+        let hour = self.inner.clock.now().as_second() / 3600;
+        let mut quota = self
+            .inner
+            .quota
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let used = if quota.hour == hour { quota.used } else { 0 };
+        *quota = Quota {
+            hour,
+            used,
+            limit: Some(used + requests),
+        };
     }
 
     /// Accepts another token.

@@ -17,12 +17,13 @@ pub(super) fn answer(inner: &Inner, request: &Request) -> Reply {
     let Some(path) = request.path.strip_prefix(inner.options.prefix.as_str()) else {
         return not_found().unexpected();
     };
-    let reply = respond(inner, path, request);
-    let Some(limit) = inner.options.rate_limit else {
-        return reply;
+    let Some((limit, used, hour)) = inner.count_request() else {
+        return respond(inner, path, request);
     };
-    let used = inner.count_request();
-    let hour = inner.clock.now().as_second() / 3600;
+    let reply = match used > limit {
+        true => refusal(403, "API rate limit exceeded for installation ID 1."),
+        false => respond(inner, path, request),
+    };
     reply
         .header("x-ratelimit-limit", &limit.to_string())
         .header(

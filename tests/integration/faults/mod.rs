@@ -4,6 +4,7 @@
 
 mod ends;
 mod fixture;
+mod github;
 mod sleep;
 
 use crate::support::{Event, SHOP, Seen, Shop};

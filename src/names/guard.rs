@@ -8,11 +8,11 @@ use std::net::{IpAddr, Ipv6Addr};
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 /// True when an address may be asked; private ones may.
-pub(super) fn may_be_asked(ip: IpAddr, allow_loopback: bool) -> bool {
+pub fn may_be_asked(ip: IpAddr, allow_loopback: bool) -> bool {
     match ip.to_canonical() {
         ip if ip.is_loopback() => allow_loopback,
         ip if ip.is_unspecified() || ip.is_multicast() => false,
-        IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_broadcast(),
+        IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_broadcast() && v4.octets()[0] != 0,
         IpAddr::V6(v6) => !v6.is_unicast_link_local() && v6 != METADATA_V6,
     }
 }
@@ -33,6 +33,7 @@ mod tests {
             "::ffff:169.254.169.254",
             "fe80::1",
             "0.0.0.0",
+            "0.1.2.3",
             "::",
             "224.0.0.1",
             "255.255.255.255",

@@ -1,0 +1,234 @@
+//! Writes the one comment: finds it, keeps pace, says the last word and reads it back.
+//! What stands there is the teller's to know.
+//! Where the ledger has the comment is only a hint, which is looked at before it is followed: a wrong one must never cost somebody else's words.
+
+use super::Teller;
+use crate::{
+    capacity::Said,
+    github::{Comment, CommentId, GitHub},
+    names::State,
+    pipeline::Failure,
+    report::{self, StatusView},
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The comment is edited no more often than this, but for the last word.
+const PACE: Duration = Duration::from_secs(5);
+
+impl Teller<'_> {
+    /// True when the comment would say something new.
+    pub(in crate::pipeline) fn has_news(&self) -> bool {
+        self.ports.github.is_some()
+            && self
+                .body()
+                .is_ok_and(|body| self.written.as_deref() != Some(body.as_str()))
+    }
+
+    fn body(&self) -> Result<String, Failure> {
+        // Before rendering: an escaped secret would not be found any more.
+        let view = self.view.clone().redacted(&self.ports.redaction.snapshot());
+        Ok(report::comment(&view, &self.marker)?)
+    }
+
+    /// Writes the comment; the caller has just made sure that this run has the word.
+    pub(in crate::pipeline) async fn tell(&mut self, state: State) -> Result<(), Failure> {
+        self.show(state);
+        self.view.now = self.ports.now();
+        let Some(github) = &self.ports.github else {
+            return Ok(());
+        };
+        let body = self.body()?;
+        if self.written.as_deref() == Some(body.as_str()) {
+            return Ok(());
+        }
+        self.write(github, body).await
+    }
+
+    /// True when a word on the way would say something new, is not too soon, and leaves GitHub enough for the last one.
+    pub(in crate::pipeline) fn may_mention(&self) -> bool {
+        let soon = |wrote: Instant| wrote.elapsed() < PACE;
+        let scarce = |github: &GitHub| github.takes_none_until().is_some();
+        !self.wrote.is_some_and(soon)
+            && !self.ports.github.as_ref().is_some_and(scarce)
+            && self.has_news()
+    }
+
+    /// Says a word on the way; the preview is none the worse for a comment that lags behind.
+    pub(in crate::pipeline) async fn mention(&mut self, state: State) {
+        self.show(state);
+        if !self.may_mention() {
+            return;
+        }
+        if let Err(failure) = self.tell(state).await {
+            tracing::warn!(reason = %failure.reason(), "the comment lags behind: {}", failure.line());
+        }
+    }
+
+    /// The comment that this run has written.
+    pub(in crate::pipeline) fn said_in(&self) -> Option<Said> {
+        let author = self.author.clone()?;
+        self.known.map(|id| Said { id: id.0, author })
+    }
+
+    /// Follows the hint if it leads to a comment of ours.
+    async fn recall(&mut self, github: &GitHub) -> Result<(), Failure> {
+        let Some(hint) = self.hint.take().filter(|_| self.known.is_none()) else {
+            return Ok(());
+        };
+        let wanted = self.ports.settings.comment_author.as_ref();
+        if wanted.is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&hint.author)) {
+            return Ok(());
+        }
+        let found = github.read(CommentId(hint.id)).await?;
+        let begin = self.marker.to_string();
+        let ours = |found: &Comment| {
+            found.body.starts_with(&begin) && found.author.eq_ignore_ascii_case(&hint.author)
+        };
+        if found.as_ref().is_some_and(ours) {
+            self.known = Some(CommentId(hint.id));
+            self.author = Some(hint.author);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write(&mut self, github: &GitHub, body: String) -> Result<(), Failure> {
+        self.recall(github).await?;
+        self.wrote = Some(Instant::now());
+        let author = self.author(github).await?;
+        let reference = github
+            .upsert(self.preview.pr, &self.marker, &author, &body, self.known)
+            .await?;
+        self.known = Some(reference.id);
+        self.written = Some(body);
+        Ok(())
+    }
+
+    pub(super) async fn author(&mut self, github: &GitHub) -> Result<String, Failure> {
+        if let Some(author) = &self.author {
+            return Ok(author.clone());
+        }
+        let author = github
+            .comment_author(self.ports.settings.comment_author.as_deref())
+            .await?;
+        self.author = Some(author.clone());
+        Ok(author)
+    }
+
+    /// Writes the last word, reads it back, and writes it again if an older run wrote over it meanwhile.
+    pub(super) async fn last_word(&mut self, state: State) -> Result<(), Failure> {
+        self.view.took = Some(self.begun.elapsed());
+        self.tell(state).await?;
+        if let (Some(github), Some(id), Some(body)) =
+            (&self.ports.github, self.known, self.written.clone())
+        {
+            let found = github.read(id).await?;
+            // GitHub may change line ends and trailing blanks; nobody else's word looks like ours otherwise.
+            if !found.is_some_and(|found| same(&found.body, &body)) {
+                if self.newest().await {
+                    tracing::warn!(
+                        "another run wrote the comment after this one; writing it again"
+                    );
+                    self.write(github, body).await?;
+                } else {
+                    tracing::info!("a newer run has written the comment, and its word counts");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// False when the ledger knows a newer run; without a ledger nobody can say, and then ours is the last word known.
+    async fn newest(&self) -> bool {
+        let Ok(cluster) = self.ports.cluster() else {
+            return true;
+        };
+        let name = self.ports.ledger(self.preview.repository);
+        match cluster.read_ledger(&name).await {
+            Ok(Some(ledger)) => ledger
+                .previews
+                .get(&self.preview.in_ledger())
+                .and_then(|record| record.newest.as_ref())
+                .is_none_or(|newest| *newest == self.ports.run),
+            Ok(None) | Err(_) => true,
+        }
+    }
+
+    /// True when somebody else has written the comment since this run did.
+    pub(in crate::pipeline) async fn overwritten(&self) -> bool {
+        let (Some(github), Some(id), Some(body)) = (&self.ports.github, self.known, &self.written)
+        else {
+            return false;
+        };
+        match github.read(id).await {
+            Ok(found) => !found.is_some_and(|found| same(&found.body, body)),
+            Err(_) => false,
+        }
+    }
+
+    pub(in crate::pipeline) async fn comment_so_far(&mut self) -> Result<Option<String>, Failure> {
+        let Some(github) = &self.ports.github else {
+            return Ok(None);
+        };
+        let author = self.author(github).await?;
+        let found = github.find(self.preview.pr, &self.marker, &author).await?;
+        Ok(found.into_iter().next().map(|comment| comment.body))
+    }
+
+    /// True when the comment says that something is under way.
+    pub(in crate::pipeline) async fn promises(&mut self) -> Result<bool, Failure> {
+        let Some(body) = self.comment_so_far().await? else {
+            return Ok(false);
+        };
+        let under_way = [State::Pending, State::Deploying]
+            .iter()
+            .any(|state| heading(&body) == self.heading(*state).as_deref());
+        let restoring = heading(&body).is_some_and(|line| line.ends_with("Preview restoring"));
+        Ok(under_way || restoring)
+    }
+
+    /// True when the comment names a place in line.
+    pub(in crate::pipeline) async fn says_queued(&mut self) -> Result<bool, Failure> {
+        let found = self.comment_so_far().await?;
+        let queued =
+            |body: String| heading(&body).is_some_and(|line| line.contains("Preview queued"));
+        Ok(found.is_some_and(queued))
+    }
+
+    /// True when the comment says that the preview was removed, is being removed or cannot be.
+    pub(in crate::pipeline) async fn says_removed(&mut self) -> Result<bool, Failure> {
+        let found = self.comment_so_far().await?;
+        Ok(found.is_some_and(|body| self.is_about_removal(&body)))
+    }
+
+    pub(super) fn is_about_removal(&self, body: &str) -> bool {
+        [
+            State::Removed,
+            State::Expired,
+            State::Removing,
+            State::Stuck,
+        ]
+        .iter()
+        .any(|state| heading(body) == self.heading(*state).as_deref())
+    }
+
+    /// The heading that the comment has in a state.
+    pub(super) fn heading(&self, state: State) -> Option<String> {
+        let view = StatusView {
+            state,
+            ..self.view.clone()
+        };
+        heading(&report::comment(&view, &self.marker).ok()?).map(str::to_owned)
+    }
+}
+
+pub(super) fn heading(body: &str) -> Option<&str> {
+    body.lines().find(|line| line.starts_with('#'))
+}
+
+fn same(found: &str, written: &str) -> bool {
+    found
+        .lines()
+        .map(str::trim_end)
+        .eq(written.trim_end().lines().map(str::trim_end))
+}
