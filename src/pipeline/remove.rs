@@ -357,6 +357,7 @@ impl Work<'_> {
                     record.withdraw();
                 }
                 if gone || state == State::Stuck {
+                    record.stalled = None;
                     record.serving = None;
                     record.good = None;
                     record.before = None;

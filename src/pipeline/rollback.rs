@@ -193,6 +193,7 @@ impl Back<'_> {
                 && let Some(chosen) = &chosen
             {
                 if back {
+                    record.stalled = None;
                     record.good.clone_from(&chosen.marks.good);
                     record.before.clone_from(&chosen.marks.before);
                     // What was asked for before is revoked by this.

@@ -64,8 +64,12 @@ impl<'a> Bed<'a> {
         };
         let told = matches!(&slept, Ok(Some(ending)) if ending.reason == ReasonCode::Slept && ending.failure.is_none());
         let ended = self.desk.finish(None, |ledger, key, _| {
-            let record = ledger.previews.get_mut(key).filter(|_| told);
-            if let Some(asleep) = record.and_then(|record| record.asleep.as_mut()) {
+            let Some(record) = ledger.previews.get_mut(key).filter(|_| told) else {
+                return;
+            };
+            // Whoever wants it to sleep wants no deploy that was begun before.
+            record.stalled = None;
+            if let Some(asleep) = record.asleep.as_mut() {
                 asleep.unfinished = false;
             }
         });

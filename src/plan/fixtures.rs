@@ -84,6 +84,7 @@ pub(crate) fn facts() -> Facts {
         variant: None,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         own_run: true,
+        fork: false,
         slot: None,
         extended: None,
         pinned: false,

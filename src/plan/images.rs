@@ -81,6 +81,17 @@ fn fill(
             remedy: "write the tag with `{sha}` or `{number}` in the input `images`, or move a fixed image to the configuration".into(),
         });
     }
+    // What was approved is a commit, and only its whole name can be no other one's.
+    let of_another = facts.fork && is_mutable(reference) && !reference.contains("{sha}");
+    if of_another && naming::has_placeholder(reference) {
+        return Err(PlanError {
+            reason,
+            cause: format!(
+                "image `{reference}` of `{name}` in {place} may become that of another commit than the one of the fork that was approved"
+            ),
+            remedy: "write its tag with `{sha}`".into(),
+        });
+    }
     let image = naming::fill(reference, |placeholder| {
         Some(match placeholder {
             "sha" => facts.sha.to_string(),

@@ -98,6 +98,8 @@ pub struct Facts {
     pub now: Timestamp,
     /// True when the run was started by an event of this pull request itself, so that its inputs were made for it.
     pub own_run: bool,
+    /// True when it comes from a fork.
+    pub fork: bool,
     /// Slot that it has or will have, as far as is known; hosts are made of it where the settings say so.
     pub slot: Option<u32>,
     /// Somebody wants the preview to live until then at least.

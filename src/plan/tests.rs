@@ -137,6 +137,27 @@ fn a_variant_and_an_environment_keep_their_own_names() {
 }
 
 #[test]
+fn an_image_of_a_fork_is_named_by_the_whole_commit() {
+    let fork = Facts {
+        fork: true,
+        ..facts()
+    };
+    for (image, refused) in [
+        ("ghcr.io/acme/web:{sha}", false),
+        ("ghcr.io/acme/web:pr-{number}-{sha}", false),
+        ("ghcr.io/acme/web:{short-sha}", true),
+        ("ghcr.io/acme/web:pr-{number}", true),
+        ("ghcr.io/acme/web:{branch}", true),
+        ("postgres:17", false),
+    ] {
+        let services = configuration(&format!("services: {{web: {{image: '{image}'}}}}"));
+        assert!(decide(&settings(), &services, &facts()).is_ok(), "{image}");
+        let found = decide(&settings(), &services, &fork);
+        assert_eq!(found.is_err(), refused, "{image}");
+    }
+}
+
+#[test]
 fn a_fixed_tag_from_the_inputs_is_deployed_by_the_pull_requests_own_run_only() {
     let own = facts();
     let foreign = Facts {

@@ -2,7 +2,11 @@
 //! It interprets nothing in it, and follows nobody to an address that is never asked.
 //! A pull request's configuration names the registry, and the runner sees more of the network than whoever wrote it.
 
-use super::{Options, PATIENCE, credential::Login, reference::Reference};
+use super::{
+    Options, PATIENCE,
+    credential::Login,
+    reference::{Reference, is_digest},
+};
 use crate::{names::may_be_asked, tls};
 use http::{StatusCode, header};
 use reqwest::{
@@ -78,6 +82,8 @@ impl Registries {
         let http = Client::builder()
             .tls_certs_only(roots)
             .dns_resolver(Arc::new(Guarded { allow_loopback }))
+            // A proxy would resolve names out of our sight.
+            .no_proxy()
             .redirect(follow)
             .connect_timeout(PATIENCE)
             .timeout(PATIENCE)
@@ -105,10 +111,12 @@ impl Registries {
             };
             let one = all.iter().find(usual).or_else(|| all.first());
             let digest = one.and_then(|one| one["digest"].as_str());
+            let digest = digest.filter(|digest| is_digest(digest));
             let path = format!("manifests/{}", digest.ok_or("the index names no image")?);
             manifest = self.part(image, &path, login, &mut token).await?;
         }
         let digest = manifest["config"]["digest"].as_str();
+        let digest = digest.filter(|digest| is_digest(digest));
         let path = format!(
             "blobs/{}",
             digest.ok_or("the manifest names no configuration")?
@@ -141,6 +149,10 @@ impl Registries {
         };
         let mut answer = self.send(&url, request(token.as_ref())).await?;
         if answer.status() == StatusCode::UNAUTHORIZED {
+            // Whoever it has sent us to has no business with its login.
+            if answer.url().origin() != url.origin() {
+                return Err("it leads to a server that wants to know who asks".into());
+            }
             let wanted = answer.headers().get(header::WWW_AUTHENTICATE);
             let wanted = wanted
                 .and_then(|value| value.to_str().ok())

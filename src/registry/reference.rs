@@ -83,6 +83,12 @@ pub(super) fn reference(image: &str) -> Option<Reference> {
     })
 }
 
+/// True for a digest that this process can check: no other one may stand in a path.
+pub(super) fn is_digest(digest: &str) -> bool {
+    let hex = digest.strip_prefix("sha256:");
+    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

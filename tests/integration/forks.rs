@@ -21,9 +21,14 @@ services:
     public: true
 ";
 
+/// The shop's own service, whose image has the whole commit in its name.
+fn own_service() -> String {
+    ONE_SERVICE.replace("{short-sha}", "{sha}")
+}
+
 /// A shop with a maintainer, mia.
 async fn guarded() -> Shop {
-    let shop = Shop::open().await;
+    let shop = Shop::selling(&own_service()).await;
     shop.world.github.add_user("mia");
     shop.world
         .github
@@ -61,7 +66,7 @@ async fn approved(shop: &Shop) -> Seen {
 }
 
 fn image_of(sha: &str) -> String {
-    format!("registry.example/web:{}", &sha[..7])
+    format!("registry.example/web:{sha}")
 }
 
 /// Checks that the comment asks for this commit, and that nothing but the ledger was written in the cluster since.
@@ -811,7 +816,7 @@ async fn what_steps_write_for_a_fork_is_never_applied() {
 async fn an_approved_fork_opens_no_fence_for_itself() {
     let shop = guarded().await;
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {type: NodePort, ports: [{port: 80}]}\n";
-    let templates = format!("{ONE_SERVICE}templates: [deploy/*.yaml]\n");
+    let templates = format!("{}templates: [deploy/*.yaml]\n", own_service());
     shop.commit(&[(CONFIGURATION, &templates), ("deploy/x.yaml", service)]);
     let open = format!("{templates}policy: {{allow: [node-port]}}\n");
     shop.opens_as(6, from_fork(&[(CONFIGURATION, &open)]));
@@ -820,4 +825,18 @@ async fn an_approved_fork_opens_no_fence_for_itself() {
     seen.says("policy: {allow: [node-port]}");
     assert_eq!(shop.namespaces(), [""; 0]);
     shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_may_become_another_commits_is_not_deployed_for_a_fork() {
+    let shop = guarded().await;
+    shop.commit(&[(
+        CONFIGURATION,
+        &ONE_SERVICE.replace("{short-sha}", "pr-{number}"),
+    )]);
+    shop.hears(&opens(&shop)).await;
+    let seen = hears(&shop, "mia", &format!("/approve {}", head(&shop))).await;
+    seen.ends(1, "bad-configuration");
+    seen.says("may become that of another commit");
+    assert_eq!(shop.namespaces(), [""; 0]);
 }

@@ -135,6 +135,44 @@ async fn what_somebody_asked_for_is_gone_on_with_also_where_pushes_deploy_nothin
     let sweep = shop.run(&sweep).input("auto-deploy", "false");
     sweep.go().await.ends(0, "swept");
     assert!(shop.comment(1).contains("Preview ready"));
+
+    // The same commit once more, which is live.
+    shop.world.github.inject(limited("GET", file));
+    let again = shop.says(1, "alice", "/deploy");
+    let run = shop.run(&again).input("auto-deploy", "false");
+    run.go().await.ends(3, "github-unreachable");
+    shop.world.advance(Duration::from_secs(3600));
+    let sweep = shop.schedule();
+    let sweep = shop.run(&sweep).input("auto-deploy", "false");
+    sweep.go().await.ends(0, "swept");
+    assert!(
+        shop.comment(1).contains("Preview ready"),
+        "{}",
+        shop.comment(1)
+    );
+    assert!(shop.record(1)["stalled"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_puts_a_preview_to_sleep_calls_off_a_deploy_that_waits_for_github() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let file = "/repos/acme/shop/contents/.github/preview.yml";
+    shop.world.github.inject(limited("GET", file));
+    let again = shop.says(1, "alice", "/deploy");
+    shop.hears(&again).await.ends(3, "github-unreachable");
+    assert!(!shop.record(1)["stalled"].is_null());
+    shop.hears(&shop.says(1, "alice", "/sleep"))
+        .await
+        .ends(0, "slept");
+    shop.world.advance(Duration::from_secs(3600));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert!(
+        shop.comment(1).contains("Preview asleep"),
+        "{}",
+        shop.comment(1)
+    );
     shop.ends();
 }
 

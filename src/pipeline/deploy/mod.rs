@@ -129,6 +129,7 @@ impl DeployRequest {
             variant: None,
             now,
             own_run: self.own_run,
+            fork: self.fork,
             slot: None,
             extended: None,
             pinned: false,
@@ -227,6 +228,8 @@ struct Notes {
     github_failed: bool,
     /// True when the last word did not reach the comment.
     untold: bool,
+    /// True when the run has nothing to say.
+    silent: bool,
     /// Which comment is the preview's.
     comment: Option<Said>,
 }

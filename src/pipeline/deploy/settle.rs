@@ -94,6 +94,7 @@ impl Work<'_> {
             _ => {}
         }
         let overtaken = matches!(result, Err(Stopped::Overtaken)) || self.mute(teller).await;
+        lock(&self.notes).silent = matches!(result, Err(Stopped::Held | Stopped::Unapproved));
         let ending = match overtaken {
             true => Ending::superseded(),
             false if state == State::Cancelled => {
@@ -246,7 +247,8 @@ impl Work<'_> {
     /// What the ledger must know of a deploy for the runs to come.
     fn note(&self, record: &mut Record, tried: bool, done: bool) {
         let notes = lock(&self.notes);
-        record.untold = notes.untold;
+        // Who says nothing has not said what an earlier run could not say.
+        record.untold = notes.untold || (notes.silent && record.untold);
         if notes.comment.is_some() {
             record.comment.clone_from(&notes.comment);
         }

@@ -139,9 +139,7 @@ impl Sight<'_> {
     /// Takes a Namespace for the one of its preview; where there are two, the one that the ledger names, and the other one is told.
     pub(super) fn lodge(&mut self, preview: PreviewKey, info: NamespaceInfo) -> Option<Namespace> {
         let home = self.home(&preview);
-        let Some(before) = self.namespaces.insert(preview.clone(), info) else {
-            return None;
-        };
+        let before = self.namespaces.insert(preview.clone(), info)?;
         match home.is_some_and(|(_, uid)| uid == before.uid) {
             true => self
                 .namespaces
@@ -327,7 +325,7 @@ impl Sight<'_> {
         let untried = self.record(preview).is_none_or(|record| {
             let tried = record.attempted.as_ref().map(|last| &last.sha);
             let holds = record.held.as_ref() == Some(&pull.head_sha);
-            tried != Some(&pull.head_sha)
+            (tried != Some(&pull.head_sha) || self.is_stalled(preview, pull))
                 && !holds
                 && !record.removed_on_purpose
                 && record.removing.is_none()
@@ -345,7 +343,7 @@ impl Sight<'_> {
             && self.ledger.position(&key).is_none()
             && (has_slot || room)
             && untried
-            && !spared
+            && (!spared || self.is_stalled(preview, pull))
     }
 
     /// True when a deploy of the head was begun, and GitHub was in its way.
