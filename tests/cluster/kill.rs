@@ -257,6 +257,7 @@ pub(crate) fn acting(
         summary: None,
         actor: "alice".into(),
         triggering_actor: "alice".into(),
+        action: None,
         debug: false,
         workflow: None,
         temp: folder.into(),
