@@ -117,6 +117,11 @@ fn progress(
         );
         return;
     }
+    // What was complete and is only scaled begins anew: its deadline is no matter of the rollout before.
+    if done {
+        progressed(state, deployment);
+        return;
+    }
     let limit = Duration::from_secs(
         deployment["spec"]["progressDeadlineSeconds"]
             .as_u64()
