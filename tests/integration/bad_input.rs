@@ -2,7 +2,7 @@
 //!
 //! Each case is a process of its own with `RUNNER_DEBUG`, so that standard error and every logged request count as well.
 
-use crate::support::{CONFIGURATION, Event, LEDGER, Run, Seen, Shop};
+use crate::support::{CONFIGURATION, Event, LEDGER, ONE_SERVICE, Run, Seen, Shop};
 use futures::{StreamExt, stream};
 use preview_action::simulate::{Action, Fault, WorldOptions, cluster, github};
 use serde_json::json;
@@ -682,6 +682,9 @@ fn refusals_of_the_cluster() -> Vec<Case> {
             &["resources: [pods], verbs: [list]"],
         )
         .when(|shop| {
+            // What is ready at once needs no look at its pods.
+            let never = ONE_SERVICE.replace("web:{", "web:never-{");
+            shop.commit(&[(CONFIGURATION, &never)]);
             shop.world
                 .cluster
                 .deny(cluster::Denial::new("watch", "pods"));
