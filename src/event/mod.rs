@@ -7,6 +7,7 @@ mod payload;
 pub use payload::EventError;
 
 use crate::names::{CommitSha, PrNumber, ReasonCode, RepoId, RepoName};
+use jiff::Timestamp;
 use payload::Field;
 
 /// What happened, as far as it concerns us.
@@ -135,6 +136,8 @@ fn comment(whole: &Field<'_>) -> Result<Event, EventError> {
         pr: number.valid(PrNumber::new(number.number()?), "is not a number from 1")?,
         comment: comment.get("id").number()?,
         body: body.into(),
+        written: comment.get("created_at").time()?,
+        association: comment.get("author_association").text_or_empty()?.into(),
         author,
         sender,
     }))
@@ -285,6 +288,10 @@ pub struct CommentEvent {
     pub comment: u64,
     /// Whole text: untrusted.
     pub body: String,
+    /// When it was written, by GitHub's clock.
+    pub written: Timestamp,
+    /// How GitHub calls what its author has to do with the repository, such as `MEMBER`; it proves nothing, and may only take away.
+    pub association: String,
     /// Who wrote it.
     pub author: User,
     /// Who caused the event.

@@ -4,6 +4,7 @@
 
 use super::{PullRequest, Repository, User};
 use crate::names::{NameError, RepoId};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::str::FromStr;
 
@@ -101,6 +102,11 @@ impl<'a> Field<'a> {
         self.value
             .as_u64()
             .ok_or_else(|| self.wrong("a whole number"))
+    }
+
+    /// The moment that its text is.
+    pub(super) fn time(&self) -> Result<Timestamp, EventError> {
+        self.valid(self.text()?.parse().ok(), "is not a time")
     }
 
     /// Its boolean; false when it is null.

@@ -5,6 +5,7 @@
 use super::{GitHub, GitHubError, request::Call};
 use crate::names::{Marker, PrNumber};
 use http::Method;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -38,6 +39,8 @@ pub struct Comment {
     pub body: String,
     /// Login of its author.
     pub author: String,
+    /// When it was written; none where GitHub does not say.
+    pub written: Option<Timestamp>,
 }
 
 /// A comment that was written.
@@ -72,6 +75,8 @@ struct Wire {
     #[serde(default)]
     body: Option<String>,
     user: Option<Account>,
+    #[serde(default)]
+    created_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +91,7 @@ impl From<Wire> for Comment {
             url: wire.html_url,
             body: wire.body.unwrap_or_default(),
             author: wire.user.map_or_else(|| "ghost".into(), |user| user.login),
+            written: wire.created_at,
         }
     }
 }
@@ -133,6 +139,22 @@ impl GitHub {
         ours.sort_by_key(|comment| comment.id);
         ours.dedup_by_key(|comment| comment.id);
         Ok(ours)
+    }
+
+    /// The comments that were written or changed since a moment, oldest first: the first hundred of them, in one request.
+    pub async fn recent(
+        &self,
+        pr: PrNumber,
+        since: Timestamp,
+    ) -> Result<Vec<Comment>, GitHubError> {
+        let path = self.path(&format!(
+            "/issues/{pr}/comments?per_page=100&since={since:.0}"
+        ));
+        let what = format!("read what was written of late on #{pr}");
+        let recent: Vec<Wire> = self
+            .json(&Call::get(path, what, "pull-requests: read"))
+            .await?;
+        Ok(recent.into_iter().map(Comment::from).collect())
     }
 
     /// Reads a comment; none when it was deleted.

@@ -196,17 +196,15 @@ impl Figures {
     pub fn of(records: &[RunRecord]) -> Self {
         let deploys = || records.iter().filter(|run| run.action == Action::Deploy);
         let ready = || deploys().filter(|run| run.outcome == State::Ready);
+        let well = records.iter().filter(|run| run.outcome == run.action.aim());
+        let took = spans(well.map(|run| (run.action.as_str(), run.took)));
+        let of = |action: Action| took.get(action.as_str()).copied().unwrap_or_default();
         let mut figures = Self {
             since: records.iter().map(|run| run.at).min(),
             first: rate(deploys().filter(|run| run.first)),
             again: rate(deploys().filter(|run| !run.first)),
-            deploys: Span::of(ready().map(|run| run.took)),
-            removals: Span::of(
-                records
-                    .iter()
-                    .filter(|run| run.action == Action::Remove && run.outcome == State::Removed)
-                    .map(|run| run.took),
-            ),
+            deploys: of(Action::Deploy),
+            removals: of(Action::Remove),
             // Who waits still has not waited its whole time yet.
             waited: Span::of(
                 deploys()
@@ -220,25 +218,24 @@ impl Figures {
             let of = figures.runs.entry(run.action.as_str()).or_default();
             *of.entry(run.outcome.as_str()).or_default() += 1;
         }
-        let mut took: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-        for run in records.iter().filter(|run| run.outcome == run.action.aim()) {
-            took.entry(run.action.as_str()).or_default().push(run.took);
-        }
-        let spans = took.into_iter();
-        figures.took = spans.map(|(action, all)| (action, Span::of(all))).collect();
         for run in deploys().filter(|run| run.outcome == State::Failed) {
             *figures.failures.entry(run.reason.as_str()).or_default() += 1;
         }
-        let mut stages: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-        for (stage, took) in ready().flat_map(|run| &run.stages) {
-            stages.entry(stage).or_default().push(*took);
-        }
-        figures.stages = stages
-            .into_iter()
-            .map(|(stage, took)| (stage.to_owned(), Span::of(took)))
-            .collect();
+        let stages = ready().flat_map(|run| &run.stages);
+        figures.stages = spans(stages.map(|(stage, took)| (stage.clone(), *took)));
+        figures.took = took;
         figures
     }
+}
+
+/// How the values of each name are spread.
+fn spans<K: Ord>(values: impl Iterator<Item = (K, u64)>) -> BTreeMap<K, Span> {
+    let mut by_name: BTreeMap<K, Vec<u64>> = BTreeMap::new();
+    for (name, value) in values {
+        by_name.entry(name).or_default().push(value);
+    }
+    let spans = by_name.into_iter();
+    spans.map(|(name, all)| (name, Span::of(all))).collect()
 }
 
 /// Only what was tried to the end counts: who was overtaken, cancelled or refused has not failed.

@@ -116,6 +116,10 @@ reason_codes! {
     NotAPullRequest = "not-a-pull-request",
     /// The comment's first line is no command.
     NotACommand = "not-a-command",
+    /// The comment was changed or deleted before the run came to it, or is too old by now.
+    CommentWithdrawn = "comment-withdrawn",
+    /// Who asked gave too many commands within a minute.
+    TooManyCommands = "too-many-commands",
     /// The comment is by a bot.
     BotIgnored = "bot-ignored",
     /// The run has no token or no kubeconfig.

@@ -35,6 +35,8 @@ pub(super) fn verdict(ending: &Ending) -> Option<Reaction> {
         ReasonCode::PermissionDenied => Some(Reaction::MinusOne),
         ReasonCode::Superseded | ReasonCode::Cancelled => None,
         ReasonCode::NotACommand
+        | ReasonCode::CommentWithdrawn
+        | ReasonCode::TooManyCommands
         | ReasonCode::NoPreview
         | ReasonCode::NothingToRollBack
         | ReasonCode::AtCapacity

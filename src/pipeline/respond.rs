@@ -3,6 +3,7 @@
 //! Everything is refused unless an answer allows it: an unreadable permission is no permission.
 
 mod approve;
+mod heard;
 
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
@@ -245,8 +246,11 @@ impl<'a> Story<'a> {
                 trigger => react(self.ports, trigger, Reaction::Rocket).await,
             }
         };
-        let (pull, ()) = tokio::join!(github.pull(self.request.pr), started);
-        Ok(Ok(pull?))
+        let (pull, heard, ()) = tokio::join!(github.pull(self.request.pr), self.heard(), started);
+        Ok(match heard? {
+            Ok(()) => Ok(pull?),
+            Err(denied) => Err(denied),
+        })
     }
 
     /// The pull request, if who asked may ask and its newest commit may have a preview; else how the run ends.

@@ -212,12 +212,9 @@ impl<'a> Bed<'a> {
             let held = ledger.holder(key).is_some();
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.untold = untold;
-            }
-            if let Some(record) = ledger.previews.get_mut(key)
-                && awake
-                && held
-            {
-                record.asleep = None;
+                if awake && held {
+                    record.asleep = None;
+                }
             }
             let mine = |holder: &&mut Holder| holder.key == key && holder.url.is_empty();
             if let Some(holder) = ledger.holders.iter_mut().find(mine) {

@@ -111,9 +111,14 @@ const APPROVAL: &str = "one commit id, in full: all 40 hexadecimal digits of the
 /// What `/extend` takes.
 const EXTENSION: &str = "a time from 5m to 90d, such as `2d`";
 
+/// The line of a comment that counts.
+pub fn first_line(body: &str) -> &str {
+    body.split(['\n', '\r']).next().unwrap_or_default()
+}
+
 /// Reads the first line of a comment; none when it does not look like a command of ours.
 pub fn parse(body: &str) -> Option<FirstLine> {
-    let line = body.split(['\n', '\r']).next()?;
+    let line = first_line(body);
     let mut words = line.split_ascii_whitespace();
     let word = words.next()?;
     // A leading space would be skipped by the split.

@@ -13,6 +13,7 @@ use crate::{
     names::{CommitSha, PrNumber, ReasonCode},
 };
 use command::{Command, FirstLine, Which};
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// Says what the run is to do; only wrong inputs of a run started by hand are refused here.
@@ -83,6 +84,8 @@ fn comment(event: &CommentEvent) -> Trigger {
         asked: Asked::Comment {
             id: event.comment,
             author: event.author.clone(),
+            line: command::first_line(&event.body).to_owned(),
+            written: event.written,
         },
     };
     match command {
@@ -234,6 +237,10 @@ pub enum Asked {
         id: u64,
         /// Who wrote it.
         author: User,
+        /// Its first line, untrusted.
+        line: String,
+        /// When it was written.
+        written: Timestamp,
     },
     /// A run started by hand, or by a workflow of the repository: people need write permission.
     Dispatch {

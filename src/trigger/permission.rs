@@ -87,17 +87,13 @@ pub fn may_take(
     role: &str,
     needed: MinPermission,
 ) -> Result<(), Denied> {
-    if reaches(level, role, needed.max(MinPermission::Maintain)) {
-        return Ok(());
-    }
-    let (role, roles) = (shown(level, role), approvers(needed));
-    Err(Denied {
-        reason: ReasonCode::PermissionDenied,
-        cause: format!(
-            "{login} has the role `{role}` here, and taking another preview's slot needs {roles}"
-        ),
-        remedy: "ask a maintainer to give the command, or the owner of that preview to comment `/undeploy` there".into(),
-    })
+    let remedy = "ask a maintainer to give the command, or the owner of that preview to comment `/undeploy` there";
+    maintains(
+        (login, level, role),
+        needed,
+        "taking another preview's slot",
+        remedy,
+    )
 }
 
 /// Lets maintainers approve what comes from a fork; the denial shows role and what is needed.
@@ -107,17 +103,29 @@ pub fn may_approve(
     role: &str,
     needed: MinPermission,
 ) -> Result<(), Denied> {
+    let remedy = "ask a maintainer to read the commit and to approve it";
+    maintains(
+        (login, level, role),
+        needed,
+        "approving a commit of a fork",
+        remedy,
+    )
+}
+
+fn maintains(
+    (login, level, role): (&str, AccessLevel, &str),
+    needed: MinPermission,
+    what: &str,
+    remedy: &str,
+) -> Result<(), Denied> {
     if reaches(level, role, needed.max(MinPermission::Maintain)) {
         return Ok(());
     }
+    let (role, roles) = (shown(level, role), approvers(needed));
     Err(Denied {
         reason: ReasonCode::PermissionDenied,
-        cause: format!(
-            "{login} has the role `{}` here, and approving a commit of a fork needs {}",
-            shown(level, role),
-            approvers(needed)
-        ),
-        remedy: "ask a maintainer to read the commit and to approve it".into(),
+        cause: format!("{login} has the role `{role}` here, and {what} needs {roles}"),
+        remedy: remedy.into(),
     })
 }
 
@@ -396,6 +404,8 @@ mod tests {
         let comment = Asked::Comment {
             id: 1,
             author: user("alice"),
+            line: "/deploy".into(),
+            written: jiff::Timestamp::UNIX_EPOCH,
         };
         assert_eq!(comment.must_ask(1, "bob"), ["alice"]);
         assert_eq!(comment.must_ask(2, "bob"), ["alice", "bob"]);

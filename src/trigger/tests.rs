@@ -174,7 +174,7 @@ fn a_comment_asks_for_the_head_or_for_the_commit_it_names(
         assert_eq!(request.commit, commit);
         assert!(matches!(
             &request.asked,
-            Asked::Comment { id: 700_001, author } if author.login == "alice"
+            Asked::Comment { id: 700_001, author, .. } if author.login == "alice"
         ));
     }
 }

@@ -23,6 +23,7 @@ mod doors;
 mod faults;
 mod fence;
 mod forks;
+mod heard;
 mod hosts;
 mod issues;
 mod life;

@@ -444,8 +444,7 @@ impl Work<'_> {
         lock(&self.notes).marks = Some(marks);
     }
 
-    /// Ends the run when the pull request was closed or its head has moved since the commit was pinned.
-    /// The same once the preview is ready: that GitHub does not answer makes no preview less ready.
+    /// The same as [`Self::still_head`] once the preview is ready: that GitHub does not answer makes no preview less ready.
     async fn still_head_at_the_end(&self, teller: &mut Teller<'_>) -> Result<(), Stopped> {
         match self.still_head().await {
             // Nobody else deploys the newer commit, and this one is ready.
@@ -465,6 +464,7 @@ impl Work<'_> {
         }
     }
 
+    /// Ends the run when the pull request was closed or its head has moved since the commit was pinned.
     async fn still_head(&self) -> Result<(), Stopped> {
         let Some(github) = &self.ports.github else {
             return Ok(());

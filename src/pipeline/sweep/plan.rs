@@ -139,13 +139,12 @@ impl Sight<'_> {
     /// Takes a Namespace for the one of its preview; where there are two, the one that the ledger names, and the other one is told.
     pub(super) fn lodge(&mut self, preview: PreviewKey, info: NamespaceInfo) -> Option<Namespace> {
         let home = self.home(&preview);
-        let before = self.namespaces.insert(preview.clone(), info)?;
-        match home.is_some_and(|(_, uid)| uid == before.uid) {
-            true => self
-                .namespaces
-                .insert(preview, before)
-                .map(|other| other.name),
-            false => Some(before.name),
+        match self.namespaces.get(&preview) {
+            Some(kept) if home.is_some_and(|(_, uid)| uid == kept.uid) => Some(info.name),
+            _ => {
+                let before = self.namespaces.insert(preview, info);
+                before.map(|before| before.name)
+            }
         }
     }
 
@@ -316,6 +315,7 @@ impl Sight<'_> {
     /// Whether the head of an open pull request was never tried although pushes deploy by themselves, and nobody has said otherwise.
     fn is_missed(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
         let key = preview.in_ledger();
+        let stalled = self.is_stalled(preview, pull);
         let has_slot = self.ledger.holder(&key).is_some();
         let room = match self.settings.when_full {
             _ if self.ledger.capacity == 0 => false,
@@ -325,7 +325,7 @@ impl Sight<'_> {
         let untried = self.record(preview).is_none_or(|record| {
             let tried = record.attempted.as_ref().map(|last| &last.sha);
             let holds = record.held.as_ref() == Some(&pull.head_sha);
-            (tried != Some(&pull.head_sha) || self.is_stalled(preview, pull))
+            (tried != Some(&pull.head_sha) || stalled)
                 && !holds
                 && !record.removed_on_purpose
                 && record.removing.is_none()
@@ -337,13 +337,13 @@ impl Sight<'_> {
             && self
                 .record(preview)
                 .is_none_or(|record| record.attempted.is_none());
-        (self.settings.auto_deploy || self.is_stalled(preview, pull))
+        (self.settings.auto_deploy || stalled)
             && preview.variant.is_none()
             && self.may_run(preview, pull)
             && self.ledger.position(&key).is_none()
             && (has_slot || room)
             && untried
-            && (!spared || self.is_stalled(preview, pull))
+            && (!spared || stalled)
     }
 
     /// True when a deploy of the head was begun, and GitHub was in its way.

@@ -175,17 +175,15 @@ impl Asked<'_> {
         let state = self.request.param("state").unwrap_or("open");
         let head = self.request.param("head");
         let wanted = |pull: &&super::model::Pull| {
-            let shown = views::pull(repository, pull);
-            (state == "all" || shown["state"] == state)
-                && head.is_none_or(|head| shown["head"]["label"] == head)
+            let is = if pull.open { "open" } else { "closed" };
+            (state == "all" || state == is)
+                && head.is_none_or(|head| views::pull(repository, pull)["head"]["label"] == head)
         };
         let mut pulls: Vec<_> = repository.pulls.values().filter(wanted).collect();
         pulls.reverse();
-        let pulls: Vec<Value> = pulls
-            .into_iter()
-            .map(|pull| views::pull(repository, pull))
-            .collect();
-        self.page(repository, "pulls", pulls)
+        self.page(repository, "pulls", &pulls, |pull| {
+            views::pull(repository, pull)
+        })
     }
 
     fn list_comments(&self, repository: &Repository, number: &str) -> Reply {
@@ -204,14 +202,21 @@ impl Asked<'_> {
             let recent = since.is_none_or(|since| comment.updated_at >= since);
             comment.number == number && comment.deleted_at.is_none() && recent
         });
-        let comments = comments
-            .map(|comment| views::comment(repository, comment))
-            .collect();
-        self.page(repository, &format!("issues/{number}/comments"), comments)
+        let comments: Vec<_> = comments.collect();
+        let path = format!("issues/{number}/comments");
+        self.page(repository, &path, &comments, |comment| {
+            views::comment(repository, comment)
+        })
     }
 
     /// Cuts a list into pages and links them by repository id, as GitHub does.
-    fn page(&self, repository: &Repository, path: &str, items: Vec<Value>) -> Reply {
+    fn page<T: Copy>(
+        &self,
+        repository: &Repository,
+        path: &str,
+        items: &[T],
+        show: impl Fn(T) -> Value,
+    ) -> Reply {
         let number = |name: &str| {
             self.request
                 .param(name)
@@ -239,11 +244,8 @@ impl Asked<'_> {
         if page < last {
             links.extend([link(page + 1, "next"), link(last, "last")]);
         }
-        let items: Vec<Value> = items
-            .into_iter()
-            .skip((page - 1) * size)
-            .take(size)
-            .collect();
+        let shown = items.iter().copied().skip((page - 1) * size).take(size);
+        let items: Vec<Value> = shown.map(show).collect();
         let reply = Reply::json(200, &items.into());
         if links.is_empty() {
             reply

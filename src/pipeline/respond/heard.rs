@@ -1,0 +1,82 @@
+//! Whether a command still stands as it was given: runs wait in queues, and comments are changed and deleted meanwhile.
+//! It judges nothing but the comment; who may give commands is the permission's business.
+//! One request answers both questions: what the comment says now, and how much its author has asked for within the last minute.
+
+use super::Story;
+use crate::{
+    github::{Comment, CommentId},
+    names::ReasonCode,
+    pipeline::Failure,
+    trigger::{Asked, Denied, command},
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// What counts as one stretch of commands.
+const STRETCH: SignedDuration = SignedDuration::from_secs(60);
+/// Commands of one person on one pull request within a stretch. Each is a run of its own; people who read the answers give fewer.
+const MOST: usize = 20;
+/// How long a command may wait for its run. After a day others have gone on, and whoever gave it has given up.
+const WAIT: SignedDuration = SignedDuration::from_hours(24);
+
+impl Story<'_> {
+    /// Lets a command through that still stands as the event has it; what is no comment stands anyway.
+    pub(super) async fn heard(&self) -> Result<Result<(), Denied>, Failure> {
+        let Asked::Comment {
+            id,
+            author,
+            line,
+            written,
+        } = &self.request.asked
+        else {
+            return Ok(Ok(()));
+        };
+        if self.caller.attempt < 2 && self.ports.now().duration_since(*written) > WAIT {
+            return Ok(Err(withdrawn("is more than a day old")));
+        }
+        let github = self.ports.github()?;
+        let since = written.checked_sub(STRETCH).unwrap_or(*written);
+        let recent = github.recent(self.request.pr, since).await?;
+        let id = CommentId(*id);
+        // Behind more than a hundred others it is read by itself.
+        let found = match recent.iter().find(|comment| comment.id == id) {
+            Some(comment) => Some(comment.clone()),
+            None => github.read(id).await?,
+        };
+        Ok(match found {
+            None => Err(withdrawn("was deleted")),
+            Some(comment) if command::first_line(&comment.body) != line => {
+                Err(withdrawn("was changed"))
+            }
+            Some(_) if commands(&recent, &author.login, (since, id)) >= MOST => Err(Denied {
+                reason: ReasonCode::TooManyCommands,
+                cause: format!(
+                    "{} gave more than {MOST} commands within a minute",
+                    author.login
+                ),
+                remedy: "wait a minute, then give the one that is meant".into(),
+            }),
+            Some(_) => Ok(()),
+        })
+    }
+}
+
+fn withdrawn(how: &str) -> Denied {
+    Denied {
+        reason: ReasonCode::CommentWithdrawn,
+        cause: format!("the comment {how} before this run came to it, so it is not followed"),
+        remedy: "give the command again in a new comment".into(),
+    }
+}
+
+/// The commands that somebody gave within the stretch before a comment.
+fn commands(recent: &[Comment], login: &str, (since, id): (Timestamp, CommentId)) -> usize {
+    recent
+        .iter()
+        .filter(|comment| {
+            comment.id < id
+                && comment.author.eq_ignore_ascii_case(login)
+                && comment.written.is_some_and(|written| written >= since)
+                && command::parse(&comment.body).is_some()
+        })
+        .count()
+}

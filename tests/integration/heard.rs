@@ -1,0 +1,86 @@
+//! Comments change while runs wait: what was taken back is not followed, and neither is a flood.
+
+use crate::support::{SHOP, Shop};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_back_is_not_followed() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let github = &shop.world.github;
+    let changes: [(&str, &dyn Fn(u64)); 3] = [
+        ("was deleted", &|id| {
+            assert!(github.delete_comment(SHOP, id));
+        }),
+        ("was changed", &|id| {
+            assert!(github.edit_comment(SHOP, id, "never mind"));
+        }),
+        ("was changed", &|id| {
+            assert!(github.edit_comment(SHOP, id, "/undeploy now\nplease"));
+        }),
+    ];
+    for (how, change) in changes {
+        let event = shop.says(1, "alice", "/undeploy");
+        change(event.payload["comment"]["id"].as_u64().unwrap());
+        let seen = shop.hears(&event).await;
+        seen.ends(0, "comment-withdrawn");
+        assert!(seen.summary.contains(how), "{}", seen.summary);
+        assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    }
+    // A comment that others follow by the hundred is read by itself.
+    let event = shop.says(1, "alice", "/undeploy");
+    let id = event.payload["comment"]["id"].as_u64().unwrap();
+    for number in 0..101 {
+        let earlier = github.comment(SHOP, 1, "bob", "first");
+        assert!(github.edit_comment(SHOP, earlier, &format!("edited {number}")));
+    }
+    assert!(github.edit_comment(SHOP, id, "never mind"));
+    shop.hears(&event).await.ends(0, "comment-withdrawn");
+    // What is written below the command may change.
+    let event = shop.says(1, "alice", "/undeploy");
+    let id = event.payload["comment"]["id"].as_u64().unwrap();
+    assert!(github.edit_comment(SHOP, id, "/undeploy\nas it is not needed"));
+    shop.hears(&event).await.ends(0, "removed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_has_waited_for_a_day_is_not_followed_unless_somebody_runs_it_again() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let mut event = shop.says(1, "alice", "/undeploy");
+    let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(25);
+    event.payload["comment"]["created_at"] = json!(format!("{yesterday:.0}"));
+    let seen = shop.hears(&event).await;
+    seen.ends(0, "comment-withdrawn");
+    assert!(seen.summary.contains("a day old"), "{}", seen.summary);
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    let again = shop.run(&event).variable("GITHUB_RUN_ATTEMPT", "2");
+    again.go().await.ends(0, "removed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_commands_ends_with_the_twentieth_and_stops_nobody_else() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    for _ in 0..20 {
+        shop.says(1, "bob", "/undeploy");
+    }
+    let since = shop.now();
+    let seen = shop.hears(&shop.says(1, "bob", "/undeploy")).await;
+    seen.ends(0, "too-many-commands");
+    seen.one_comment();
+    assert_eq!(shop.cluster_requests(since).len(), 0);
+    shop.hears(&shop.says(1, "alice", "/status"))
+        .await
+        .ends(0, "status-shown");
+    // Talk is no command.
+    for _ in 0..20 {
+        shop.says(1, "carol", "looks good");
+    }
+    shop.hears(&shop.says(1, "alice", "/status"))
+        .await
+        .ends(0, "status-shown");
+    shop.ends();
+}
