@@ -181,6 +181,8 @@ fn a_new_comment_on_a_pull_request_is_kept_whole() {
         pr: PrNumber::new(12).unwrap(),
         comment: 700_001,
         body: "/deploy\r\n\r\nplease".into(),
+        written: "2026-11-20T10:00:00Z".parse().unwrap(),
+        association: "MEMBER".into(),
         author: person("alice"),
         sender: person("alice"),
     };

@@ -40,4 +40,21 @@ impl GitHub {
             role: text("role_name").unwrap_or(permission).to_owned(),
         })
     }
+
+    /// The first people, in GitHub's order, who have a permission here: `push`, `maintain` or `admin`. Bots are left out.
+    pub async fn who_has(&self, permission: &str) -> Result<Vec<String>, GitHubError> {
+        #[derive(serde::Deserialize)]
+        struct Person {
+            login: String,
+            #[serde(rename = "type", default)]
+            kind: String,
+        }
+        let path = self.path(&format!(
+            "/collaborators?permission={permission}&per_page=10"
+        ));
+        let call = Call::get(path, "read who may give commands", "contents: read");
+        let people: Vec<Person> = self.json(&call).await?;
+        let people = people.into_iter().filter(|person| person.kind != "Bot");
+        Ok(people.map(|person| person.login).collect())
+    }
 }

@@ -148,6 +148,20 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "author-association",
+        purpose: "What GitHub has to call the author of a command, besides the role: one or several of `OWNER`, `MEMBER`, `COLLABORATOR` and so on; empty means anything.",
+        default: "",
+        example: "OWNER, MEMBER",
+        required: false,
+    },
+    InputSpec {
+        name: "command-prefix",
+        purpose: "A word before every command, where several bots listen: with `/preview` the commands are `/preview deploy` and so on.",
+        default: "",
+        example: "/preview",
+        required: false,
+    },
+    InputSpec {
         name: "timeout",
         purpose: "How long one deploy may take until everything is ready, in `s`, `m` or `h`; to take a failed update back may take as long again.",
         default: "5m",

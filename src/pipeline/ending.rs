@@ -10,6 +10,7 @@ use crate::{
     cluster::outcome::Applied,
     names::{ReasonCode, State},
     report::{self, StatusView, Timing},
+    trigger::prefix,
 };
 
 /// What the process's exit code says.
@@ -96,6 +97,17 @@ impl Ending {
             swept: Vec::new(),
             promoted: Vec::new(),
             notices: Vec::new(),
+        }
+    }
+
+    /// Spells the commands that its sentences name as people have to write them; the comment's are spelled already.
+    pub(super) fn spell(&mut self, word: Option<&str>) {
+        let failed = self.failure.iter_mut().flat_map(|all| &mut all.causes);
+        let told = failed.flat_map(|one| [&mut one.cause, &mut one.remedy]);
+        let warned = self.view.iter_mut().flat_map(|view| &mut view.warnings);
+        let told = told.chain(warned).chain(&mut self.notices);
+        for text in told.chain([&mut self.why]) {
+            *text = prefix::spell(word, text);
         }
     }
 

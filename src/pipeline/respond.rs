@@ -3,6 +3,7 @@
 //! Everything is refused unless an answer allows it: an unreadable permission is no permission.
 
 mod approve;
+mod denial;
 mod heard;
 
 use super::{
@@ -157,6 +158,7 @@ pub async fn respond(
         ending.promoted = promoted;
     }
     ending.notices.extend(ports.take_notices());
+    ending.spell(ports.settings.command_prefix.as_deref());
     ending
 }
 
@@ -221,15 +223,16 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     /// The pull request, if who asked may ask.
     async fn pull(&self) -> Result<Result<PullRequest, Denied>, Failure> {
-        self.pull_for(permission::may_command).await
+        let needed = self.ports.settings.min_permission;
+        self.pull_for(permission::may_command, needed).await
     }
 
     async fn pull_for(
         &self,
         allows: fn(&str, AccessLevel, &str, MinPermission) -> Result<(), Denied>,
+        needed: MinPermission,
     ) -> Result<Result<PullRequest, Denied>, Failure> {
         let github = self.ports.github()?;
-        let needed = self.ports.settings.min_permission;
         for login in self
             .request
             .asked
@@ -237,7 +240,7 @@ impl<'a> Story<'a> {
         {
             let access = github.access(login).await?;
             if let Err(denied) = allows(login, access.level, &access.role, needed) {
-                return Ok(Err(denied));
+                return Ok(Err(self.with_helpers(denied, needed).await));
             }
         }
         let started = async {
@@ -298,7 +301,10 @@ impl<'a> Story<'a> {
 
     /// Deploys in the slot of another preview, which is moved aside first.
     async fn take(&self, from: PrNumber) -> Result<Ending, Failure> {
-        let pull = match self.pull_for(permission::may_take).await? {
+        let pull = match self
+            .pull_for(permission::may_take, self.maintainers())
+            .await?
+        {
             Ok(pull) => pull,
             Err(denied) => return Ok(quiet(denied)),
         };

@@ -29,6 +29,8 @@ pub(crate) fn settings() -> Settings {
         sleep_after: None,
         sleep_keeps_slot: false,
         min_permission: crate::inputs::MinPermission::Write,
+        author_association: Vec::new(),
+        command_prefix: None,
         timeout: Duration::from_secs(300),
         on_failed_update: OnFailedUpdate::Restore,
         when_full: WhenFull::Queue,

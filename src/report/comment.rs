@@ -5,7 +5,7 @@
 use super::{
     ReportError,
     budget::{self, Budget},
-    engine::{Markdown, render},
+    engine::{Markdown, render, render_spelled},
     page::page,
     view::StatusView,
     words,
@@ -33,7 +33,7 @@ pub(super) fn status(
     for evidence in EVIDENCE {
         let mut page = page(view, evidence);
         page.marker = marker.map(|marker| Markdown::ours(marker.to_string()));
-        text = render(words::template(view.state), &page)?;
+        text = render_spelled(view.prefix.as_deref(), words::template(view.state), &page)?;
         if budget.holds(&text) {
             return Ok(text);
         }
@@ -48,6 +48,9 @@ fn cut_notice() -> Result<String, ReportError> {
 /// What the answer to `/help` shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct HelpView {
+    /// The word before every command, if there has to be one.
+    #[serde(skip)]
+    pub prefix: Option<String>,
     /// Role that somebody needs to give commands.
     pub role: String,
     /// How long commands usually take here, in the order of showing.
@@ -95,7 +98,7 @@ pub fn help(view: &HelpView, marker: &Marker) -> Result<String, ReportError> {
         marker: Markdown::ours(marker.to_string()),
         view,
     };
-    let text = render("comment/help.md.j2", &page)?;
+    let text = render_spelled(view.prefix.as_deref(), "comment/help.md.j2", &page)?;
     Ok(budget::COMMENT.cut(&text, &cut_notice()?))
 }
 
@@ -118,7 +121,14 @@ pub fn with_life(body: &str, view: &StatusView) -> Result<Option<String>, Report
 }
 
 /// The body of the warning that a preview expires, which mentions its author.
-pub fn expiry(author: &str, expires: Timestamp, marker: &Marker) -> Result<String, ReportError> {
+///
+/// With a prefix its commands are spelled as people have to write them.
+pub fn expiry(
+    author: &str,
+    expires: Timestamp,
+    marker: &Marker,
+    prefix: Option<&str>,
+) -> Result<String, ReportError> {
     #[derive(Serialize)]
     struct Warning {
         marker: Markdown,
@@ -136,5 +146,5 @@ pub fn expiry(author: &str, expires: Timestamp, marker: &Marker) -> Result<Strin
         mention: plain.then(|| Markdown::ours(format!("@{author}"))),
         expires: words::time(expires),
     };
-    render("comment/expiry.md.j2", &page)
+    render_spelled(prefix, "comment/expiry.md.j2", &page)
 }

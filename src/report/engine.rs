@@ -3,7 +3,7 @@
 //! The escape sits in the engine's formatter, so that a template that forgets a filter is still safe.
 
 use super::{ReportError, escape};
-use crate::templates;
+use crate::{templates, trigger::prefix};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig,
     value::Serde,
@@ -30,7 +30,28 @@ impl Serialize for Markdown {
 
 /// Renders a template and tidies its empty lines.
 pub(super) fn render<T: Serialize>(template: &str, page: &T) -> Result<String, ReportError> {
-    static ENGINE: LazyLock<Result<Environment<'static>, Error>> = LazyLock::new(environment);
+    static ENGINE: LazyLock<Result<Environment<'static>, Error>> =
+        LazyLock::new(|| environment(None));
+    render_in(&ENGINE, template, page)
+}
+
+/// The same with every command that it names spelled with the prefix that people have to write.
+pub(super) fn render_spelled<T: Serialize>(
+    prefix: Option<&str>,
+    template: &str,
+    page: &T,
+) -> Result<String, ReportError> {
+    match prefix {
+        None => render(template, page),
+        Some(_) => render_in(&environment(prefix), template, page),
+    }
+}
+
+fn render_in<T: Serialize>(
+    engine: &Result<Environment<'static>, Error>,
+    template: &str,
+    page: &T,
+) -> Result<String, ReportError> {
     let wrong = |error: &Error| ReportError {
         template: error.name().unwrap_or(template).to_owned(),
         // the error's own text may show values
@@ -39,7 +60,7 @@ pub(super) fn render<T: Serialize>(template: &str, page: &T) -> Result<String, R
             None => error.kind().to_string(),
         },
     };
-    let text = ENGINE
+    let text = engine
         .as_ref()
         .map_err(wrong)?
         .get_template(template)
@@ -48,7 +69,7 @@ pub(super) fn render<T: Serialize>(template: &str, page: &T) -> Result<String, R
     Ok(tidy(&text))
 }
 
-fn environment() -> Result<Environment<'static>, Error> {
+fn environment(prefix: Option<&str>) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
     environment.set_debug(false);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -72,12 +93,18 @@ fn environment() -> Result<Environment<'static>, Error> {
         }
     });
     let ours = |escaped: String| Value::from_safe_string(escaped);
-    environment.add_filter("prose", move |text: &str| ours(escape::prose(text)));
+    let before = prefix.map(str::to_owned);
+    environment.add_filter("prose", move |text: &str| {
+        ours(escape::prose(&prefix::spell(before.as_deref(), text)))
+    });
     environment.add_filter("html", move |text: &str| ours(escape::html(text)));
     environment.add_filter("code", move |text: &str| ours(escape::code(text)));
     environment.add_filter("block", move |text: &str| ours(escape::block(text)));
     for (name, source) in templates::COMMENT {
-        environment.add_template(name, source)?;
+        match prefix {
+            None => environment.add_template(name, source)?,
+            Some(_) => environment.add_template_owned(*name, prefix::spell(prefix, source))?,
+        }
     }
     Ok(environment)
 }
@@ -119,7 +146,7 @@ mod tests {
 
     #[test]
     fn every_template_is_sound_by_itself() {
-        let environment = environment().unwrap();
+        let environment = environment(None).unwrap();
         for (name, _) in templates::COMMENT {
             assert!(environment.get_template(name).is_ok(), "{name}");
         }
@@ -143,7 +170,7 @@ mod tests {
 
     #[test]
     fn text_is_escaped_without_being_asked() {
-        let mut environment = environment().unwrap();
+        let mut environment = environment(None).unwrap();
         environment
             .add_template("x", "{{ a }} {{ b }} {{ n }}")
             .unwrap();

@@ -579,6 +579,7 @@ fn help_lists_the_commands_and_the_settings() {
         ..marker()
     };
     let view = HelpView {
+        prefix: None,
         role: "maintain".into(),
         typical: vec![
             Typical {
@@ -1102,7 +1103,7 @@ fn the_warning_mentions_its_author_and_nobody_else() {
         kind: MarkerKind::Expiry(at("2026-11-28T07:12:00Z")),
         ..marker()
     };
-    let text = |login| expiry(login, at("2026-11-28T07:12:00Z"), &marker).unwrap();
+    let text = |login| expiry(login, at("2026-11-28T07:12:00Z"), &marker, None).unwrap();
     snapshot("expiry", &text("lea-k"));
     for other in [
         "",

@@ -25,6 +25,8 @@ pub struct StatusView {
     pub pr: PrNumber,
     /// The time of writing.
     pub now: Timestamp,
+    /// The word before every command, if there has to be one.
+    pub prefix: Option<String>,
     /// True once the pull request is closed: no command is offered then.
     pub closed: bool,
     /// Commit that this is about.
@@ -99,6 +101,7 @@ impl StatusView {
             repository,
             pr,
             now,
+            prefix: None,
             closed: false,
             sha: None,
             serving: None,

@@ -4,12 +4,13 @@
 
 pub mod command;
 pub mod permission;
+pub mod prefix;
 
 mod dispatch;
 
 use crate::{
     event::{CommentEvent, Event, Ignored, PullRequestAction, PullRequestEvent, Repository, User},
-    inputs::Settings,
+    inputs::{ASSOCIATIONS, Settings},
     names::{CommitSha, PrNumber, ReasonCode},
 };
 use command::{Command, FirstLine, Which};
@@ -20,7 +21,7 @@ use std::time::Duration;
 pub fn decide(event: &Event, settings: &Settings) -> Result<Trigger, Denied> {
     match event {
         Event::PullRequest(event) => Ok(pull_request(event, settings)),
-        Event::Comment(event) => Ok(comment(event)),
+        Event::Comment(event) => Ok(comment(event, settings)),
         Event::Schedule(repository) => Ok(Trigger::Sweep(repository.clone())),
         Event::Dispatch(event) => dispatch::decide(event),
         Event::Ignored(ignored) => Ok(Trigger::Ignore(ignored.clone())),
@@ -56,14 +57,15 @@ fn pull_request(event: &PullRequestEvent, settings: &Settings) -> Trigger {
     }
 }
 
-fn comment(event: &CommentEvent) -> Trigger {
+fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
+    let prefix = settings.command_prefix.as_deref();
     if !event.author.login.eq_ignore_ascii_case(&event.sender.login) {
         return Trigger::ignore(
             ReasonCode::PermissionDenied,
             "the comment was sent by somebody else than its author",
         );
     }
-    let command = match command::parse(&event.body) {
+    let command = match prefix::parse(prefix, &event.body) {
         Some(FirstLine::Command(command)) => Ok(command),
         Some(FirstLine::NearMiss { written, meant }) => Err(format!(
             "`{written}` is no command; did you mean `{meant}`?"
@@ -78,6 +80,17 @@ fn comment(event: &CommentEvent) -> Trigger {
             );
         }
     };
+    let wanted = &settings.author_association;
+    if !wanted.is_empty() && !wanted.contains(&event.association) {
+        return Trigger::ignore(
+            ReasonCode::PermissionDenied,
+            format!(
+                "GitHub calls the comment's author {} here, and commands are taken from {} only; ask one of them to give the command",
+                known(&event.association),
+                wanted.join(", ")
+            ),
+        );
+    }
     let about = About {
         repository: &event.repository,
         pr: event.pr,
@@ -92,6 +105,12 @@ fn comment(event: &CommentEvent) -> Trigger {
         Ok(command) => about.asks_for(command),
         Err(answer) => Trigger::Mistake(about.head(), answer),
     }
+}
+
+/// The association, unless it is no word of GitHub's.
+fn known(association: &str) -> &str {
+    let known = ASSOCIATIONS.into_iter().find(|one| *one == association);
+    known.unwrap_or("none that we know")
 }
 
 /// A pull request and who asks something about it.

@@ -237,6 +237,11 @@ async fn who_may_only_read_is_told_so_and_nothing_happens() {
             let seen = shop.hears(&shop.says(1, login, body)).await;
             seen.ends(0, "permission-denied");
             assert!(seen.summary.contains(login), "{}", seen.summary);
+            assert!(
+                seen.summary.contains("who has it here: alice, bob"),
+                "{}",
+                seen.summary
+            );
             seen.one_comment();
             assert_eq!(seen.comments.len(), 1);
         }

@@ -31,6 +31,7 @@ mod limits;
 mod many;
 mod metrics;
 mod overtaken;
+mod prefix;
 mod queue;
 mod reactions;
 mod redeploy;

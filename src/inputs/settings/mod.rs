@@ -10,6 +10,7 @@ mod reader;
 mod scalars;
 
 pub(super) use images::check_reference;
+pub use scalars::ASSOCIATIONS;
 
 use super::RawInputs;
 use crate::names::{Environment, Host, Label, Namespace, Secret};
@@ -53,6 +54,10 @@ pub struct Settings {
     pub sleep_keeps_slot: bool,
     /// Which role somebody needs to give commands.
     pub min_permission: MinPermission,
+    /// What GitHub has to call a command's author besides the role; empty for anything.
+    pub author_association: Vec<String>,
+    /// The word before every command, if there has to be one.
+    pub command_prefix: Option<String>,
     /// How long a deploy may take until it is ready.
     pub timeout: Duration,
     /// What becomes of a live preview whose update failed.
@@ -122,6 +127,8 @@ impl Settings {
         let dashboard_issue = read.or("dashboard-issue", "true", scalars::boolean);
         let sleep_after = read.optional("sleep-after", scalars::ttl);
         let min_permission = read.or("min-permission", "write", scalars::min_permission);
+        let author_association = read.optional("author-association", scalars::associations);
+        let command_prefix = read.optional("command-prefix", scalars::command_prefix);
         let sleep_keeps_slot = read.or("sleep-keeps-slot", "false", scalars::boolean);
         let timeout = read.or("timeout", "5m", scalars::timeout);
         let on_failed_update = read.or("on-failed-update", "restore", scalars::on_failed_update);
@@ -162,6 +169,8 @@ impl Settings {
                 sleep_after,
                 sleep_keeps_slot: sleep_keeps_slot?,
                 min_permission: min_permission?,
+                author_association: author_association.unwrap_or_default(),
+                command_prefix,
                 timeout: timeout?,
                 on_failed_update: on_failed_update?,
                 namespace_pattern: namespace_pattern?,

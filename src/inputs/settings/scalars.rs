@@ -212,6 +212,42 @@ pub(super) fn min_permission(text: &str) -> Result<MinPermission, Problem> {
     }
 }
 
+/// What GitHub calls authors of comments, closest first.
+pub const ASSOCIATIONS: [&str; 8] = [
+    "OWNER",
+    "MEMBER",
+    "COLLABORATOR",
+    "CONTRIBUTOR",
+    "FIRST_TIME_CONTRIBUTOR",
+    "FIRST_TIMER",
+    "MANNEQUIN",
+    "NONE",
+];
+
+/// Some of GitHub's associations.
+pub(super) fn associations(text: &str) -> Result<Vec<String>, Problem> {
+    let words = text.split(|c: char| c == ',' || c.is_whitespace());
+    let words = words.filter(|word| !word.is_empty());
+    words
+        .map(|word| match ASSOCIATIONS.contains(&word) {
+            true => Ok(word.to_owned()),
+            false => Err(one_of(word, "`OWNER`, `MEMBER`, `COLLABORATOR` or another of GitHub's author associations, in capitals")),
+        })
+        .collect()
+}
+
+/// The word before every command.
+pub(super) fn command_prefix(text: &str) -> Result<String, Problem> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    match text.strip_prefix('/') {
+        Some(word) if (1..=30).contains(&word.len()) && word.bytes().all(plain) => Ok(text.into()),
+        _ => Err(Problem::new(
+            format!("{} is not a slash and one word", shown(text)),
+            "write it such as `/preview`; the commands are `/preview deploy` and so on then",
+        )),
+    }
+}
+
 /// Who deploys a preview that waited in line.
 pub(super) fn promote(text: &str) -> Result<Promote, Problem> {
     match text {

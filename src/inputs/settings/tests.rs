@@ -54,6 +54,8 @@ fn nothing_given_means_the_defaults() {
                 sleep_after: None,
                 sleep_keeps_slot: false,
                 min_permission: MinPermission::Write,
+                author_association: Vec::new(),
+                command_prefix: None,
                 timeout: Duration::from_secs(300),
                 on_failed_update: OnFailedUpdate::Restore,
                 when_full: WhenFull::Queue,
@@ -352,7 +354,7 @@ proptest! {
     fn no_input_makes_it_panic(
         name in prop::sample::select(vec![
             "token", "kubeconfig", "context", "domain", "config", "images", "max-previews",
-            "when-full", "nodes", "promote", "auto-deploy", "ttl", "expiry-warning", "dashboard-issue", "sleep-after", "sleep-keeps-slot", "min-permission", "timeout", "on-failed-update", "namespace-pattern", "url-mode", "host-pattern", "environment",
+            "when-full", "nodes", "promote", "auto-deploy", "ttl", "expiry-warning", "dashboard-issue", "sleep-after", "sleep-keeps-slot", "min-permission", "author-association", "command-prefix", "timeout", "on-failed-update", "namespace-pattern", "url-mode", "host-pattern", "environment",
             "control-namespace", "config-from", "comment-author", "templates", "values",
             "pull-secret", "health", "health-address", "ca-bundle",
         ]),

@@ -59,7 +59,10 @@ impl Story<'_> {
                 remedy: "a maintainer comments `/approve` with the commit".into(),
             }));
         }
-        let pull = match self.pull_for(permission::may_approve).await? {
+        let pull = match self
+            .pull_for(permission::may_approve, self.maintainers())
+            .await?
+        {
             Ok(pull) => pull,
             Err(denied) => return Ok(quiet(denied)),
         };

@@ -313,7 +313,12 @@ impl Teller<'_> {
             ..self.marker.clone()
         };
         let author = self.author(github).await?;
-        let body = report::expiry(login, expires, &marker)?;
+        let body = report::expiry(
+            login,
+            expires,
+            &marker,
+            self.ports.settings.command_prefix.as_deref(),
+        )?;
         github
             .upsert(self.preview.pr, &marker, &author, &body, None)
             .await?;

@@ -9,6 +9,7 @@ use crate::{
     names::{Marker, MarkerKind, ReasonCode},
     pipeline::{Ending, Failure},
     report::{self, HelpView, ReportError, Setting, Typical},
+    trigger::prefix,
 };
 use std::time::Duration;
 
@@ -28,15 +29,17 @@ impl Teller<'_> {
     /// Answers `/help` in a comment of its own.
     pub(in crate::pipeline) async fn help(mut self) -> Result<Ending, Failure> {
         let settings = &self.ports.settings;
+        let prefix = settings.command_prefix.clone();
         let view = HelpView {
             role: settings.min_permission.as_str().into(),
-            typical: self.typical().await,
+            typical: self.typical(prefix.as_deref()).await,
             settings: vec![
                 setting("max-previews", settings.max_previews.to_string()),
                 setting("auto-deploy", settings.auto_deploy.to_string()),
                 setting("ttl", words(settings.ttl)),
                 setting("timeout", words(settings.timeout)),
             ],
+            prefix,
         };
         self.answer(MarkerKind::Help, |marker| report::help(&view, marker))
             .await?;
@@ -48,7 +51,7 @@ impl Teller<'_> {
     }
 
     /// How long commands usually take, by the cluster's own records; help is worth giving without them too.
-    async fn typical(&self) -> Vec<Typical> {
+    async fn typical(&self, prefix: Option<&str>) -> Vec<Typical> {
         let records = async {
             let cluster = self.ports.cluster().ok()?;
             let name = self.ports.ledger(self.preview.repository);
@@ -59,7 +62,7 @@ impl Teller<'_> {
         let typical = COMMANDS.iter().filter_map(|(command, action)| {
             let span = figures.took.get(action.as_str())?;
             Some(Typical {
-                command: (*command).into(),
+                command: prefix::spell(prefix, command),
                 time: Duration::from_millis(span.p50),
                 runs: span.count,
             })

@@ -77,6 +77,7 @@ impl<'a> Teller<'a> {
         );
         view.run_url.clone_from(&ports.links.run);
         view.setup_url.clone_from(&ports.links.setup);
+        view.prefix.clone_from(&ports.settings.command_prefix);
         Self {
             ports,
             audience,

@@ -140,6 +140,7 @@ impl Asked<'_> {
                     Reply::json(200, &views::pull(repository, pull))
                 })
             }
+            ["collaborators"] => self.list_collaborators(repository),
             ["issues", number, "comments"] => self.list_comments(repository, number),
             ["issues", "comments", id] => {
                 let live = repository
@@ -184,6 +185,31 @@ impl Asked<'_> {
         self.page(repository, "pulls", &pulls, |pull| {
             views::pull(repository, pull)
         })
+    }
+
+    fn list_collaborators(&self, repository: &Repository) -> Reply {
+        let wanted = self.request.param("permission").unwrap_or("pull");
+        let has = |permission: &str, role: &str| match wanted {
+            "admin" => permission == "admin",
+            "maintain" => permission == "admin" || role == "maintain",
+            "push" => matches!(permission, "admin" | "write"),
+            _ => permission != "none",
+        };
+        let people: Vec<_> = repository
+            .permissions
+            .iter()
+            .filter(|(_, (permission, role))| has(permission, role))
+            .collect();
+        self.page(
+            repository,
+            "collaborators",
+            &people,
+            |(login, (_, role))| {
+                let mut person = views::user(login);
+                person["role_name"] = json!(role);
+                person
+            },
+        )
     }
 
     fn list_comments(&self, repository: &Repository, number: &str) -> Reply {

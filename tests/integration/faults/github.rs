@@ -235,8 +235,8 @@ fn asked_on(shop: &Shop) -> Vec<String> {
     let later = later.map(|one| format!("asked on: {} {}", one.method, one.path));
     let later: Vec<String> = later.collect();
     match later.len() {
-        // One beside it that was on its way, and the two that its answer led to.
-        0..=3 => Vec::new(),
+        // One beside it that was on its way, and the three that its answer led to.
+        0..=4 => Vec::new(),
         _ => later,
     }
 }

@@ -1,0 +1,42 @@
+//! A denial that says who can help: nobody should have to find out by asking around.
+//! Names are a courtesy: where GitHub does not give them, the denial says the role and stands as it is.
+//! It mentions nobody, so that no stranger can ring anybody's bell through us.
+
+use super::Story;
+use crate::{inputs::MinPermission, trigger::Denied};
+use std::time::Duration;
+
+/// What looking for names may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Names are enough.
+const ENOUGH: usize = 3;
+
+impl Story<'_> {
+    /// The role that maintainers have here.
+    pub(super) fn maintainers(&self) -> MinPermission {
+        let needed = self.ports.settings.min_permission;
+        needed.max(MinPermission::Maintain)
+    }
+
+    /// The denial with the names of some who have the role that is needed.
+    pub(super) async fn with_helpers(&self, mut denied: Denied, needed: MinPermission) -> Denied {
+        let Some(github) = &self.ports.github else {
+            return denied;
+        };
+        let permission = match needed {
+            MinPermission::Write => "push",
+            MinPermission::Maintain => "maintain",
+            MinPermission::Admin => "admin",
+        };
+        match tokio::time::timeout(PATIENCE, github.who_has(permission)).await {
+            Ok(Ok(names)) if !names.is_empty() => {
+                let names: Vec<_> = names.into_iter().take(ENOUGH).collect();
+                denied.remedy = format!("{}; who has it here: {}", denied.remedy, names.join(", "));
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::info!("nobody is named who could help: {error}"),
+            Err(_) => tracing::info!("nobody is named who could help: GitHub took too long"),
+        }
+        denied
+    }
+}
