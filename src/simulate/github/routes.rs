@@ -140,6 +140,16 @@ impl Asked<'_> {
                     Reply::json(200, &views::pull(repository, pull))
                 })
             }
+            ["pulls", number, "files"] => {
+                let pull = number
+                    .parse()
+                    .ok()
+                    .and_then(|number: u64| repository.pulls.get(&number));
+                pull.map_or_else(not_found, |pull| {
+                    let files = views::files(repository, pull);
+                    self.page(repository, &format!("pulls/{number}/files"), files)
+                })
+            }
             ["issues", number, "comments"] => self.list_comments(repository, number),
             ["issues", "comments", id] => {
                 let live = repository
