@@ -79,6 +79,14 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/stuck.md.j2"),
     ),
     (
+        "comment/_skipped.md.j2",
+        include_str!("../templates/comment/_skipped.md.j2"),
+    ),
+    (
+        "comment/_gate.md.j2",
+        include_str!("../templates/comment/_gate.md.j2"),
+    ),
+    (
         "comment/_life.md.j2",
         include_str!("../templates/comment/_life.md.j2"),
     ),

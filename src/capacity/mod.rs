@@ -272,6 +272,12 @@ pub struct Record {
     /// Commit whose deploy GitHub was in the way of before anything was applied: the sweep goes on with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stalled: Option<CommitSha>,
+    /// True when somebody asked for the last deploy by command, so that no filter keeps it back while it waits in line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_command: bool,
+    /// The newest commit when the sweep found that it changes no file that is wanted; GitHub is not asked again about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<CommitSha>,
     /// The status comment, as it was found last; only a hint, which is looked at before it is followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Said>,

@@ -7,11 +7,11 @@ use crate::{
     event::{Event, Repository},
     inputs::{KubeconfigSource, RawInputs, Settings, registry::INPUTS},
     names::ReasonCode,
-    pipeline::{self, Connections, Ending, Exit, Failure, Links, Ports, RunId, Sandbox},
-    report::{self, Outcome, StatusView, Summary},
+    pipeline::{self, Connections, Ending, Exit, Failure, Links, Ports, RunId, Sandbox, Subject},
+    report::{self, StatusView, Summary},
     runner::{Annotation, Context, Level, Redaction, Runner, RunnerError},
     templates,
-    trigger::{self, Trigger},
+    trigger::{self, Trigger, filters},
 };
 use std::{collections::BTreeMap, io::Write, path::Path};
 use tokio_util::sync::CancellationToken;
@@ -133,24 +133,38 @@ struct Told {
     ending: Ending,
 }
 
-impl Told {
-    fn failed(failure: Failure) -> Self {
-        Self {
-            decision: "ignore",
-            ending: Ending::failed(failure),
-        }
-    }
+/// What the event asks for, before anything is opened.
+struct Decided {
+    settings: Settings,
+    event: Event,
+    trigger: Trigger,
 }
 
 impl Run {
     async fn story(&self) -> Told {
-        match self.prepared().await {
-            Ok(told) => told,
-            Err(failure) => Told::failed(failure),
-        }
+        let decided = match self.decided() {
+            Ok(decided) => decided,
+            Err(failure) => {
+                return Told {
+                    decision: "ignore",
+                    ending: Ending::failed(failure),
+                };
+            }
+        };
+        let decision = decided.trigger.decision();
+        let (pr, sha) = decided.event.subject();
+        let ended = self.done(decided).await;
+        let mut ending = ended.unwrap_or_else(Ending::failed);
+        ending.subject = ending.subject.or(Subject { pr, sha });
+        let decision = match filters::is_skip(ending.reason) {
+            true => "skip",
+            false => decision,
+        };
+        Told { decision, ending }
     }
 
-    async fn prepared(&self) -> Result<Told, Failure> {
+    /// Reads what the runner hands over; nothing is opened for it, and nobody is asked.
+    fn decided(&self) -> Result<Decided, Failure> {
         self.mask().map_err(unwritable)?;
         let known: Vec<&str> = INPUTS.iter().map(|spec| spec.name).collect();
         for unknown in self.raw.unknown(&known) {
@@ -161,13 +175,22 @@ impl Run {
         let event = self.event()?;
         let trigger = trigger::decide(&event, &settings)
             .map_err(|denied| Failure::yours(denied.reason, denied.cause, denied.remedy))?;
-        let decision = trigger.decision();
         self.say_what(&trigger).map_err(unwritable)?;
+        Ok(Decided {
+            settings,
+            event,
+            trigger,
+        })
+    }
+
+    async fn done(&self, decided: Decided) -> Result<Ending, Failure> {
+        let Decided {
+            settings,
+            event,
+            trigger,
+        } = decided;
         if matches!(trigger, Trigger::Ignore(_)) {
-            return Ok(Told {
-                decision,
-                ending: pipeline::ignored(&trigger),
-            });
+            return Ok(pipeline::ignored(&trigger));
         }
         let given = open::kubeconfig(
             &settings,
@@ -180,7 +203,7 @@ impl Run {
         };
         let have = (settings.token.is_some(), kubeconfig.is_some());
         if let Some(ending) = pipeline::without_credentials(&event, have) {
-            return Ok(Told { decision, ending });
+            return Ok(ending);
         }
         let ports = self.ports(settings, kubeconfig)?;
         self.runner.mask_all().map_err(unwritable)?;
@@ -190,8 +213,7 @@ impl Run {
             attempt,
             actor: &self.runner.context().triggering_actor,
         };
-        let ending = pipeline::respond(&ports, &trigger, &caller, &*self.watch).await;
-        Ok(Told { decision, ending })
+        Ok(pipeline::respond(&ports, &trigger, &caller, &*self.watch).await)
     }
 
     fn workspace(&self) -> &Path {
@@ -299,13 +321,7 @@ impl Run {
         self.annotate(ending)?;
         self.runner
             .say(&format!("{}: {}", ending.reason, ending.why))?;
-        let outcome = Outcome {
-            decision,
-            reason: ending.reason,
-            view: ending.view.as_deref(),
-            state: ending.state,
-        };
-        let outputs = report::outputs(&outcome);
+        let outputs = report::outputs(&ending.outcome(decision));
         let outputs: Vec<(&str, &str)> = outputs
             .iter()
             .map(|(name, value)| (*name, value.as_str()))

@@ -55,6 +55,18 @@ impl Event {
         }
     }
 
+    /// The pull request that it is about, and the commit that it belongs to, as far as it names them.
+    pub fn subject(&self) -> (Option<PrNumber>, Option<CommitSha>) {
+        match self {
+            Self::PullRequest(event) => {
+                (Some(event.pull.number), Some(event.pull.head_sha.clone()))
+            }
+            Self::Comment(event) => (Some(event.pr), None),
+            Self::Dispatch(event) => (event.pr.parse().ok(), event.sha.parse().ok()),
+            Self::Schedule(_) | Self::Ignored(_) => (None, None),
+        }
+    }
+
     fn ignored(reason: ReasonCode, why: impl Into<String>) -> Self {
         Self::Ignored(Ignored {
             reason,
@@ -83,6 +95,8 @@ fn pull_request(whole: &Field<'_>, target: bool) -> Result<Event, EventError> {
         "synchronize" => PullRequestAction::Synchronize,
         "reopened" => PullRequestAction::Reopened,
         "ready_for_review" => PullRequestAction::ReadyForReview,
+        "labeled" => PullRequestAction::Labeled,
+        "unlabeled" => PullRequestAction::Unlabeled,
         "closed" => PullRequestAction::Closed,
         other => {
             let why = format!("action `{}` of a pull request starts nothing", shown(other));
@@ -95,6 +109,7 @@ fn pull_request(whole: &Field<'_>, target: bool) -> Result<Event, EventError> {
         repository: payload::repository(&whole.get("repository"))?,
         pull: payload::pull_request(&whole.get("pull_request"))?,
         sender: payload::user(&whole.get("sender"))?,
+        label: payload::label(&whole.get("label"))?,
     }))
 }
 
@@ -210,6 +225,8 @@ pub struct PullRequestEvent {
     pub pull: PullRequest,
     /// Who caused the event.
     pub sender: User,
+    /// The label that was added or taken away, if that is what happened: untrusted text.
+    pub label: Option<String>,
 }
 
 /// The actions of a pull request event that start something.
@@ -223,6 +240,10 @@ pub enum PullRequestAction {
     Reopened,
     /// No draft any more.
     ReadyForReview,
+    /// A label was added.
+    Labeled,
+    /// A label was taken away.
+    Unlabeled,
     /// Closed, merged or not.
     Closed,
 }
@@ -240,6 +261,8 @@ pub struct PullRequest {
     pub merged: bool,
     /// True for a draft.
     pub draft: bool,
+    /// Names of its labels: untrusted text.
+    pub labels: Vec<String>,
     /// Who opened it.
     pub author: User,
     /// Newest commit.

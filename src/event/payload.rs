@@ -97,6 +97,20 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// What it lists; nothing when it is null.
+    pub(super) fn list(&self) -> Result<Vec<Self>, EventError> {
+        if self.is_null() {
+            return Ok(Vec::new());
+        }
+        let items = self.value.as_array().ok_or_else(|| self.wrong("a list"))?;
+        let items = items.iter().enumerate().map(|(at, value)| Self {
+            event: self.event,
+            path: format!("{}[{at}]", self.path),
+            value,
+        });
+        Ok(items.collect())
+    }
+
     /// Its number.
     pub(super) fn number(&self) -> Result<u64, EventError> {
         self.value
@@ -138,6 +152,7 @@ impl<'a> Field<'a> {
             (true, _) => "is missing",
             (false, "a text") => "is not a text",
             (false, "a boolean") => "is not a boolean",
+            (false, "a list") => "is not a list",
             (false, _) => "is not a whole number",
         })
     }
@@ -202,6 +217,7 @@ pub(super) fn pull_request(field: &Field<'_>) -> Result<PullRequest, EventError>
         open: field.get("state").text()? == "open",
         merged: field.get("merged").flag()?,
         draft: field.get("draft").flag()?,
+        labels: labels(&field.get("labels"))?,
         author: user(&field.get("user"))?,
         head_sha: head.get("sha").name()?,
         head_branch: head.get("ref").text()?.into(),
@@ -214,4 +230,18 @@ pub(super) fn pull_request(field: &Field<'_>) -> Result<PullRequest, EventError>
         base_branch: base.get("ref").text()?.into(),
         base_repository: RepoId(base.get("repo").get("id").number()?),
     })
+}
+
+/// The name of a label; none when there is no label.
+pub(super) fn label(field: &Field<'_>) -> Result<Option<String>, EventError> {
+    if field.is_null() {
+        return Ok(None);
+    }
+    Ok(Some(field.get("name").text()?.to_owned()))
+}
+
+fn labels(field: &Field<'_>) -> Result<Vec<String>, EventError> {
+    let labels = field.list()?;
+    let names = labels.iter().map(label).collect::<Result<Vec<_>, _>>()?;
+    Ok(names.into_iter().flatten().collect())
 }

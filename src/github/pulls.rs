@@ -13,6 +13,8 @@ use serde::Deserialize;
 const READ: &str = "pull-requests: read";
 /// 100 pull requests each.
 const MOST_PAGES: u32 = 50;
+/// GitHub tells no more of one pull request.
+const MOST_FILES: u32 = 3000;
 
 impl GitHub {
     /// Reads one pull request.
@@ -34,6 +36,27 @@ impl GitHub {
             (pull.into(), age)
         };
         Ok(pulls.into_iter().map(dated).collect())
+    }
+
+    /// Reads the names of all files that a pull request changes, those before a renaming as well; none when there are more
+    /// than GitHub tells.
+    pub async fn changed_files(&self, pr: PrNumber) -> Result<Option<Vec<String>>, GitHubError> {
+        #[derive(Deserialize)]
+        struct Wire {
+            filename: String,
+            #[serde(default)]
+            previous_filename: Option<String>,
+        }
+        let path = self.path(&format!("/pulls/{pr}/files?per_page=100"));
+        let call = Call::get(path, format!("list the files of #{pr}"), READ);
+        let files: Vec<Wire> = self.pages(call, MOST_FILES / 100).await?;
+        if files.len() >= MOST_FILES as usize {
+            return Ok(None);
+        }
+        let names = files
+            .into_iter()
+            .flat_map(|file| [Some(file.filename), file.previous_filename]);
+        Ok(Some(names.flatten().collect()))
     }
 
     /// Reads the repository.
@@ -69,9 +92,17 @@ struct Pull {
     updated_at: Option<Timestamp>,
     #[serde(default)]
     draft: Option<bool>,
+    #[serde(default)]
+    labels: Vec<Label>,
     user: Option<Account>,
     head: Side<Option<Repo>>,
     base: Side<Repo>,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    #[serde(default)]
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +129,7 @@ impl From<Pull> for PullRequest {
     fn from(wire: Pull) -> Self {
         let author = match wire.user {
             Some(user) => User {
-                bot: user.kind.as_deref() == Some("Bot"),
+                bot: user.kind.as_deref() == Some("Bot") || user.login.ends_with("[bot]"),
                 login: user.login,
             },
             None => User {
@@ -112,6 +143,7 @@ impl From<Pull> for PullRequest {
             open: wire.state == "open",
             merged: wire.merged.unwrap_or(wire.merged_at.is_some()),
             draft: wire.draft.unwrap_or_default(),
+            labels: wire.labels.into_iter().map(|label| label.name).collect(),
             author,
             head_sha: wire.head.sha,
             head_branch: wire.head.branch,

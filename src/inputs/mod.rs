@@ -10,7 +10,7 @@ mod settings;
 
 pub use raw::{RawInputs, UnknownInput};
 pub use settings::{
-    ASSOCIATIONS, ConfigFrom, HealthAddress, HealthMode, ImageInput, InputError, InputErrors,
-    KubeconfigSource, MinPermission, Nodes, OnFailedUpdate, Promote, SecretRef, Settings,
-    TextOrPath, UrlMode, WhenFull, extension,
+    ASSOCIATIONS, Bots, ConfigFrom, Filters, HealthAddress, HealthMode, ImageInput, InputError,
+    InputErrors, KubeconfigSource, MinPermission, Nodes, OnFailedUpdate, Paths, Promote, SecretRef,
+    Settings, TextOrPath, UrlMode, WhenFull, extension,
 };

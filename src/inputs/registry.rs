@@ -106,6 +106,41 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "labels",
+        purpose: "Labels of which a pull request needs one to be deployed by itself, one a line; empty means none is needed.",
+        default: "",
+        example: "preview",
+        required: false,
+    },
+    InputSpec {
+        name: "ignore-labels",
+        purpose: "Labels that keep a pull request from being deployed by itself, one a line.",
+        default: "",
+        example: "no-preview",
+        required: false,
+    },
+    InputSpec {
+        name: "drafts",
+        purpose: "Whether drafts are deployed by themselves.",
+        default: "true",
+        example: "false",
+        required: false,
+    },
+    InputSpec {
+        name: "bots",
+        purpose: "Whether pull requests that a bot has opened are deployed by themselves: `true`, `false`, or the logins of those bots whose are, one a line.",
+        default: "false",
+        example: "copilot-swe-agent[bot]",
+        required: false,
+    },
+    InputSpec {
+        name: "paths",
+        purpose: "Files of which a pull request must change one to be deployed by itself, one pattern a line, read as `paths` of a workflow is; empty means any.",
+        default: "",
+        example: "src/**",
+        required: false,
+    },
+    InputSpec {
         name: "ttl",
         purpose: "How long a preview lives after its last deploy or command, in `m`, `h` or `d`.",
         default: "7d",
@@ -295,7 +330,7 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "decision",
-        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `extend`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `approve`, `status`, `help`, `sweep` or `ignore`.",
+        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `extend`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `approve`, `status`, `help`, `sweep`, `skip` where a filter kept it back, or `ignore`.",
     },
     OutputSpec {
         name: "reason-code",

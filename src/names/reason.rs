@@ -258,6 +258,16 @@ reason_codes! {
     LedgerNewer = "ledger-newer",
     /// The newest commit comes from a fork and waits for a maintainer's approval.
     ApprovalNeeded = "approval-needed",
+    /// A label that the input `ignore-labels` names keeps the pull request from being deployed by itself.
+    LabelIgnored = "label-ignored",
+    /// The pull request has none of the labels that it needs to be deployed by itself.
+    LabelMissing = "label-missing",
+    /// The pull request is a draft, and drafts are not deployed by themselves.
+    DraftSkipped = "draft-skipped",
+    /// A bot has opened the pull request, and it is none whose pull requests are deployed by themselves.
+    BotSkipped = "bot-skipped",
+    /// The pull request changes none of the files that the input `paths` names.
+    PathsSkipped = "paths-skipped",
     /// There is nothing that could be approved, or it is another commit than the one that was named.
     NothingToApprove = "nothing-to-approve",
 }

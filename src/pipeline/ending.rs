@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     cluster::outcome::Applied,
-    names::{ReasonCode, State},
+    names::{CommitSha, PrNumber, ReasonCode, State},
     report::{self, StatusView, Timing},
     trigger::prefix,
 };
@@ -76,6 +76,27 @@ pub struct Ending {
     pub promoted: Vec<Promoted>,
     /// What people should know of the run that is no failure of it.
     pub notices: Vec<String>,
+    /// What the run was about, where no comment says so.
+    pub subject: Subject,
+}
+
+/// The pull request and the commit that a run was about, as far as it has come to know them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// Pull request.
+    pub pr: Option<PrNumber>,
+    /// Commit.
+    pub sha: Option<CommitSha>,
+}
+
+impl Subject {
+    /// The same, and what another knows where this one knows nothing.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            sha: self.sha.or(other.sha),
+            pr: self.pr.or(other.pr),
+        }
+    }
 }
 
 impl Ending {
@@ -97,6 +118,7 @@ impl Ending {
             swept: Vec::new(),
             promoted: Vec::new(),
             notices: Vec::new(),
+            subject: Subject::default(),
         }
     }
 
@@ -184,14 +206,21 @@ impl Ending {
         failed.chain(self.notices.iter().cloned()).collect()
     }
 
-    /// The versioned result as the output `result` has it.
-    pub fn result(&self, decision: &str) -> String {
-        let outcome = report::Outcome {
+    /// What the outputs are made of.
+    pub fn outcome<'a>(&'a self, decision: &'a str) -> report::Outcome<'a> {
+        report::Outcome {
             decision,
             reason: self.reason,
             view: self.view.as_deref(),
             state: self.state,
-        };
+            pr: self.subject.pr,
+            sha: self.subject.sha.as_ref(),
+        }
+    }
+
+    /// The versioned result as the output `result` has it.
+    pub fn result(&self, decision: &str) -> String {
+        let outcome = self.outcome(decision);
         let outputs = report::outputs(&outcome);
         outputs
             .into_iter()

@@ -6,18 +6,19 @@ use super::{
     Blame, Ending, Failure, Ports, Sources, approval,
     deploy::deploy,
     desk::{Desk, House, keep_cap},
+    filter,
     remove::{RemoveReason, give_way},
     request::{Basis, Word},
     sleep::Bed,
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Ledger, LedgerName, Waiting},
+    capacity::{self, Ledger, LedgerName, Record, Waiting},
     cluster::{Cluster, Step},
     event::{PullRequest, Repository},
     inputs::Promote,
     names::{CommitSha, PrNumber, PreviewKey, ReasonCode},
-    trigger::permission,
+    trigger::{Denied, permission},
 };
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -181,9 +182,31 @@ impl Line<'_> {
             self.say_closed(&preview, &pull).await;
             return Ok(None);
         }
+        if let Some(denied) = self.keeps_back(&waiting.key, &pull).await {
+            tracing::info!(pr = %waiting.pr, "{denied}; it waits no more");
+            self.leave(&waiting.key).await?;
+            let name = &self.basis.repository.name;
+            let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
+            let head = &pull.head_sha;
+            filter::left_line(self.basis.ports, &preview, head, &denied, &mut teller).await?;
+            return Ok(None);
+        }
         match self.basis.ports.settings.promote {
             Promote::Run => Ok(self.deploy(&preview, &pull).await),
             Promote::Dispatch => self.call(waiting).await,
+        }
+    }
+
+    /// Why one who came by itself is deployed no more; who was asked for by command, or sleeps, stays in line.
+    async fn keeps_back(&self, key: &str, pull: &PullRequest) -> Option<Denied> {
+        let (ledger, _) = self.cluster.ledger_seen(&self.ledger)?;
+        let record = ledger.previews.get(key);
+        let wanted = |record: &Record| {
+            record.by_command || record.asleep.is_some() || record.approved().is_some()
+        };
+        match record.is_some_and(wanted) {
+            true => None,
+            false => filter::keeps_back(self.basis.ports, pull).await,
         }
     }
 

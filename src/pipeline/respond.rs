@@ -2,16 +2,18 @@
 //! It decides nothing that `trigger` can decide; here stand only the questions that need GitHub's answer.
 //! Everything is refused unless an answer allows it: an unreadable permission is no permission.
 
+mod admit;
 mod approve;
 mod denial;
 mod heard;
 
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
+    Subject,
     acknowledge::{react, verdict},
     deploy,
     diff::diff,
-    inspect, issues, life, logs, metrics,
+    filter, inspect, issues, life, logs, metrics,
     promote::promote,
     remove,
     request::{Basis, Word},
@@ -28,12 +30,13 @@ use crate::{
     metrics::Action,
     names::{AccessLevel, CommitSha, MarkerKind, PrNumber, PreviewKey, ReasonCode, State},
     report,
-    trigger::{Asked, Denied, Life, Request, Trigger, command::Which, permission},
+    trigger::{Asked, Commit, Denied, Life, Request, Trigger, command::Which, permission},
 };
 use futures::FutureExt as _;
 use std::{
     panic::AssertUnwindSafe,
     path::Path,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -83,12 +86,14 @@ pub async fn respond(
     caller: &Caller<'_>,
     audience: Audience<'_>,
 ) -> Ending {
+    let head = OnceLock::new();
     let story = |request| Story {
         ports,
         trigger,
         request,
         caller,
         audience,
+        head: &head,
     };
     let answer = async {
         match trigger {
@@ -129,6 +134,7 @@ pub async fn respond(
         Ok(ending) => ending.unwrap_or_else(Ending::failed),
         Err(_) => bug(ports, trigger, audience).await,
     };
+    ending.subject = ending.subject.or(subject(trigger, head.into_inner()));
     // Whoever was stopped while another run had the turn has not shown what was asked for.
     let patient = matches!(
         trigger,
@@ -160,6 +166,21 @@ pub async fn respond(
     ending.notices.extend(ports.take_notices());
     ending.spell(ports.settings.command_prefix.as_deref());
     ending
+}
+
+/// What a run was about: the commit that was meant, or the head as GitHub named it.
+fn subject(trigger: &Trigger, head: Option<CommitSha>) -> Subject {
+    let Some(request) = trigger.request() else {
+        return Subject::default();
+    };
+    let meant = match &request.commit {
+        Commit::Payload(sha) | Commit::Named(sha) => Some(sha.clone()),
+        Commit::Head => head,
+    };
+    Subject {
+        pr: Some(request.pr),
+        sha: meant,
+    }
 }
 
 /// True in runs of the default branch's workflow.
@@ -218,6 +239,8 @@ struct Story<'a> {
     request: &'a Request,
     caller: &'a Caller<'a>,
     audience: Audience<'a>,
+    /// The pull request's head, once GitHub has named it.
+    head: &'a OnceLock<CommitSha>,
 }
 
 impl<'a> Story<'a> {
@@ -251,18 +274,21 @@ impl<'a> Story<'a> {
         };
         let (pull, heard, ()) = tokio::join!(github.pull(self.request.pr), self.heard(), started);
         Ok(match heard? {
-            Ok(()) => Ok(pull?),
+            Ok(()) => {
+                let pull = pull?;
+                self.head.get_or_init(|| pull.head_sha.clone());
+                Ok(pull)
+            }
             Err(denied) => Err(denied),
         })
     }
 
     /// The pull request, if who asked may ask and its newest commit may have a preview; else how the run ends.
     async fn deployable(&self) -> Result<Result<PullRequest, Ending>, Failure> {
-        let pull = match self.pull().await? {
-            Ok(pull) => pull,
-            Err(denied) => return Ok(Err(quiet(denied))),
-        };
-        Ok(self.gate(&pull).await?.map(|()| pull))
+        match self.pull().await? {
+            Ok(pull) => self.admitted(pull).await,
+            Err(denied) => Ok(Err(quiet(denied))),
+        }
     }
 
     /// The pull request, if who asked may ask and it may use the preview that it has; else how the run ends.
@@ -391,13 +417,10 @@ impl<'a> Story<'a> {
     }
 
     async fn announce(&self) -> Result<Ending, Failure> {
-        let pull = match self.pull().await? {
+        let pull = match self.deployable().await? {
             Ok(pull) => pull,
-            Err(denied) => return Ok(quiet(denied)),
+            Err(ending) => return Ok(ending),
         };
-        if let Err(ending) = self.gate(&pull).await? {
-            return Ok(ending);
-        }
         if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
             return Ok(quiet(denied));
         }

@@ -23,6 +23,10 @@ pub(crate) fn settings() -> Settings {
         images: Vec::new(),
         max_previews: 3,
         auto_deploy: true,
+        filters: crate::inputs::Filters {
+            drafts: true,
+            ..crate::inputs::Filters::default()
+        },
         ttl: Duration::from_secs(7 * 24 * 3600),
         expiry_warning: true,
         dashboard_issue: true,

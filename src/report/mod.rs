@@ -3,6 +3,7 @@
 //! Every text that is not ours passes one escape in the template engine itself, so that no template can forget it.
 
 mod approval;
+mod aside;
 mod budget;
 mod comment;
 mod dashboard;
@@ -18,6 +19,7 @@ mod summary;
 mod view;
 mod words;
 
+pub use aside::{Aside, with_aside};
 pub use comment::{HelpView, Setting, Typical, comment, expiry, help, with_life};
 pub use dashboard::{DashboardView, PreviewRow, QueueRow, dashboard, dashboard_marker};
 pub use diff::{answer as diff_answer, diff};

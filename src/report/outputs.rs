@@ -17,6 +17,10 @@ pub struct Outcome<'a> {
     pub view: Option<&'a StatusView>,
     /// State where there is no status to show, as after a run that was overtaken.
     pub state: Option<State>,
+    /// Pull request that the run was about, also where there is no status to show.
+    pub pr: Option<PrNumber>,
+    /// Commit that the run was about, likewise.
+    pub sha: Option<&'a CommitSha>,
 }
 
 /// Names and values of all outputs; a value is empty when there is nothing to say.
@@ -50,9 +54,20 @@ pub fn outputs(outcome: &Outcome<'_>) -> Vec<(&'static str, String)> {
         ("reason-code", outcome.reason.as_str().to_owned()),
         (
             "sha",
-            text(view.and_then(|view| view.sha.as_ref().map(CommitSha::to_string))),
+            text(
+                view.and_then(|view| view.sha.as_ref())
+                    .or(outcome.sha)
+                    .map(CommitSha::to_string),
+            ),
         ),
-        ("pr", text(view.map(|view| view.pr.to_string()))),
+        (
+            "pr",
+            text(
+                view.map(|view| view.pr)
+                    .or(outcome.pr)
+                    .map(|pr| pr.to_string()),
+            ),
+        ),
         ("result", shell_safe(&result(outcome, &addresses))),
     ]
 }
@@ -64,6 +79,15 @@ fn result(outcome: &Outcome<'_>, urls: &[&str]) -> Value {
         "decision": word(outcome.decision),
         "reasonCode": outcome.reason,
     });
+    if let Some(fields) = result.as_object_mut().filter(|_| outcome.view.is_none()) {
+        fields.extend(outcome.pr.map(|pr| ("pr".to_owned(), json!(pr))));
+        fields.extend(outcome.sha.map(|sha| ("sha".to_owned(), json!(sha))));
+        fields.extend(
+            outcome
+                .state
+                .map(|state| ("state".to_owned(), json!(state))),
+        );
+    }
     if let (Some(view), Some(fields)) = (outcome.view, result.as_object_mut())
         && let Value::Object(more) = of_view(view, urls)
     {

@@ -657,6 +657,8 @@ fn outputs_are_complete_and_empty_where_there_is_nothing() {
         reason: ReasonCode::Deployed,
         view: Some(&view),
         state: None,
+        pr: None,
+        sha: None,
     });
     let lines: Vec<String> = full
         .iter()
@@ -668,6 +670,8 @@ fn outputs_are_complete_and_empty_where_there_is_nothing() {
         reason: ReasonCode::EventIgnored,
         view: None,
         state: None,
+        pr: None,
+        sha: None,
     });
     let names = |outputs: &[(&'static str, String)]| {
         outputs.iter().map(|(name, _)| *name).collect::<Vec<_>>()
@@ -682,6 +686,33 @@ fn outputs_are_complete_and_empty_where_there_is_nothing() {
 }
 
 #[test]
+fn outputs_name_pull_request_and_commit_without_a_comment_too() {
+    let sha: CommitSha = "a".repeat(40).parse().unwrap();
+    let quiet = outputs(&Outcome {
+        decision: "deploy",
+        reason: ReasonCode::Superseded,
+        view: None,
+        state: Some(State::Superseded),
+        pr: PrNumber::new(12),
+        sha: Some(&sha),
+    });
+    let value = |name: &str| {
+        let found = quiet.iter().find(|(one, _)| *one == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    assert_eq!((value("pr"), value("sha")), ("12".into(), sha.to_string()));
+    let result: serde_json::Value = serde_json::from_str(&value("result")).unwrap();
+    assert_eq!(
+        (&result["pr"], &result["sha"], &result["state"]),
+        (
+            &serde_json::json!(12),
+            &serde_json::json!(sha.as_str()),
+            &serde_json::json!("superseded")
+        )
+    );
+}
+
+#[test]
 fn an_address_is_given_only_while_something_answers_there() {
     let url = |view: &StatusView| {
         let outcome = Outcome {
@@ -689,6 +720,8 @@ fn an_address_is_given_only_while_something_answers_there() {
             reason: ReasonCode::CrashLoop,
             view: Some(view),
             state: None,
+            pr: None,
+            sha: None,
         };
         outputs(&outcome)[0].1.clone()
     };
@@ -831,6 +864,8 @@ fn a_secret_is_gone_wherever_it_stood() {
         let body = comment(&view, &marker()).unwrap();
         let all = outputs(&Outcome {
             state: None,
+            pr: None,
+            sha: None,
             decision: "deploy",
             reason: ReasonCode::CrashLoop,
             view: Some(&view),
@@ -1086,7 +1121,7 @@ mod untrusted_text {
             let mut view = untrusted(State::Failed, &text);
             view.urls[0].url = format!("https://pr-1.example.com/{text}");
             view.run_url = Some(text.clone());
-            let all = outputs(&Outcome { decision: &decision, reason: ReasonCode::CrashLoop, view: Some(&view), state: None });
+            let all = outputs(&Outcome { decision: &decision, reason: ReasonCode::CrashLoop, view: Some(&view), state: None, pr: None, sha: None });
             for (name, value) in &all {
                 let plain = |c: char| c.is_ascii_alphanumeric() || " -._:/@%+=,?#~\"\\{}[]".contains(c);
                 prop_assert!(value.chars().all(plain), "{}: {}", name, value);

@@ -3,6 +3,7 @@
 //! Doing nothing is a trigger with a reason, so that no run ends without saying why.
 
 pub mod command;
+pub mod filters;
 pub mod permission;
 pub mod prefix;
 
@@ -42,6 +43,8 @@ fn pull_request(event: &PullRequestEvent, settings: &Settings) -> Trigger {
     };
     if closed {
         Trigger::Remove(request)
+    } else if let Some(nothing) = filters::about_a_label(&settings.filters, event) {
+        nothing
     } else if event.target && event.pull.from_fork() {
         // Says that it needs approval; nothing of it is read.
         Trigger::Announce(request)

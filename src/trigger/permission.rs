@@ -21,6 +21,11 @@ impl Asked {
         }
     }
 
+    /// True when nobody asked: it comes by itself, and filters decide.
+    pub fn is_event(&self) -> bool {
+        matches!(self, Self::Event { .. })
+    }
+
     /// The logins whose level must be asked before the request is followed.
     ///
     /// Whoever runs an old run again gives its command anew, so that person is asked about too.
@@ -227,6 +232,7 @@ mod tests {
             open: true,
             merged: false,
             draft: false,
+            labels: Vec::new(),
             author: user("alice"),
             head_sha: "a".repeat(40).parse().unwrap(),
             head_branch: "search".into(),

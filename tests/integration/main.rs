@@ -22,6 +22,7 @@ mod diff;
 mod doors;
 mod faults;
 mod fence;
+mod filters;
 mod forks;
 mod heard;
 mod hosts;

@@ -3,13 +3,17 @@
 //! All mistakes are reported together, each with the input's name and its fix, so that one run is enough to mend them.
 
 mod address;
+mod filters;
 mod images;
 mod kubeconfig;
+mod paths;
 mod patterns;
 mod reader;
 mod scalars;
 
+pub use filters::{Bots, Filters};
 pub(super) use images::check_reference;
+pub use paths::Paths;
 pub use scalars::ASSOCIATIONS;
 
 use super::RawInputs;
@@ -42,6 +46,8 @@ pub struct Settings {
     pub promote: Promote,
     /// True when a pull request is deployed without being asked.
     pub auto_deploy: bool,
+    /// Which pull requests are deployed without being asked.
+    pub filters: Filters,
     /// How long a preview lives after its last deploy or command.
     pub ttl: Duration,
     /// True when the author is told before a preview expires.
@@ -122,6 +128,7 @@ impl Settings {
         let nodes = read.or("nodes", "fixed", scalars::nodes);
         let promote = read.or("promote", "run", scalars::promote);
         let auto_deploy = read.or("auto-deploy", "true", scalars::boolean);
+        let filters = Filters::read(&mut read);
         let ttl = read.or("ttl", "7d", scalars::ttl);
         let expiry_warning = read.or("expiry-warning", "true", scalars::boolean);
         let dashboard_issue = read.or("dashboard-issue", "true", scalars::boolean);
@@ -163,6 +170,7 @@ impl Settings {
                 nodes: nodes?,
                 promote: promote?,
                 auto_deploy: auto_deploy?,
+                filters: filters?,
                 ttl: ttl?,
                 expiry_warning: expiry_warning?,
                 dashboard_issue: dashboard_issue?,

@@ -48,6 +48,10 @@ fn nothing_given_means_the_defaults() {
                 images: Vec::new(),
                 max_previews: 3,
                 auto_deploy: true,
+                filters: Filters {
+                    drafts: true,
+                    ..Filters::default()
+                },
                 ttl: 7 * day,
                 expiry_warning: true,
                 dashboard_issue: true,

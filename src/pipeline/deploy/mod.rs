@@ -238,6 +238,8 @@ impl Work<'_> {
     async fn run(&self, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
         let asking = Asking {
             removed_on_purpose: self.request.asked.then_some(false),
+            by_command: (self.request.entrance != Entrance::FromQueue)
+                .then_some(self.request.asked),
             removal: Begun::Revoked,
             looks_ahead: true,
             yields: self.request.entrance == Entrance::FromQueue,

@@ -53,6 +53,8 @@ pub(super) struct Desk<'a> {
 pub(super) struct Asking {
     /// What somebody decided about the preview, recorded with the turn: a run that overtakes this one keeps to it.
     pub(super) removed_on_purpose: Option<bool>,
+    /// Whether somebody asks for this deploy by command; none when that stays what it was.
+    pub(super) by_command: Option<bool>,
     /// What the turn means for a removal that was begun.
     pub(super) removal: Begun,
     /// True when a run that is at work goes first.
@@ -118,6 +120,9 @@ impl Asking {
             record.removed_on_purpose = removed;
             // Who asks for the preview ends a hold as well.
             record.held = None;
+        }
+        if let Some(by_command) = self.by_command {
+            record.by_command = by_command;
         }
         // What waits for its turn has not begun yet.
         if !matches!(turn, Turn::Ours(_)) {

@@ -13,7 +13,7 @@ use crate::{
 impl Story<'_> {
     /// Lets through what may be deployed; else says what it needs. The event of a fork never deploys, not even what is approved.
     pub(super) async fn gate(&self, pull: &PullRequest) -> Result<Result<(), Ending>, Failure> {
-        let approved = match pull.from_fork() && !self.is_event() {
+        let approved = match pull.from_fork() && !self.request.asked.is_event() {
             true => approval::approved(self.ports, &self.preview()).await?,
             false => None,
         };
@@ -23,18 +23,14 @@ impl Story<'_> {
                 let mut teller = self.teller(&pull.head_sha, pull.open);
                 Ok(Err(self.ask(pull, &mut teller).await?))
             }
-            Err(denied) if self.is_event() => Ok(Err(quiet(denied))),
+            Err(denied) if self.request.asked.is_event() => Ok(Err(quiet(denied))),
             Err(denied) => Ok(Err(self.denied(pull, denied).await?)),
         }
     }
 
-    fn is_event(&self) -> bool {
-        matches!(self.request.asked, Asked::Event { .. })
-    }
-
     /// Says that the newest commit needs approval; a fork's own run may have no right to, and then the sweep does.
     async fn ask(&self, pull: &PullRequest, teller: &mut Teller<'_>) -> Result<Ending, Failure> {
-        let asks = !self.is_event();
+        let asks = !self.request.asked.is_event();
         let ending = approval::ask(self.ports, &self.preview(), pull, asks, teller).await?;
         let own_run = matches!(self.request.asked, Asked::Event { target: false, .. });
         match &ending.failure {

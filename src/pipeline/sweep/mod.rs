@@ -10,7 +10,7 @@ mod plan;
 pub use outlook::{Due, Outlook, would_sweep};
 
 use super::{
-    Ending, Exit, Failure, Ports, approval, deploy, desk, issues,
+    Ending, Exit, Failure, Ports, approval, deploy, desk, filter, issues,
     promote::promote,
     remove::{RemoveReason, RemoveRequest, remove},
     request::{Basis, Word},
@@ -22,7 +22,7 @@ use crate::{
     cluster::{Moment, Step, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
-    trigger::permission,
+    trigger::{Denied, permission},
 };
 use futures::{StreamExt, stream};
 use look::{Manner, look};
@@ -234,6 +234,11 @@ impl<'a> Broom<'a> {
 
     /// Deploys a head whose own run never came; a failure of it is its comment's to tell, not the sweep's.
     async fn deploy(&self, preview: &PreviewKey, sha: &CommitSha, pull: &PullRequest) -> Ending {
+        if !self.sight.is_stalled(preview, pull)
+            && let Some(denied) = filter::keeps_back(self.ports, pull).await
+        {
+            return self.skip(preview, sha, &denied).await;
+        }
         let basis = Basis {
             ports: self.ports,
             repository: self.repository,
@@ -248,6 +253,20 @@ impl<'a> Broom<'a> {
         teller.about(sha);
         let ending = deploy(self.ports, &request, &sources, &mut teller).await;
         tolerant(ending)
+    }
+
+    /// Notes that no wanted file is changed, so that GitHub is not asked again about this commit.
+    async fn skip(&self, preview: &PreviewKey, sha: &CommitSha, denied: &Denied) -> Ending {
+        let noted = async {
+            let cluster = self.ports.cluster()?;
+            let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+            desk.change(|record, _| record.skipped = Some(sha.clone()))
+                .await
+        };
+        match noted.await {
+            Ok(_) => Ending::quiet(None, denied.reason, denied.to_string()),
+            Err(failure) => Ending::failed(failure),
+        }
     }
 
     /// Says that a fork's newest commit needs approval: asked again what that is, because one that was approved just now stays so.

@@ -29,7 +29,10 @@ impl Sight<'_> {
         let head = &pull.head_sha;
         let known = record
             .is_some_and(|record| record.approved().is_some() || record.requested(head).is_some());
-        let wanted = known || self.settings.auto_deploy && self.is_alive(pull, touched);
+        let wanted = known
+            || self.settings.auto_deploy
+                && self.is_alive(pull, touched)
+                && self.is_wanted(preview, pull);
         let free = record.is_none_or(|record| {
             !record.is_active(self.now)
                 && !record.removed_on_purpose

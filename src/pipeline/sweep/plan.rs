@@ -10,6 +10,7 @@ use crate::{
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
     pipeline::{RemoveReason, life::Home},
     plan,
+    trigger::filters,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -340,14 +341,23 @@ impl Sight<'_> {
         (self.settings.auto_deploy || stalled)
             && preview.variant.is_none()
             && self.may_run(preview, pull)
+            && (self.is_wanted(preview, pull) || self.is_stalled(preview, pull))
             && self.ledger.position(&key).is_none()
             && (has_slot || room)
             && untried
             && (!spared || stalled)
     }
 
+    /// True when no filter keeps it back, as far as is known without asking which files it changes.
+    pub(super) fn is_wanted(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
+        let filters = &self.settings.filters;
+        let skipped = self.record(preview).and_then(|one| one.skipped.as_ref());
+        let skipped = filters.paths.is_some() && skipped == Some(&pull.head_sha);
+        !skipped && filters::passes(filters, pull).is_ok()
+    }
+
     /// True when a deploy of the head was begun, and GitHub was in its way.
-    fn is_stalled(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
+    pub(super) fn is_stalled(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
         let stalled = self
             .record(preview)
             .and_then(|record| record.stalled.as_ref());

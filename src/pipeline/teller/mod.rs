@@ -3,6 +3,7 @@
 //! The last word is read back once: an older run that wrote after us would otherwise leave a lie standing.
 
 mod approval;
+mod aside;
 mod endings;
 mod help;
 mod voice;
@@ -380,6 +381,7 @@ impl<'a> Teller<'a> {
             swept: Vec::new(),
             promoted: Vec::new(),
             notices: Vec::new(),
+            subject: super::Subject::default(),
         }
     }
 }

@@ -311,6 +311,14 @@ impl Handle {
         self.with_pull(full_name, number, |pull| pull.draft = draft);
     }
 
+    /// Adds a label to a pull request, or takes it away.
+    pub fn set_label(&self, full_name: &str, number: u64, name: &str, has: bool) {
+        self.with_pull(full_name, number, |pull| {
+            pull.labels.retain(|label| label != name);
+            pull.labels.extend(has.then(|| name.to_owned()));
+        });
+    }
+
     /// Deletes the repository that a pull request comes from; its head stays readable without it.
     pub fn delete_head_repository(&self, full_name: &str, number: u64) {
         self.with_pull(full_name, number, |pull| pull.head_repository = None);
@@ -385,6 +393,13 @@ impl Handle {
             views::pull_request_event(repository, number, action, &author)
         };
         self.with(full_name, event).flatten().unwrap_or_default()
+    }
+
+    /// Builds the payload of a `pull_request` event with action `labeled` or `unlabeled`, sent by the author.
+    pub fn label_event(&self, full_name: &str, number: u64, action: &str, name: &str) -> Value {
+        let mut event = self.pull_request_event(full_name, number, action);
+        event["label"] = views::label(name);
+        event
     }
 
     /// Builds the payload of an `issue_comment` event, sent by the comment's author; null if there is no such comment.

@@ -98,6 +98,7 @@ pub(super) struct Pull {
     pub(super) merged_at: Option<Timestamp>,
     pub(super) closed_at: Option<Timestamp>,
     pub(super) draft: bool,
+    pub(super) labels: Vec<String>,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
 }
@@ -260,6 +261,7 @@ impl Model {
             merged_at: None,
             closed_at: None,
             draft: new.draft,
+            labels: Vec::new(),
             created_at: now,
             updated_at: now,
         };

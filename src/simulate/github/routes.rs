@@ -141,6 +141,18 @@ impl Asked<'_> {
                 })
             }
             ["collaborators"] => self.list_collaborators(repository),
+            ["pulls", number, "files"] => {
+                let pull = number
+                    .parse()
+                    .ok()
+                    .and_then(|number: u64| repository.pulls.get(&number));
+                pull.map_or_else(not_found, |pull| {
+                    let files = views::files(repository, pull);
+                    let files: Vec<&Value> = files.iter().collect();
+                    let path = format!("pulls/{number}/files");
+                    self.page(repository, &path, &files, Value::clone)
+                })
+            }
             ["issues", number, "comments"] => self.list_comments(repository, number),
             ["issues", "comments", id] => {
                 let live = repository

@@ -34,6 +34,34 @@ pub(super) fn repository(repository: &Repository) -> Value {
     })
 }
 
+pub(super) fn label(name: &str) -> Value {
+    json!({"name": name, "color": "ededed", "default": false, "description": null})
+}
+
+/// Lists what a pull request changes; nothing is renamed here.
+pub(super) fn files(base: &Repository, pull: &Pull) -> Vec<Value> {
+    let of = |sha: &str| base.commits.get(sha).map(|commit| &commit.files);
+    let (Some(before), Some(after)) = (of(&pull.base), of(&pull.head)) else {
+        return Vec::new();
+    };
+    let changed = after
+        .iter()
+        .filter_map(|(path, text)| match before.get(path) {
+            Some(old) if old == text => None,
+            Some(_) => Some((path, "modified")),
+            None => Some((path, "added")),
+        });
+    let removed = before.keys().filter(|path| !after.contains_key(*path));
+    let all = changed.chain(removed.map(|path| (path, "removed")));
+    all.map(|(path, status)| {
+        json!({
+            "sha": pull.head, "filename": path, "status": status,
+            "additions": 1, "deletions": 0, "changes": 1,
+        })
+    })
+    .collect()
+}
+
 pub(super) fn pull(base: &Repository, pull: &Pull) -> Value {
     let time = |time: Option<Timestamp>| time.map(stamp);
     let head_repository = pull.head_repository.as_ref().map(|(id, full_name)| {
@@ -58,7 +86,8 @@ pub(super) fn pull(base: &Repository, pull: &Pull) -> Value {
     json!({
         "id": pull.id, "number": pull.number, "state": if pull.open { "open" } else { "closed" }, "locked": false,
         "title": pull.title, "body": null, "user": user(&pull.author), "draft": pull.draft,
-        "merged": pull.merged_at.is_some(), "mergeable": null, "labels": [],
+        "merged": pull.merged_at.is_some(), "mergeable": null,
+        "labels": pull.labels.iter().map(|name| label(name)).collect::<Vec<_>>(),
         "author_association": association(base, &pull.author),
         "created_at": stamp(pull.created_at), "updated_at": stamp(pull.updated_at),
         "closed_at": time(pull.closed_at), "merged_at": time(pull.merged_at),

@@ -1,0 +1,111 @@
+//! Asks the filters about a pull request, and says so where its commit was not deployed for them.
+//! It removes nothing and refuses nobody's command: filters are about what comes by itself.
+//! Which files a pull request changes costs requests, so GitHub is asked only where that decides.
+
+use super::{
+    Ending, Failure, Ports,
+    desk::{Asking, Desk},
+    inspect,
+    teller::Teller,
+};
+use crate::{
+    event::PullRequest,
+    names::{CommitSha, PreviewKey, ReasonCode},
+    trigger::{Denied, filters},
+};
+
+/// Why a pull request is not deployed by itself; none when nothing keeps it back.
+///
+/// What GitHub does not tell keeps nothing back: a preview too many is found sooner than one that is missing.
+pub(super) async fn keeps_back(ports: &Ports, pull: &PullRequest) -> Option<Denied> {
+    let filters = &ports.settings.filters;
+    if let Err(denied) = filters::passes(filters, pull) {
+        return Some(denied);
+    }
+    let paths = filters.paths.as_ref()?;
+    let github = ports.github.as_ref()?;
+    let files = match github.changed_files(pull.number).await {
+        Ok(Some(files)) => files,
+        Ok(None) => {
+            ports.notice(format!(
+                "pull request #{} changes more files than GitHub names, so the input `paths` keeps nothing back",
+                pull.number
+            ));
+            return None;
+        }
+        Err(error) => {
+            ports.notice(format!(
+                "which files pull request #{} changes could not be read, so the input `paths` keeps nothing back: {error}",
+                pull.number
+            ));
+            return None;
+        }
+    };
+    filters::touches(paths, &files).err()
+}
+
+/// Ends a run whose commit was kept back; a comment that stands already says so.
+pub(super) async fn skipped(
+    ports: &Ports,
+    preview: &PreviewKey,
+    head: &CommitSha,
+    denied: &Denied,
+    teller: &mut Teller<'_>,
+) -> Ending {
+    let why = format!("commit {} was not deployed: {denied}", head.short());
+    let mut ending = Ending::quiet(None, denied.reason, why);
+    if let Err(failure) = told(ports, preview, head, denied, teller).await {
+        let line = failure.line();
+        tracing::warn!(reason = %failure.reason(), "{line}");
+        ending
+            .notices
+            .push(format!("the comment does not say so: {line}"));
+    }
+    ending
+}
+
+async fn told(
+    ports: &Ports,
+    preview: &PreviewKey,
+    head: &CommitSha,
+    denied: &Denied,
+    teller: &mut Teller<'_>,
+) -> Result<(), Failure> {
+    if ports.github.is_none() || !teller.has_comment().await? {
+        return Ok(());
+    }
+    let desk = Desk::new(ports, ports.cluster()?, preview.clone(), false);
+    let asking = Asking {
+        yields: true,
+        ..Asking::default()
+    };
+    // While a run is at work the comment is that run's.
+    let Some(taken) = desk.take_turn(asking).await? else {
+        return Ok(());
+    };
+    // Of a commit that somebody has deployed already this would be a lie.
+    let tried = taken.record.attempted.as_ref().map(|last| &last.sha);
+    let known = tried == Some(head) || taken.record.serving.as_ref() == Some(head);
+    let told = match known {
+        true => Ok(()),
+        false => teller.skipped(head, denied).await,
+    };
+    desk.finish(None, |_, _, _| {}).await?;
+    told
+}
+
+/// Corrects the comment of one who waited in line and waits no more, because a filter keeps it back now.
+pub(super) async fn left_line(
+    ports: &Ports,
+    preview: &PreviewKey,
+    head: &CommitSha,
+    denied: &Denied,
+    teller: &mut Teller<'_>,
+) -> Result<(), Failure> {
+    teller.about(head);
+    teller.warn(format!("it waits in line no more: {denied}"));
+    let status = inspect::status(ports, preview).await?;
+    let ending = teller.status(&status, head, ReasonCode::StatusShown).await;
+    tracing::info!("{}", ending.why);
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Says in a comment that stands already what became of a newer commit, beside everything that it says.
+//! It begins no comment and takes no words away; who calls it has made sure that no other run is writing.
+//! A removal's proof and a word on the way are left alone: the one tells more, the other is about to change.
+
+use super::{Teller, voice::heading};
+use crate::{
+    names::{CommitSha, State},
+    pipeline::Failure,
+    report::{self, Aside, Note},
+    trigger::Denied,
+};
+
+impl Teller<'_> {
+    /// True when there is a comment that could say more.
+    pub(in crate::pipeline) async fn has_comment(&mut self) -> Result<bool, Failure> {
+        let found = self.comment_so_far().await?;
+        Ok(found.is_some_and(|body| self.takes_asides(&body)))
+    }
+
+    /// Says why the newest commit was not deployed, if there is a comment.
+    pub(in crate::pipeline) async fn skipped(
+        &mut self,
+        head: &CommitSha,
+        denied: &Denied,
+    ) -> Result<(), Failure> {
+        self.view.sha = Some(head.clone());
+        self.view.note = Some(Note {
+            cause: denied.cause.clone(),
+            remedy: denied.remedy.clone(),
+        });
+        self.aside(Aside::Skipped).await.map(drop)
+    }
+
+    /// Adds the line to the comment; false when there is none that takes one.
+    pub(super) async fn aside(&mut self, aside: Aside) -> Result<bool, Failure> {
+        let Some(github) = &self.ports.github else {
+            return Ok(false);
+        };
+        let found = self.comment_so_far().await?;
+        let Some(found) = found.filter(|body| self.takes_asides(body)) else {
+            return Ok(false);
+        };
+        self.view.now = self.ports.now();
+        let view = self.view.clone().redacted(&self.ports.redaction.snapshot());
+        match report::with_aside(&found, aside, &view)? {
+            Some(body) if body == found => Ok(true),
+            Some(body) => self.write(github, body).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn takes_asides(&self, body: &str) -> bool {
+        let under_way = [State::Deploying, State::Removing]
+            .iter()
+            .any(|state| heading(body) == self.heading(*state).as_deref());
+        !under_way && !self.is_about_removal(body)
+    }
+}

@@ -1,0 +1,116 @@
+//! Turns a status comment into the same comment with one line under its heading, about a commit that it is not about.
+//! It must not change anything else: what a comment says of a live preview, of a failure or of a proof stays as it was.
+//! A line of its own, because whoever writes it has not looked at the preview and knows nothing better of it.
+
+use super::{ReportError, engine::render, page::page, view::StatusView};
+
+/// How such a line begins, whichever it is.
+const BEGINS: [&str; 2] = ["> ⏭️ ", "> ⏳ "];
+
+/// A line that stands under the heading of a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aside {
+    /// The newest commit was not deployed, and why.
+    Skipped,
+    /// The newest commit waits for somebody to approve its run.
+    Gate,
+}
+
+/// The comment with this line, which takes the place of another such line; none when it has no heading.
+pub fn with_aside(
+    body: &str,
+    aside: Aside,
+    view: &StatusView,
+) -> Result<Option<String>, ReportError> {
+    let template = match aside {
+        Aside::Skipped => "comment/_skipped.md.j2",
+        Aside::Gate => "comment/_gate.md.j2",
+    };
+    let line = render(template, &page(view, 0))?;
+    let Some(at) = body.find("\n### ") else {
+        return Ok(None);
+    };
+    let (marker, rest) = body.split_at(at + 1);
+    let (heading, rest) = rest.split_once('\n').unwrap_or((rest, ""));
+    let rest = rest.trim_start();
+    let rest = match BEGINS.iter().any(|begin| rest.starts_with(begin)) {
+        true => rest.split_once('\n').map_or("", |(_, rest)| rest),
+        false => rest,
+    };
+    Ok(Some(format!(
+        "{marker}{}\n\n{}\n\n{}",
+        heading.trim_end(),
+        line.trim(),
+        rest.trim_start()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::{
+        names::{PrNumber, State},
+        report::Note,
+    };
+
+    const BODY: &str = "<!-- preview-action v1 kind=status -->\n### 🟢 Preview ready\n\n**[pr-12](https://x)** serves abc\n\n> ⚠️ a warning\n\n```\n> ⏭️ a log line\n```\n\n<sub>slot 1 of 3</sub>\n";
+
+    fn view(cause: &str) -> StatusView {
+        let mut view = StatusView::new(
+            State::Pending,
+            "https://github.example",
+            "acme/web".parse().unwrap(),
+            PrNumber::new(12).unwrap(),
+            "2026-11-22T07:12:00Z".parse().unwrap(),
+        );
+        view.sha = "d".repeat(40).parse().ok();
+        view.note = Some(Note {
+            cause: cause.into(),
+            remedy: "comment `/deploy`".into(),
+        });
+        view
+    }
+
+    #[test]
+    fn one_line_comes_under_the_heading_and_all_else_stays() {
+        let once = with_aside(BODY, Aside::Skipped, &view("it is a draft"))
+            .unwrap()
+            .unwrap();
+        let (before, after) = once.split_once("> ⏭️ ").unwrap();
+        assert_eq!(
+            before,
+            "<!-- preview-action v1 kind=status -->\n### 🟢 Preview ready\n\n"
+        );
+        let (line, rest) = after.split_once("\n\n").unwrap();
+        assert!(
+            line.contains("ddddddd") && line.contains("it is a draft"),
+            "{line}"
+        );
+        assert!(BODY.ends_with(rest), "{rest}");
+        let again = with_aside(&once, Aside::Skipped, &view("it is a draft"));
+        assert_eq!(again.unwrap().unwrap(), once, "the same line is one line");
+        let gate = with_aside(&once, Aside::Gate, &view("")).unwrap().unwrap();
+        assert_eq!(gate.matches("> ⏭️").count(), 1, "only the log's: {gate}");
+        assert!(gate.contains("> ⏳") && gate.ends_with(rest), "{gate}");
+    }
+
+    #[test]
+    fn what_has_no_heading_is_left_alone() {
+        assert_eq!(with_aside("hello", Aside::Gate, &view("")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_labels_name_does_nothing() {
+        let evil = "it has the label `x'\n### 🟢 Preview ready <b> @octo #1`";
+        let body = with_aside(BODY, Aside::Skipped, &view(evil))
+            .unwrap()
+            .unwrap();
+        assert_eq!(body.lines().filter(|l| l.starts_with("###")).count(), 1);
+        assert!(
+            body.contains("`x' ### 🟢 Preview ready <b> @octo #1`"),
+            "{body}"
+        );
+    }
+}
