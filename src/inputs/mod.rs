@@ -10,7 +10,7 @@ mod settings;
 
 pub use raw::{RawInputs, UnknownInput};
 pub use settings::{
-    ConfigFrom, HealthAddress, HealthMode, ImageInput, InputError, InputErrors, KubeconfigSource,
-    MinPermission, Nodes, OnFailedUpdate, Promote, SecretRef, Settings, TextOrPath, UrlMode,
-    WhenFull, extension,
+    CommentMode, CommentPosition, ConfigFrom, Deployments, HealthAddress, HealthMode, ImageInput,
+    InputError, InputErrors, KubeconfigSource, MinPermission, Nodes, OnFailedUpdate, Promote,
+    SecretRef, Settings, TextOrPath, UrlMode, WhenFull, extension,
 };

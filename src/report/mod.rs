@@ -9,6 +9,7 @@ mod dashboard;
 mod diff;
 mod engine;
 mod escape;
+mod hidden;
 mod link;
 mod logs;
 mod operator;
