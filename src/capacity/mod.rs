@@ -281,6 +281,9 @@ pub struct Record {
     /// The status comment, as it was found last; only a hint, which is looked at before it is followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Said>,
+    /// The deployment on GitHub that shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Deployed>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
@@ -297,6 +300,15 @@ impl Record {
         let failed = |last: &Attempt| last.outcome == State::Failed;
         !self.was_ready() && self.attempted.as_ref().is_some_and(failed)
     }
+}
+
+/// A deployment on GitHub of ours.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Deployed {
+    /// Its number.
+    pub id: u64,
+    /// Its commit.
+    pub sha: CommitSha,
 }
 
 /// A comment of ours.

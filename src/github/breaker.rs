@@ -129,6 +129,14 @@ impl Breaker {
         }
     }
 
+    /// True when GitHub is well and takes so many requests more than the last word needs.
+    pub(super) fn spares(&self, requests: u64) -> bool {
+        let memory = self.memory();
+        let paused = memory.paused.is_some_and(|until| until > Instant::now());
+        let scarce = |(left, _): (u64, Timestamp)| left < NEEDED + requests;
+        memory.open.is_none() && !paused && memory.silences == 0 && !memory.left.is_some_and(scarce)
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,7 +220,9 @@ mod tests {
         let until = Timestamp::UNIX_EPOCH;
         breaker.left(NEEDED, until);
         assert_eq!(breaker.until(), None);
+        assert!(breaker.spares(0) && !breaker.spares(1));
         breaker.left(NEEDED - 1, until);
         assert_eq!(breaker.until(), Some(until));
+        assert!(!breaker.spares(0));
     }
 }

@@ -13,7 +13,7 @@ const WRITE: &str = "pull-requests: write";
 /// 100 comments each.
 const MOST_PAGES: u32 = 100;
 /// Tries of a POST, each after a look whether the one before has arrived.
-const POSTS: u32 = 3;
+pub(super) const POSTS: u32 = 3;
 /// Who a workflow's own token is.
 const WORKFLOW_BOT: &str = "github-actions[bot]";
 
@@ -57,7 +57,7 @@ pub struct CommentRef {
 }
 
 impl CommentRef {
-    fn new(comment: Comment) -> Self {
+    pub(super) fn new(comment: Comment) -> Self {
         Self {
             id: comment.id,
             url: comment.url,
@@ -120,6 +120,16 @@ impl GitHub {
         marker: &Marker,
         author: &str,
     ) -> Result<Vec<Comment>, GitHubError> {
+        Ok(self.standing(pr, marker, author).await?.0)
+    }
+
+    /// The same, and which comment of the pull request is its last, whoever wrote it.
+    pub(super) async fn standing(
+        &self,
+        pr: PrNumber,
+        marker: &Marker,
+        author: &str,
+    ) -> Result<(Vec<Comment>, Option<CommentId>), GitHubError> {
         let path = self.path(&format!("/issues/{pr}/comments?per_page=100"));
         let call = Call::get(
             path,
@@ -127,9 +137,9 @@ impl GitHub {
             "pull-requests: read",
         );
         let begin = marker.to_string();
-        let mut ours: Vec<Comment> = self
-            .pages::<Wire>(call, MOST_PAGES)
-            .await?
+        let all = self.pages::<Wire>(call, MOST_PAGES).await?;
+        let last = all.iter().map(|one| one.id).max();
+        let mut ours: Vec<Comment> = all
             .into_iter()
             .map(Comment::from)
             .filter(|comment| {
@@ -138,7 +148,7 @@ impl GitHub {
             .collect();
         ours.sort_by_key(|comment| comment.id);
         ours.dedup_by_key(|comment| comment.id);
-        Ok(ours)
+        Ok((ours, last))
     }
 
     /// The comments that were written or changed since a moment, oldest first: the first hundred of them, in one request.
@@ -238,7 +248,7 @@ impl GitHub {
     }
 
     /// Edits a comment; none when it was deleted.
-    async fn edit(
+    pub(super) async fn edit(
         &self,
         pr: PrNumber,
         id: CommentId,
@@ -262,14 +272,12 @@ impl GitHub {
         author: &str,
         body: &str,
     ) -> Result<Option<Comment>, GitHubError> {
-        let path = self.path(&format!("/issues/{pr}/comments"));
-        let doing = format!("write a comment on #{pr}");
-        let call = Call::new(Method::POST, path, doing, WRITE).with_body(json!({ "body": body }));
+        let call = posting(self, pr, body);
         let mut tried = 0;
         loop {
             tried += 1;
-            let error = match self.json::<Wire>(&call).await {
-                Ok(wire) => return Ok(Some(wire.into())),
+            let error = match self.posted(&call).await {
+                Ok(posted) => return Ok(Some(posted)),
                 Err(error) => error,
             };
             let unsure = error.may_have_happened();
@@ -287,7 +295,12 @@ impl GitHub {
         }
     }
 
-    async fn delete(&self, pr: PrNumber, id: CommentId) -> Result<(), GitHubError> {
+    /// Sends what [`posting`] has made.
+    pub(super) async fn posted(&self, call: &Call) -> Result<Comment, GitHubError> {
+        self.json::<Wire>(call).await.map(Comment::from)
+    }
+
+    pub(super) async fn delete(&self, pr: PrNumber, id: CommentId) -> Result<(), GitHubError> {
         let path = self.path(&format!("/issues/comments/{id}"));
         let doing = format!("delete our duplicate comment on #{pr}");
         match self
@@ -299,4 +312,11 @@ impl GitHub {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The request that posts a comment.
+pub(super) fn posting(github: &GitHub, pr: PrNumber, body: &str) -> Call {
+    let path = github.path(&format!("/issues/{pr}/comments"));
+    let doing = format!("write a comment on #{pr}");
+    Call::new(Method::POST, path, doing, WRITE).with_body(json!({ "body": body }))
 }

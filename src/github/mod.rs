@@ -2,8 +2,10 @@
 //! It does not know what a preview is; it is told which text to post under which marker.
 //! Every answer is read into small structs with only the fields that we use, because servers differ in all the others.
 
+mod bottom;
 mod breaker;
 mod comments;
+mod deployments;
 mod error;
 mod files;
 mod issues;
@@ -12,13 +14,16 @@ mod pulls;
 mod reactions;
 mod refusal;
 mod request;
+mod statuses;
 mod workflows;
 
 pub use comments::{Comment, CommentId, CommentRef};
+pub use deployments::{Deployment, DeploymentState, DeploymentStatus, NewDeployment};
 pub use error::GitHubError;
 pub use issues::IssueText;
 pub use permissions::Access;
 pub use reactions::Reaction;
+pub use statuses::{CommitState, CommitStatus};
 
 use crate::{
     names::{RepoName, Secret},
@@ -133,6 +138,11 @@ impl GitHub {
     /// Until when GitHub takes no requests of this run, if it has said so or the last ones are needed for the last word.
     pub fn takes_none_until(&self) -> Option<jiff::Timestamp> {
         self.breaker.until()
+    }
+
+    /// True when so many requests can be made that nobody needs, and enough are left for the last word.
+    pub fn spares(&self, requests: u64) -> bool {
+        self.breaker.spares(requests)
     }
 
     /// `/repos/owner/name` and what follows.

@@ -52,6 +52,8 @@ pub(super) struct Call {
     /// The line under `permissions:` that grants it.
     pub(super) needs: &'static str,
     pub(super) body: Option<serde_json::Value>,
+    /// True when it may be sent again although it may have been carried out.
+    pub(super) repeats: bool,
 }
 
 impl Call {
@@ -66,6 +68,7 @@ impl Call {
         needs: &'static str,
     ) -> Self {
         Self {
+            repeats: method != Method::POST,
             method,
             uri,
             doing: doing.into(),
@@ -76,6 +79,12 @@ impl Call {
 
     pub(super) fn with_body(mut self, body: serde_json::Value) -> Self {
         self.body = Some(body);
+        self
+    }
+
+    /// Says that carrying it out twice does no harm.
+    pub(super) fn harmless(mut self) -> Self {
+        self.repeats = true;
         self
     }
 }
@@ -140,7 +149,7 @@ pub(super) enum Again {
 impl GitHub {
     /// Asks until there is a 2xx answer, an error that asking again won't mend, or no patience left.
     pub(super) async fn ask(&self, call: &Call) -> Result<Answer, GitHubError> {
-        let safe = call.method != Method::POST;
+        let safe = call.repeats;
         let give_up = Instant::now() + self.patience.total;
         let policy = ExponentialBuilder::default()
             .with_min_delay(self.patience.first)

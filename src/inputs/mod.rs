@@ -10,7 +10,8 @@ mod settings;
 
 pub use raw::{RawInputs, UnknownInput};
 pub use settings::{
-    ASSOCIATIONS, Bots, ConfigFrom, Filters, HealthAddress, HealthMode, ImageInput, InputError,
-    InputErrors, KubeconfigSource, MinPermission, Nodes, OnFailedUpdate, Paths, Promote, SecretRef,
-    Settings, TextOrPath, UrlMode, WhenFull, extension,
+    ASSOCIATIONS, Bots, CommentMode, CommentPosition, ConfigFrom, Deployments, Filters,
+    HealthAddress, HealthMode, ImageInput, InputError, InputErrors, KubeconfigSource,
+    MinPermission, Nodes, OnFailedUpdate, Paths, Promote, SecretRef, Settings, TextOrPath, UrlMode,
+    WhenFull, extension,
 };

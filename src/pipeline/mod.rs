@@ -30,6 +30,7 @@ mod respond;
 mod restore;
 mod rollback;
 mod sandbox;
+mod show;
 mod sleep;
 mod sources;
 mod sweep;

@@ -2,7 +2,7 @@
 //! It opens GitHub and the cluster from checked settings and asks neither anything.
 //! A connection that cannot be opened is kept as a failure, so that the comment can still tell it.
 
-use super::{Failure, Sandbox, failure::Blame};
+use super::{Failure, Sandbox, failure::Blame, show::Refused};
 use crate::{
     capacity::{LedgerName, RunId},
     cluster::{Cluster, ConnectOptions, Files, Proxy, RetryPolicy},
@@ -74,6 +74,8 @@ pub struct Ports {
     extra_ca: Option<String>,
     loopback: bool,
     notices: Mutex<Vec<String>>,
+    /// What this run may not write beside the comment.
+    pub(super) refused: Refused,
 }
 
 impl Ports {
@@ -137,6 +139,7 @@ impl Ports {
             extra_ca,
             loopback,
             notices: Mutex::default(),
+            refused: Refused::default(),
         })
     }
 

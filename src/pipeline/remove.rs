@@ -145,7 +145,7 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
     };
     if ports.stop.is_cancelled() {
         let last = async {
-            match desk::release(&ports.stop, work.finish(State::Cancelled, false)).await {
+            match desk::release(&ports.stop, work.finish(State::Cancelled, false, teller)).await {
                 Ok(false) => Ending::cancelled(),
                 _ => teller.cancelled().await,
             }
@@ -191,7 +191,7 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         waited: Duration::ZERO,
     };
     let (finished, ()) = tokio::join!(
-        work.finish(state, ending.failure.is_none()),
+        work.finish(state, ending.failure.is_none(), teller),
         metrics::leave(ports, request.preview.repository, run, state, &ending)
     );
     match finished {
@@ -258,6 +258,7 @@ impl Work<'_> {
             Ok(None) => return Ok(Removal::Superseded),
             Err(failure) => return Ok(Removal::NoTurn(failure)),
         };
+        teller.recalls(&taken.record);
         if !self.request.reason.allowed_by(&taken.record) {
             return Ok(Removal::Deployed);
         }
@@ -339,7 +340,7 @@ impl Work<'_> {
     }
 
     /// Ends the turn; a removal whose end was not told stays in the ledger, for the sweep.
-    async fn finish(&self, state: State, told: bool) -> Result<bool, Failure> {
+    async fn finish(&self, state: State, told: bool, teller: &Teller<'_>) -> Result<bool, Failure> {
         self.desk
             .finish(None, |ledger, key, _| {
                 let Some(record) = ledger.previews.get_mut(key) else {
@@ -350,6 +351,7 @@ impl Work<'_> {
                 }
                 let gone = matches!(state, State::Removed | State::Expired);
                 if gone {
+                    teller.note(record);
                     record.expired = state == State::Expired;
                     record.bury();
                 }

@@ -567,6 +567,7 @@ impl<'a> Story<'a> {
             Err(denied) => return Ok(quiet(denied)),
         };
         let mut teller = self.teller(&pull.head_sha, pull.open);
+        teller.answers();
         let mut ending = self.show(&pull, &mut teller).await?;
         if ending.failure.is_none() {
             ending.reason = ReasonCode::StatusShown;

@@ -116,6 +116,7 @@ impl Back<'_> {
         *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen.clone());
         teller.about(&chosen.mark.sha);
         teller.begin(Some(holder), &taken.record);
+        teller.brings_back();
         let expires = taken.record.expires(self.ports.settings.ttl);
         tokio::select! {
             result = Box::pin(self.back(&found, &chosen.mark, expires, teller)) => result.map(|()| Done::Back),
@@ -188,6 +189,9 @@ impl Back<'_> {
         let ended = self.desk.finish(attempted, |ledger, key, _| {
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.untold = untold;
+                if chosen.is_some() {
+                    teller.note(record);
+                }
             }
             if let Some(record) = ledger.previews.get_mut(key)
                 && let Some(chosen) = &chosen

@@ -67,6 +67,7 @@ impl<'a> Bed<'a> {
             let Some(record) = ledger.previews.get_mut(key).filter(|_| told) else {
                 return;
             };
+            teller.note(record);
             // Whoever wants it to sleep wants no deploy that was begun before.
             record.stalled = None;
             if let Some(asleep) = record.asleep.as_mut() {
@@ -134,6 +135,7 @@ impl<'a> Bed<'a> {
         if let Some(Ok(sha)) = live.map(|sha| sha.parse()) {
             teller.about(&sha);
         }
+        teller.recalls(&record);
         teller.sleeps(&record, keeps);
         Ok(Some(teller.asleep().await))
     }
@@ -212,6 +214,9 @@ impl<'a> Bed<'a> {
             let held = ledger.holder(key).is_some();
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.untold = untold;
+                if awake {
+                    teller.note(record);
+                }
                 if awake && held {
                     record.asleep = None;
                 }

@@ -6,6 +6,7 @@ use super::{
     ReportError,
     budget::{self, Budget},
     engine::{Markdown, render, render_spelled},
+    hidden,
     page::page,
     view::StatusView,
     words,
@@ -32,7 +33,8 @@ pub(super) fn status(
     let mut text = String::new();
     for evidence in EVIDENCE {
         let mut page = page(view, evidence);
-        page.marker = marker.map(|marker| Markdown::ours(marker.to_string()));
+        page.marker =
+            marker.map(|marker| Markdown::ours(format!("{marker}\n{}", hidden::hidden(view))));
         text = render_spelled(view.prefix.as_deref(), words::template(view.state), &page)?;
         if budget.holds(&text) {
             return Ok(text);
@@ -117,6 +119,7 @@ pub fn with_life(body: &str, view: &StatusView) -> Result<Option<String>, Report
         .partition(|part| part.starts_with("slot "));
     let life = (!life.is_empty()).then_some(life);
     let parts: Vec<&str> = slot.into_iter().chain(life).chain(rest).collect();
+    let said = hidden::with_life(said, view);
     Ok(Some(format!("{said}{}", parts.join(" · "))))
 }
 

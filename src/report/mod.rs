@@ -10,6 +10,7 @@ mod dashboard;
 mod diff;
 mod engine;
 mod escape;
+mod hidden;
 mod link;
 mod logs;
 mod operator;

@@ -26,13 +26,7 @@ pub struct Outcome<'a> {
 /// Names and values of all outputs; a value is empty when there is nothing to say.
 pub fn outputs(outcome: &Outcome<'_>) -> Vec<(&'static str, String)> {
     let view = outcome.view;
-    let urls: Vec<Link> = view
-        .into_iter()
-        // an address is only given while something answers there
-        .filter(|view| view.state == State::Ready || view.serving.is_some())
-        .flat_map(|view| &view.urls)
-        .filter_map(|url| Link::new(&url.url))
-        .collect();
+    let urls = view.map(addresses).unwrap_or_default();
     let addresses: Vec<&str> = urls.iter().map(Link::as_str).collect();
     let text = |value: Option<String>| value.unwrap_or_default();
     vec![
@@ -96,6 +90,24 @@ fn result(outcome: &Outcome<'_>, urls: &[&str]) -> Value {
     result
 }
 
+/// What a status says by itself, whatever the run that wrote it was to do.
+pub(super) fn standing(view: &StatusView) -> Value {
+    let urls = addresses(view);
+    let urls: Vec<&str> = urls.iter().map(Link::as_str).collect();
+    let mut result = json!({"version": 1, "reasonCode": view.reason});
+    if let (Some(fields), Value::Object(more)) = (result.as_object_mut(), of_view(view, &urls)) {
+        fields.extend(more);
+    }
+    result
+}
+
+/// The public addresses; an address is only given while something answers there.
+fn addresses(view: &StatusView) -> Vec<Link> {
+    let answers = view.state == State::Ready || view.serving.is_some();
+    let urls = view.urls.iter().filter(|_| answers);
+    urls.filter_map(|url| Link::new(&url.url)).collect()
+}
+
 fn of_view(view: &StatusView, urls: &[&str]) -> Value {
     let pr: PrNumber = view.pr;
     json!({
@@ -142,7 +154,7 @@ fn of_view(view: &StatusView, urls: &[&str]) -> Value {
 /// JSON whose texts hold nothing but letters, digits, blanks and `-._:/@%+=,`; all else is written as `\u…`.
 ///
 /// The same value for every JSON parser, and no quote, dollar, back-tick or line break for a shell.
-fn shell_safe(value: &Value) -> String {
+pub(super) fn shell_safe(value: &Value) -> String {
     use std::fmt::Write as _;
     match value {
         Value::String(text) => {

@@ -44,6 +44,7 @@ mod room;
 mod run_first;
 mod scenarios;
 mod settings;
+mod shows;
 mod sleep;
 mod sources;
 mod support;

@@ -82,6 +82,14 @@ pub struct Settings {
     pub config_from: ConfigFrom,
     /// Login that our comments have; asked of GitHub when absent.
     pub comment_author: Option<String>,
+    /// When a status comment is begun; one that is there is kept up to date in any case.
+    pub comment: CommentMode,
+    /// Where the status comment stands.
+    pub comment_position: CommentPosition,
+    /// True when each commit's status says what its preview has come to.
+    pub commit_status: bool,
+    /// Whether deployments are made on GitHub.
+    pub deployment: Deployments,
     /// Globs of the repository's own templates.
     pub templates: Vec<String>,
     /// Globs of manifests that earlier steps have written into the workspace.
@@ -148,6 +156,10 @@ impl Settings {
         let control_namespace = read.or("control-namespace", "preview-system", scalars::namespace);
         let config_from = read.or("config-from", "head", scalars::config_from);
         let comment_author = read.optional("comment-author", scalars::login);
+        let comment = read.or("comment", "sticky", scalars::comment);
+        let comment_position = read.or("comment-position", "keep", scalars::comment_position);
+        let commit_status = read.or("commit-status", "true", scalars::boolean);
+        let deployment = read.or("deployment", "auto", scalars::deployment);
         let templates = read.lines("templates", scalars::glob);
         let manifests = read.lines("manifests", scalars::glob);
         let values = read.optional("values", scalars::values);
@@ -172,7 +184,8 @@ impl Settings {
                 auto_deploy: auto_deploy?,
                 filters: filters?,
                 ttl: ttl?,
-                expiry_warning: expiry_warning?,
+                // A warning is a comment that nobody has asked for.
+                expiry_warning: expiry_warning? && comment? != CommentMode::Off,
                 dashboard_issue: dashboard_issue?,
                 sleep_after,
                 sleep_keeps_slot: sleep_keeps_slot?,
@@ -188,6 +201,10 @@ impl Settings {
                 control_namespace: control_namespace?,
                 config_from: config_from?,
                 comment_author,
+                comment: comment?,
+                comment_position: comment_position?,
+                commit_status: commit_status?,
+                deployment: deployment?,
                 templates,
                 manifests,
                 values: values.unwrap_or_default(),
@@ -312,6 +329,35 @@ impl MinPermission {
             Self::Admin => "admin",
         }
     }
+}
+
+/// When a status comment is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommentMode {
+    /// With the first deploy.
+    Sticky,
+    /// Once something has failed, or needs a person.
+    OnFailure,
+    /// Only where somebody asks for the status.
+    Off,
+}
+
+/// Where the status comment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommentPosition {
+    /// Where it was begun.
+    Keep,
+    /// Below all others, from the begin of each deploy on.
+    Bottom,
+}
+
+/// Whether deployments are made on GitHub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployments {
+    /// They are, unless GitHub has made its own.
+    Auto,
+    /// They are not.
+    Off,
 }
 
 /// Who deploys a preview that waited in line once a slot is free.

@@ -3,8 +3,8 @@
 //! The runner's own rules count where it has any: booleans are YAML's six words and nothing else.
 
 use super::{
-    ConfigFrom, HealthMode, MinPermission, Nodes, OnFailedUpdate, Promote, SecretRef, TextOrPath,
-    UrlMode, WhenFull,
+    CommentMode, CommentPosition, ConfigFrom, Deployments, HealthMode, MinPermission, Nodes,
+    OnFailedUpdate, Promote, SecretRef, TextOrPath, UrlMode, WhenFull,
     reader::{Problem, shown},
 };
 use crate::names::{Environment, Host, Namespace, Secret};
@@ -194,6 +194,33 @@ pub(super) fn nodes(text: &str) -> Result<Nodes, Problem> {
 }
 
 /// What becomes of a preview that finds no free slot.
+pub(super) fn comment(text: &str) -> Result<CommentMode, Problem> {
+    match text {
+        "sticky" => Ok(CommentMode::Sticky),
+        "on-failure" => Ok(CommentMode::OnFailure),
+        "off" => Ok(CommentMode::Off),
+        _ => Err(one_of(text, "`sticky`, `on-failure` or `off`")),
+    }
+}
+
+/// Where the status comment stands.
+pub(super) fn comment_position(text: &str) -> Result<CommentPosition, Problem> {
+    match text {
+        "keep" => Ok(CommentPosition::Keep),
+        "bottom" => Ok(CommentPosition::Bottom),
+        _ => Err(one_of(text, "`keep` or `bottom`")),
+    }
+}
+
+/// Whether deployments are made on GitHub.
+pub(super) fn deployment(text: &str) -> Result<Deployments, Problem> {
+    match text {
+        "auto" => Ok(Deployments::Auto),
+        "off" => Ok(Deployments::Off),
+        _ => Err(one_of(text, "`auto` or `off`")),
+    }
+}
+
 pub(super) fn when_full(text: &str) -> Result<WhenFull, Problem> {
     match text {
         "queue" => Ok(WhenFull::Queue),

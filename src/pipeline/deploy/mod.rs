@@ -18,7 +18,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{Members, Said},
+    capacity::{Deployed, Members, Said},
     cluster::{
         Cluster, Existing, LastGood,
         outcome::{Applied, Change},
@@ -232,6 +232,8 @@ struct Notes {
     silent: bool,
     /// Which comment is the preview's.
     comment: Option<Said>,
+    /// The deployment that shows it, once this run has looked after that.
+    shown: Option<Option<Deployed>>,
 }
 
 impl Work<'_> {
@@ -291,7 +293,9 @@ impl Work<'_> {
     async fn work(&self, taken: &Taken, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
         let deadline = Instant::now() + self.ports.settings.timeout;
         teller.begin(taken.holder.as_ref(), &taken.record);
+        teller.moves();
         teller.tell(State::Pending).await?;
+        teller.posts();
         let configuration = self.sources.configuration(self.ports).await?;
         let mut slot = taken.slot;
         loop {

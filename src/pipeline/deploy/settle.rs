@@ -96,7 +96,13 @@ impl Work<'_> {
         let overtaken = matches!(result, Err(Stopped::Overtaken)) || self.mute(teller).await;
         lock(&self.notes).silent = matches!(result, Err(Stopped::Held | Stopped::Unapproved));
         let ending = match overtaken {
-            true => Ending::superseded(),
+            true => {
+                // Who is out of touch may speak over the newer run, which has the same commit perhaps.
+                if !self.desk.out_of_touch() {
+                    teller.gives_way().await;
+                }
+                Ending::superseded()
+            }
             false if state == State::Cancelled => {
                 tokio::time::timeout(WORD, self.speak(result, teller))
                     .await
@@ -109,6 +115,7 @@ impl Work<'_> {
             let mut notes = lock(&self.notes);
             notes.untold = untold;
             notes.comment = teller.said_in();
+            notes.shown = (began && !overtaken).then(|| teller.shown());
         }
         let line = match line {
             InLine::Told(_) if untold => InLine::Stays,
@@ -249,6 +256,9 @@ impl Work<'_> {
         let notes = lock(&self.notes);
         // Who says nothing has not said what an earlier run could not say.
         record.untold = notes.untold || (notes.silent && record.untold);
+        if let Some(shown) = &notes.shown {
+            record.deployment.clone_from(shown);
+        }
         if notes.comment.is_some() {
             record.comment.clone_from(&notes.comment);
         }

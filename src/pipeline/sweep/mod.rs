@@ -215,7 +215,7 @@ impl<'a> Broom<'a> {
     }
 
     fn teller(&self, preview: &PreviewKey) -> Teller<'a> {
-        Teller::open(self.ports, preview, &self.repository.name, &|_| {})
+        Teller::open(self.ports, preview, &self.repository.name, &|_| {}).repairing()
     }
 
     async fn see_to(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
@@ -299,7 +299,14 @@ impl<'a> Broom<'a> {
                 );
                 tolerant(teller.failed(failure).await)
             }
-            false => Ending::quiet(None, ReasonCode::RunLost, "its comment is true"),
+            false if teller.hangs().await => {
+                let status = super::inspect::status(self.ports, preview).await?;
+                self.look(status, pull, &mut teller).await
+            }
+            false => {
+                teller.recalls(&taken.record);
+                Ending::quiet(None, ReasonCode::RunLost, "its comment is true")
+            }
         };
         self.notes(&desk, None, &teller).await?;
         Ok(ending)
@@ -377,7 +384,10 @@ impl<'a> Broom<'a> {
                 teller.progressed(&rollout.workloads);
                 teller.degraded(causes).await
             }
-            false => Ending::superseded(),
+            false => {
+                teller.recalls(&taken.record);
+                Ending::superseded()
+            }
         };
         self.notes(&desk, same.then_some(State::Degraded), &teller)
             .await?;
@@ -413,15 +423,25 @@ impl<'a> Broom<'a> {
         let Some(_) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
-        let mut status = super::inspect::status(self.ports, preview).await?;
-        // Who is at work is this run itself.
-        status.busy = false;
+        let status = super::inspect::status(self.ports, preview).await?;
         let mut teller = self.teller(preview);
         teller.about(&pull.head_sha);
-        let reason = ReasonCode::StatusShown;
-        let ending = teller.status(&status, &pull.head_sha, reason).await;
+        let ending = self.look(status, pull, &mut teller).await;
         self.notes(&desk, None, &teller).await?;
         Ok(ending)
+    }
+
+    /// Says what a look has shown.
+    async fn look(
+        &self,
+        mut status: super::Status,
+        pull: &PullRequest,
+        teller: &mut Teller<'_>,
+    ) -> Ending {
+        // Who is at work is this run itself.
+        status.busy = false;
+        let reason = ReasonCode::StatusShown;
+        teller.status(&status, &pull.head_sha, reason).await
     }
 
     /// Says what is so where a comment names a place in a line that was lost.
@@ -455,6 +475,7 @@ impl<'a> Broom<'a> {
                 return;
             };
             record.untold = untold;
+            teller.note(record);
             if let (Some(outcome), Some(last)) = (outcome, record.attempted.as_mut()) {
                 last.outcome = outcome;
             }

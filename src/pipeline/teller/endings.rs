@@ -368,6 +368,8 @@ impl Teller<'_> {
         head: &CommitSha,
         reason: ReasonCode,
     ) -> Ending {
+        self.rests = !self.repairs;
+        self.recalls(&status.record);
         let live = status.sha();
         let mut state = status.state();
         let why = format!("the preview is {}", state.as_str());
@@ -379,6 +381,7 @@ impl Teller<'_> {
         {
             match self.comment_so_far().await {
                 Ok(Some(body)) if heading(&body) == self.heading(state).as_deref() => {
+                    self.reposts(status, state, head, &why).await;
                     return Ending::quiet(
                         state,
                         reason,

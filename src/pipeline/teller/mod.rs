@@ -4,11 +4,12 @@
 
 mod approval;
 mod aside;
+mod board;
 mod endings;
 mod help;
 mod voice;
 
-use super::{Ending, Exit, Failure, Ports, desk::Taken};
+use super::{Ending, Exit, Failure, Ports, desk::Taken, show::Board};
 use crate::{
     capacity::{Holder, Record, Said},
     cluster::{
@@ -52,6 +53,22 @@ pub struct Teller<'a> {
     hint: Option<Said>,
     /// When this run last wrote the comment.
     wrote: Option<Instant>,
+    /// True when somebody asked to be told.
+    answers: bool,
+    /// True when it was looked whether there is a comment.
+    looked: bool,
+    /// True when the comment is to be moved below all others.
+    moves: bool,
+    /// True when there were several comments of ours.
+    several: bool,
+    /// Address of the comment, once it was written.
+    comment_url: Option<String>,
+    /// What is shown beside the comment.
+    board: Board,
+    /// True when what is found by looking is shown there too.
+    repairs: bool,
+    /// True when nothing is to be shown there.
+    rests: bool,
 }
 
 impl<'a> Teller<'a> {
@@ -98,6 +115,14 @@ impl<'a> Teller<'a> {
             unheard: false,
             hint: None,
             wrote: None,
+            answers: false,
+            looked: false,
+            moves: false,
+            several: false,
+            comment_url: None,
+            board: Board::default(),
+            repairs: false,
+            rests: false,
         }
     }
 
@@ -130,6 +155,7 @@ impl<'a> Teller<'a> {
     pub(super) fn begin(&mut self, holder: Option<&Holder>, record: &Record) {
         self.view.fork = record.is_of_fork();
         self.hint.clone_from(&record.comment);
+        self.recalls(record);
         if let Some(holder) = holder.filter(|holder| holder.uid.is_some()) {
             self.owner.clone_from(&holder.owner);
             self.view.namespace = Some(holder.namespace.clone());
@@ -171,6 +197,7 @@ impl<'a> Teller<'a> {
             number: slot,
             capacity: taken.capacity,
         });
+        self.recalls(&taken.record);
         self.lives(&taken.record);
     }
 
@@ -353,7 +380,8 @@ impl<'a> Teller<'a> {
         self.view.reason = Some(reason);
         self.unheard = true;
         let told = self.last_word(state).await;
-        self.unheard = told.is_err();
+        let stale = self.post(state, failure.as_ref(), &why).await;
+        self.unheard = told.is_err() || stale;
         let (reason, exit, failure, why) = match (told, failure) {
             (Err(untold), None) => (
                 untold.reason(),

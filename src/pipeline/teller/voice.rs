@@ -5,7 +5,8 @@
 use super::Teller;
 use crate::{
     capacity::Said,
-    github::{Comment, CommentId, GitHub},
+    github::{Comment, CommentId, GitHub, GitHubError},
+    inputs::{CommentMode, CommentPosition},
     names::State,
     pipeline::Failure,
     report::{self, StatusView},
@@ -73,7 +74,8 @@ impl Teller<'_> {
 
     /// Follows the hint if it leads to a comment of ours.
     async fn recall(&mut self, github: &GitHub) -> Result<(), Failure> {
-        let Some(hint) = self.hint.take().filter(|_| self.known.is_none()) else {
+        let usable = self.known.is_none() && !self.several;
+        let Some(hint) = self.hint.take().filter(|_| usable) else {
             return Ok(());
         };
         let wanted = self.ports.settings.comment_author.as_ref();
@@ -94,14 +96,72 @@ impl Teller<'_> {
 
     pub(super) async fn write(&mut self, github: &GitHub, body: String) -> Result<(), Failure> {
         self.recall(github).await?;
+        if self.known.is_none() && !self.begins() && !self.finds(github).await? {
+            self.written = Some(body);
+            return Ok(());
+        }
         self.wrote = Some(Instant::now());
         let author = self.author(github).await?;
-        let reference = github
-            .upsert(self.preview.pr, &self.marker, &author, &body, self.known)
-            .await?;
+        let (pr, marker) = (self.preview.pr, &self.marker);
+        let reference = match self.moves {
+            true => github.lower(pr, marker, &author, &body).await?,
+            false => {
+                github
+                    .upsert(pr, marker, &author, &body, self.known)
+                    .await?
+            }
+        };
+        self.moves = false;
         self.known = Some(reference.id);
+        self.comment_url = Some(reference.url);
         self.written = Some(body);
         Ok(())
+    }
+
+    /// True when what there is to say is worth a comment where there is none.
+    fn begins(&self) -> bool {
+        let needs_a_person = matches!(
+            self.view.state,
+            State::Failed | State::Degraded | State::Stuck | State::Refused | State::ApprovalNeeded
+        );
+        match self.ports.settings.comment {
+            CommentMode::Sticky => true,
+            CommentMode::OnFailure => self.answers || needs_a_person,
+            CommentMode::Off => self.answers,
+        }
+    }
+
+    /// True when there is a comment although none would be begun: it is kept true.
+    async fn finds(&mut self, github: &GitHub) -> Result<bool, Failure> {
+        if !self.looked {
+            let found = self.ours(github).await?;
+            self.known = found.first().map(|comment| comment.id);
+            self.looked = true;
+        }
+        Ok(self.known.is_some())
+    }
+
+    /// Comments of ours, the oldest first; who wants none may have given no right to read them.
+    async fn ours(&mut self, github: &GitHub) -> Result<Vec<Comment>, Failure> {
+        let author = self.author(github).await?;
+        let found = github.find(self.preview.pr, &self.marker, &author).await;
+        let off = self.ports.settings.comment == CommentMode::Off;
+        match found {
+            Err(GitHubError::Forbidden { .. } | GitHubError::NotFound { .. }) if off => {
+                Ok(Vec::new())
+            }
+            found => Ok(found?),
+        }
+    }
+
+    /// Says that somebody asked to be told, also where no comment is begun otherwise.
+    pub(in crate::pipeline) fn answers(&mut self) {
+        self.answers = true;
+    }
+
+    /// Says that the comment is to stand below all others from the next word on, if it is to be moved at all.
+    pub(in crate::pipeline) fn moves(&mut self) {
+        self.moves = self.ports.settings.comment_position == CommentPosition::Bottom;
     }
 
     pub(super) async fn author(&mut self, github: &GitHub) -> Result<String, Failure> {
@@ -170,9 +230,10 @@ impl Teller<'_> {
         let Some(github) = &self.ports.github else {
             return Ok(None);
         };
-        let author = self.author(github).await?;
-        let found = github.find(self.preview.pr, &self.marker, &author).await?;
-        Ok(found.into_iter().next().map(|comment| comment.body))
+        let found = self.ours(github).await?;
+        // What led to one of several is no help to find all of them, of which one is kept.
+        self.several |= found.len() > 1;
+        Ok(found.into_iter().next_back().map(|comment| comment.body))
     }
 
     /// True when the comment says that something is under way.

@@ -10,16 +10,20 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+pub use self::deployments::{Deployment, DeploymentStatus};
 pub use self::model::{Access, Comment, Issue, NewPull, Started};
 use self::model::{Model, Repository};
+pub use self::statuses::Status;
 use super::clock::Clock;
 use super::fault::Fault;
 use super::http::Site;
 use super::log::{Log, Record};
 
 mod contents;
+mod deployments;
 mod model;
 mod routes;
+mod statuses;
 #[cfg(test)]
 mod tests;
 mod views;

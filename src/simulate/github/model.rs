@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::deployments::Deployment;
+use super::statuses::Status;
+
 /// What a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -117,6 +120,9 @@ pub(super) struct Repository {
     pub(super) issues: Vec<Issue>,
     /// Runs that were started by hand.
     pub(super) started: Vec<Started>,
+    /// Statuses of commits, in their order.
+    pub(super) statuses: Vec<Status>,
+    pub(super) deployments: Vec<Deployment>,
     /// Permission and role name by login.
     pub(super) permissions: BTreeMap<String, (String, String)>,
 }
@@ -183,6 +189,8 @@ pub(super) struct Model {
     pub(super) tokens: BTreeMap<String, (String, Access)>,
     /// Everyone who is known, besides those who did something.
     pub(super) users: BTreeSet<String>,
+    /// Rights that no token has.
+    pub(super) denied: BTreeSet<String>,
     made: u64,
 }
 
@@ -210,6 +218,8 @@ impl Model {
                 branches: BTreeMap::new(),
                 issues: Vec::new(),
                 started: Vec::new(),
+                statuses: Vec::new(),
+                deployments: Vec::new(),
                 permissions: BTreeMap::new(),
             });
         if repository.commits.is_empty() {

@@ -78,11 +78,11 @@ fn respond(inner: &Inner, path: &str, request: &Request) -> Reply {
     asked.serve(&mut model, &rest)
 }
 
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     inner: &'a Inner,
-    request: &'a Request,
-    full_name: String,
-    login: String,
+    pub(super) request: &'a Request,
+    pub(super) full_name: String,
+    pub(super) login: String,
 }
 
 impl Asked<'_> {
@@ -99,6 +99,8 @@ impl Asked<'_> {
             ("POST", ["issues"]) => self.open_issue(model),
             ("PATCH", ["issues", number]) => self.edit_issue(model, number),
             ("GET", ["collaborators", login, "permission"]) => self.permission(model, login),
+            ("POST", ["statuses", sha]) => self.create_status(model, sha),
+            (_, ["deployments", rest @ ..]) => self.deployments(model, rest),
             ("GET", rest) => match model.repositories.get(&self.full_name) {
                 Some(repository) => self.read(repository, rest),
                 None => not_found(),
@@ -167,6 +169,7 @@ impl Asked<'_> {
                 })
             }
             ["contents", path @ ..] => contents::answer(self.request, repository, &path.join("/")),
+            ["commits", reference, "statuses"] => self.list_statuses(repository, reference),
             ["commits", reference @ ..] => {
                 let reference = reference.join("/");
                 match repository.commit(&reference) {
@@ -248,7 +251,7 @@ impl Asked<'_> {
     }
 
     /// Cuts a list into pages and links them by repository id, as GitHub does.
-    fn page<T: Copy>(
+    pub(super) fn page<T: Copy>(
         &self,
         repository: &Repository,
         path: &str,

@@ -250,8 +250,36 @@ fn lies(shop: &Shop) -> Vec<String> {
         let of_kind = ours.iter().filter(|one| one.body.starts_with(&begin));
         of_kind.count()
     };
+    for pr in [1, 2] {
+        wrong.extend(beside(shop, pr));
+    }
     for one in ["help", "status"].iter().filter(|one| kind(one) > 1) {
         wrong.push(format!("{} comments of kind {one}", kind(one)));
+    }
+    wrong
+}
+
+/// What is untrue of the statuses and deployments of a pull request.
+fn beside(shop: &Shop, pr: u64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let (github, head) = (&shop.world.github, shop.world.github.head(SHOP, pr));
+    let there = shop.namespaces().contains(&format!("pr-shop-{pr}"));
+    let statuses = github.statuses(SHOP, &head);
+    let waits = shop.line().contains(&pr);
+    if statuses.last().is_some_and(|one| one.state == "pending") && !waits {
+        wrong.push(format!(
+            "#{pr}: the status of {head} promises: {statuses:?}"
+        ));
+    }
+    let task = format!("preview:pr-{pr}");
+    let all = github.deployments(SHOP);
+    let live: Vec<_> = all
+        .iter()
+        .filter(|one| one.task == task && one.state() == "success")
+        .collect();
+    let asleep = !shop.record(pr)["asleep"].is_null();
+    if live.len() > 1 || (!live.is_empty() && (!there || asleep)) {
+        wrong.push(format!("#{pr}: deployments that are no more: {live:#?}"));
     }
     wrong
 }

@@ -1,0 +1,560 @@
+//! Shows what has become of a commit where people look besides the comment: as its status, and as a deployment.
+//! It changes nothing of how a run ends: what GitHub does not take costs some seconds, and the sweep says it again.
+//! A right that is missing turns the one thing off that needs it, with one notice, because neither is worth a failed run.
+
+use super::Ports;
+use crate::{
+    capacity::{Deployed, Record},
+    github::{
+        CommitState, CommitStatus, DeploymentState, DeploymentStatus, GitHub, GitHubError,
+        NewDeployment,
+    },
+    inputs::Deployments,
+    names::{CommitSha, PreviewKey, ReasonCode, State},
+};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use tokio::task::JoinSet;
+
+/// What all of it may take beyond what the run needs anyway.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same once the run was cancelled.
+const HURRY: Duration = Duration::from_secs(1);
+
+/// Requests at most before the last word.
+const OPENING: u64 = 3;
+
+/// GitHub takes no longer description.
+const LONGEST: usize = 140;
+
+/// What this run may not write.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    statuses: AtomicBool,
+    deployments: AtomicBool,
+}
+
+/// What there is to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It goes on by itself.
+    Waits,
+    Queued,
+    Ready,
+    Failed,
+    /// Something else than the commit was in the way.
+    Broken,
+    /// Nobody goes on with it.
+    GivenUp,
+    /// What was there is there no more; whether the commit was good does not change by that.
+    Over,
+}
+
+impl Verdict {
+    /// What a state means for its commit; none where nothing was tried.
+    pub(super) fn of(state: State, reason: Option<ReasonCode>, blameless: bool) -> Option<Self> {
+        Some(match state {
+            State::Pending | State::Deploying => Self::Waits,
+            State::Queued => Self::Queued,
+            State::Ready => Self::Ready,
+            State::Failed if blameless => Self::Broken,
+            State::Failed | State::Degraded => Self::Failed,
+            State::Superseded | State::Cancelled => Self::GivenUp,
+            State::Refused if reason == Some(ReasonCode::AtCapacity) => Self::GivenUp,
+            State::Removed | State::Expired | State::Sleeping | State::Stuck => Self::Over,
+            _ => return None,
+        })
+    }
+
+    fn commit(self) -> CommitState {
+        match self {
+            Self::Waits | Self::Queued => CommitState::Pending,
+            Self::Ready | Self::Over => CommitState::Success,
+            Self::Failed => CommitState::Failure,
+            Self::Broken | Self::GivenUp => CommitState::Error,
+        }
+    }
+}
+
+/// What is to be shown of one preview, in words without secrets.
+#[derive(Debug, Clone)]
+pub(super) struct Word {
+    pub(super) verdict: Verdict,
+    pub(super) sha: Option<CommitSha>,
+    pub(super) text: String,
+    /// Where the preview answers.
+    pub(super) url: Option<String>,
+    /// Where people read more: the comment, or else the run.
+    pub(super) more: Option<String>,
+    /// The run.
+    pub(super) log: Option<String>,
+    /// True when what was live before is gone too.
+    pub(super) removed: bool,
+    /// True when the preview comes back as it was.
+    pub(super) returns: bool,
+}
+
+/// What is shown of one preview.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    /// The deployment that shows what is live.
+    known: Option<Deployed>,
+    /// The commit that was ready last, and whether it has broken since.
+    serving: Option<(CommitSha, bool)>,
+    /// True when this run deploys, and so may make a deployment.
+    creates: bool,
+    /// What is being written while the run works.
+    opening: JoinSet<Opened>,
+    begun: bool,
+    /// True when GitHub could not be told.
+    stale: bool,
+}
+
+#[derive(Debug)]
+struct Opened {
+    status: Option<Result<(), GitHubError>>,
+    deployment: Option<Result<Option<Deployed>, GitHubError>>,
+}
+
+impl Board {
+    /// Takes up what the ledger knows.
+    pub(super) fn recalls(&mut self, record: &Record) {
+        self.known.clone_from(&record.deployment);
+        let broke = |sha: &CommitSha| {
+            let last = record.attempted.as_ref();
+            last.is_some_and(|last| last.outcome == State::Degraded && last.sha == *sha)
+        };
+        let serving = record.serving.clone();
+        self.serving = serving.map(|sha| (sha.clone(), broke(&sha)));
+    }
+
+    /// Notes what the next run must know.
+    pub(super) fn note(&self, record: &mut Record) {
+        record.deployment = self.shown();
+    }
+
+    /// The deployment that shows what is live.
+    pub(super) fn shown(&self) -> Option<Deployed> {
+        self.known.clone()
+    }
+
+    /// Allows that a deployment is made for a commit that has none.
+    pub(super) fn creates(&mut self) {
+        self.creates = true;
+    }
+
+    /// True when this run has begun to show something.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// True when GitHub could not be told what is so now.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// Begins to show that a commit is being deployed, while the run goes on.
+    pub(super) fn begin(&mut self, ports: &Ports, preview: &PreviewKey, word: Word) {
+        self.creates = true;
+        let (Some(github), Some(sha)) = (ports.github.clone(), word.sha.clone()) else {
+            return;
+        };
+        if !github.spares(OPENING) {
+            return;
+        }
+        let (statuses, deployments) = (writes_statuses(ports), writes_deployments(ports));
+        if !statuses && !deployments {
+            return;
+        }
+        self.begun = true;
+        let (context, task) = (context(preview), task(preview));
+        let known = self.known.clone();
+        self.opening.spawn(async move {
+            let status = async {
+                let status = CommitStatus {
+                    state: CommitState::Pending,
+                    context: &context,
+                    description: &word.text,
+                    target_url: word.more.as_deref(),
+                };
+                github.set_status(&sha, &status).await
+            };
+            let deployment = async {
+                let found = stand(&github, &sha, &context, &task, known.as_ref(), true).await?;
+                // One that was there before shows its old state; a new one is pending without a word.
+                if let Some((found, false)) = &found {
+                    let status = status_of(DeploymentState::InProgress, &word);
+                    github.set_deployment(found.id, &status).await?;
+                }
+                Ok(found.map(|(found, _)| found))
+            };
+            let (status, deployment) = tokio::join!(
+                async {
+                    match statuses {
+                        true => Some(status.await),
+                        false => None,
+                    }
+                },
+                async {
+                    match deployments {
+                        true => Some(deployment.await),
+                        false => None,
+                    }
+                }
+            );
+            Opened { status, deployment }
+        });
+    }
+
+    /// Shows what has become of it.
+    pub(super) async fn end(&mut self, ports: &Ports, preview: &PreviewKey, word: Word) {
+        let Some(github) = &ports.github else {
+            return;
+        };
+        let patience = match ports.stop.is_cancelled() {
+            true => HURRY,
+            false => PATIENCE,
+        };
+        let written = self.write(ports, github, preview, &word);
+        let late = tokio::time::timeout(patience, written).await.is_err();
+        if late {
+            tracing::info!("GitHub was not told beside the comment: it took too long");
+            self.opening.abort_all();
+        }
+        self.stale |= late;
+    }
+
+    async fn write(&mut self, ports: &Ports, github: &GitHub, preview: &PreviewKey, word: &Word) {
+        let mut opened = None;
+        if let Some(done) = self.opening.join_next().await {
+            match done {
+                Ok(done) => opened = self.take(ports, done),
+                Err(error) => tracing::debug!(%error, "what was begun to be shown was given up"),
+            }
+        }
+        let statuses = writes_statuses(ports);
+        let deployments = writes_deployments(ports);
+        if !github.spares(1) {
+            self.stale |= statuses || deployments;
+            return;
+        }
+        let commit = self.commit(word).filter(|_| statuses);
+        let status = async {
+            let (sha, state) = commit?;
+            let (context, word) = (context(preview), word);
+            let status = CommitStatus {
+                state,
+                context: &context,
+                description: &word.text,
+                target_url: word.url.as_deref().or(word.more.as_deref()),
+            };
+            Some(github.set_status(&sha, &status).await)
+        };
+        let settled = async {
+            match deployments {
+                true => Some(self.settle(github, preview, word, opened).await),
+                false => None,
+            }
+        };
+        let (status, settled) = tokio::join!(status, settled);
+        if let Some(Err(error)) = status {
+            self.stale |= untold(ports, &ports.refused.statuses, STATUS, &error);
+        }
+        if let Some(Err(error)) = settled {
+            self.stale |= untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
+        }
+    }
+
+    /// The deployment that was begun with; what was refused is off from now on.
+    fn take(&self, ports: &Ports, opened: Opened) -> Option<Deployed> {
+        if let Some(Err(error)) = opened.status {
+            untold(ports, &ports.refused.statuses, STATUS, &error);
+        }
+        match opened.deployment {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => {
+                untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Which commit has which state by a word; none where it says nothing of a commit that this run has tried.
+    fn commit(&self, word: &Word) -> Option<(CommitSha, CommitState)> {
+        match word.verdict {
+            Verdict::Over => {
+                let (sha, broke) = self.serving.clone()?;
+                let state = match broke {
+                    true => CommitState::Failure,
+                    false => word.verdict.commit(),
+                };
+                Some((sha, state))
+            }
+            Verdict::Waits | Verdict::Queued | Verdict::GivenUp if !self.begun => None,
+            verdict => Some((word.sha.clone()?, verdict.commit())),
+        }
+    }
+
+    /// Brings the deployments of a preview in line with what has become of it.
+    async fn settle(
+        &mut self,
+        github: &GitHub,
+        preview: &PreviewKey,
+        word: &Word,
+        opened: Option<Deployed>,
+    ) -> Result<(), GitHubError> {
+        if word.verdict == Verdict::Over {
+            return self.retire(github, word).await;
+        }
+        let Some(sha) = &word.sha else {
+            return Ok(());
+        };
+        let found = match opened {
+            Some(found) => Some(found),
+            // Nobody deploys what this run has not begun to deploy.
+            None if matches!(
+                word.verdict,
+                Verdict::Waits | Verdict::Queued | Verdict::GivenUp
+            ) && !self.begun =>
+            {
+                None
+            }
+            None => {
+                let (environment, task) = (context(preview), task(preview));
+                let known = self.known.as_ref();
+                let found = stand(github, sha, &environment, &task, known, self.creates).await?;
+                found.map(|(found, _)| found)
+            }
+        };
+        let Some(found) = found else {
+            return Ok(());
+        };
+        let before = self.known.clone().filter(|known| known.id != found.id);
+        let state = match word.verdict {
+            Verdict::Ready => DeploymentState::Success,
+            Verdict::Failed => DeploymentState::Failure,
+            Verdict::Queued => DeploymentState::Queued,
+            // The run that goes on with it makes another, since the ledger knows the one that is live.
+            Verdict::Waits | Verdict::GivenUp if before.is_some() => DeploymentState::Inactive,
+            Verdict::Waits => DeploymentState::Queued,
+            _ => DeploymentState::Error,
+        };
+        github
+            .set_deployment(found.id, &status_of(state, word))
+            .await?;
+        let replaced = word.verdict == Verdict::Ready || word.removed;
+        if let Some(before) = before.as_ref().filter(|_| replaced) {
+            let gone = Word {
+                text: "replaced".into(),
+                url: None,
+                ..word.clone()
+            };
+            let status = status_of(DeploymentState::Inactive, &gone);
+            github.set_deployment(before.id, &status).await?;
+        }
+        if before.is_none() || replaced {
+            self.known = Some(found);
+        }
+        Ok(())
+    }
+
+    /// Ends the deployment of what is there no more.
+    async fn retire(&mut self, github: &GitHub, word: &Word) -> Result<(), GitHubError> {
+        let Some(known) = &self.known else {
+            return Ok(());
+        };
+        let status = status_of(DeploymentState::Inactive, word);
+        github.set_deployment(known.id, &status).await?;
+        if !word.returns {
+            self.known = None;
+        }
+        Ok(())
+    }
+}
+
+/// True when a status of a commit still promises that somebody is at work on it.
+pub(super) async fn hangs(ports: &Ports, preview: &PreviewKey, sha: &CommitSha) -> bool {
+    let Some(github) = ports.github.as_ref().filter(|_| writes_statuses(ports)) else {
+        return false;
+    };
+    let context = context(preview);
+    let asked = tokio::time::timeout(PATIENCE, github.status(sha, &context));
+    matches!(asked.await, Ok(Ok(Some(CommitState::Pending))))
+}
+
+/// One line that GitHub takes, without what could make it look like another.
+pub(super) fn line(text: &str) -> String {
+    let plain = |c: char| match c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+    {
+        true => ' ',
+        false => c,
+    };
+    let text: String = text.chars().map(plain).collect();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(LONGEST) {
+        None => text,
+        Some(_) => {
+            let kept: String = text.chars().take(LONGEST - 1).collect();
+            format!("{}…", kept.trim_end())
+        }
+    }
+}
+
+/// The deployment that stands for a commit of this preview; one is made where there is none, unless GitHub has made its own for
+/// a job with `environment:`. The second is true when it was made just now.
+async fn stand(
+    github: &GitHub,
+    sha: &CommitSha,
+    environment: &str,
+    task: &str,
+    known: Option<&Deployed>,
+    creates: bool,
+) -> Result<Option<(Deployed, bool)>, GitHubError> {
+    if let Some(known) = known.filter(|known| known.sha == *sha) {
+        return Ok(Some((known.clone(), false)));
+    }
+    let of = |id: u64| Deployed {
+        id,
+        sha: sha.clone(),
+    };
+    let ours = async || {
+        let all = github.deployments(sha, environment).await?;
+        let found = all
+            .iter()
+            .find(|one| one.task == task)
+            .map(|one| of(one.id));
+        let others = all.iter().any(|one| !one.task.starts_with(TASK));
+        Ok::<_, GitHubError>((found, others))
+    };
+    // Where the ledger knows one of an earlier commit, nobody else makes them.
+    if known.is_none() || !creates {
+        match ours().await? {
+            (Some(found), _) => return Ok(Some((found, false))),
+            (None, true) => {
+                tracing::info!("GitHub shows a deployment of this commit already");
+                return Ok(None);
+            }
+            (None, false) if !creates => return Ok(None),
+            (None, false) => {}
+        }
+    }
+    let new = NewDeployment {
+        sha,
+        environment,
+        task,
+        description: "Preview of a pull request",
+    };
+    match github.deploy(&new).await {
+        Ok(made) => Ok(Some((of(made.id), true))),
+        Err(error) if error.may_have_happened() => match ours().await? {
+            (Some(found), _) => Ok(Some((found, true))),
+            (None, _) => {
+                let made = github.deploy(&new).await?;
+                Ok(Some((of(made.id), true)))
+            }
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn status_of(state: DeploymentState, word: &Word) -> DeploymentStatus<'_> {
+    DeploymentStatus {
+        state,
+        description: &word.text,
+        environment_url: word.url.as_deref(),
+        log_url: word.log.as_deref(),
+    }
+}
+
+/// What is not written without a right: its name, the right, and the input that turns it off.
+type Feature = (&'static str, &'static str, &'static str);
+
+const STATUS: Feature = ("commit status", "statuses: write", "commit-status: false");
+const DEPLOYMENT: Feature = ("deployment", "deployments: write", "deployment: off");
+
+/// Says what was not written; true when a later run may mend it.
+fn untold(ports: &Ports, refused: &AtomicBool, feature: Feature, error: &GitHubError) -> bool {
+    let (what, right, input) = feature;
+    match error {
+        GitHubError::Forbidden { .. } | GitHubError::NotFound { .. } => {
+            if !refused.swap(true, Ordering::Relaxed) {
+                ports.notice(format!(
+                    "no {what} was written: {error}; add `{right}` under `permissions:` in the workflow, or set `{input}`"
+                ));
+            }
+            false
+        }
+        GitHubError::Unreachable { .. }
+        | GitHubError::Unavailable { .. }
+        | GitHubError::RateLimited { .. }
+        | GitHubError::GivenUp { .. } => {
+            tracing::info!("no {what} was written: {error}");
+            true
+        }
+        _ => {
+            tracing::warn!("no {what} was written: {error}");
+            false
+        }
+    }
+}
+
+fn writes_statuses(ports: &Ports) -> bool {
+    ports.settings.commit_status && !ports.refused.statuses.load(Ordering::Relaxed)
+}
+
+fn writes_deployments(ports: &Ports) -> bool {
+    ports.settings.deployment == Deployments::Auto
+        && !ports.refused.deployments.load(Ordering::Relaxed)
+}
+
+/// Name of the check and of the environment that all previews share.
+fn context(preview: &PreviewKey) -> String {
+    match preview.environment.as_str() {
+        "preview" => "preview".into(),
+        other => format!("preview/{other}"),
+    }
+}
+
+const TASK: &str = "preview:";
+
+/// What tells the deployments of a pull request apart from all others of its environment.
+fn task(preview: &PreviewKey) -> String {
+    format!("{TASK}pr-{}", preview.pr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_one_short_line() {
+        assert_eq!(line(" a\nb\t\u{202e}c\u{7}"), "a b c");
+        let long = line(&"é ".repeat(200));
+        assert_eq!(long.chars().count(), LONGEST);
+        assert!(long.ends_with('…'));
+        assert_eq!(line(&"x".repeat(LONGEST)), "x".repeat(LONGEST));
+    }
+
+    #[test]
+    fn what_was_not_tried_is_not_shown() {
+        let of = |state| Verdict::of(state, None, false);
+        for state in [State::NotDeployed, State::ApprovalNeeded, State::Refused] {
+            assert_eq!(of(state), None, "{state:?}");
+        }
+        assert_eq!(of(State::Degraded), Some(Verdict::Failed));
+        assert_eq!(
+            Verdict::of(State::Failed, None, true),
+            Some(Verdict::Broken)
+        );
+        let full = Some(ReasonCode::AtCapacity);
+        assert_eq!(
+            Verdict::of(State::Refused, full, false),
+            Some(Verdict::GivenUp)
+        );
+    }
+}
