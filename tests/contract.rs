@@ -593,7 +593,7 @@ mod packaging {
                     }
                 }
             }
-            for line in text.lines().filter(|line| line.contains("uses: ")) {
+            for line in text.lines().filter(|line| line.contains(" uses: ")) {
                 let reference = line.split_once("uses: ").unwrap().1;
                 if reference.starts_with("./") {
                     continue;

@@ -535,11 +535,17 @@ fn examples() -> Vec<(&'static str, StatusView)> {
 fn every_state_reads_as_it_should() {
     for (name, view) in examples() {
         let body = comment(&view, &marker()).unwrap();
+        // What programs read has tests of its own, and says nothing that people do not see.
+        let (first, rest) = body.split_once('\n').unwrap();
+        let (hidden, rest) = rest.split_once('\n').unwrap();
+        assert_eq!(first, marker().to_string(), "{name}");
         assert!(
-            body.starts_with(&format!("{}\n### ", marker())),
-            "{name}: {body}"
+            hidden.starts_with("<!-- preview-action result {"),
+            "{name}: {hidden}"
         );
-        snapshot(name, &body);
+        assert!(hidden.ends_with("} -->"), "{name}: {hidden}");
+        assert!(rest.starts_with("### "), "{name}: {rest}");
+        snapshot(name, &format!("{first}\n{rest}"));
     }
 }
 
@@ -1112,7 +1118,11 @@ mod untrusted_text {
             prop_assert_eq!(skeleton, expected, "{}", body);
             prop_assert_eq!(does_something(&words), None, "{}", body);
             prop_assert!(words.contains("shows all commands"), "the end is swallowed: {}", body);
-            prop_assert_eq!(body.lines().filter(|line| line.starts_with("<!-- preview")).count(), 1, "{}", body);
+            prop_assert_eq!(body.lines().filter(|line| line.starts_with("<!-- preview-action v1")).count(), 1, "{}", body);
+            let hidden = body.lines().nth(1).unwrap().strip_prefix("<!-- preview-action result ").unwrap();
+            let hidden = hidden.strip_suffix(" -->").unwrap();
+            prop_assert!(!hidden.contains("--") && !hidden.contains('>'), "{}", hidden);
+            prop_assert!(serde_json::from_str::<serde_json::Value>(hidden).is_ok(), "{}", hidden);
             prop_assert_eq!(body.lines().next().map(str::to_owned), Some(marker().to_string()));
         }
 

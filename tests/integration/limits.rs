@@ -79,7 +79,10 @@ async fn after_a_limit_of_an_hour_nothing_more_is_asked_and_the_next_sweep_goes_
         shop.world.github.inject(all);
         let seen = shop.hears(&opened).await;
         let when = format!("from request {k} of {requests} on");
-        assert_eq!(asked_on(&shop, 0), Vec::<String>::new(), "{when}");
+        let asked_on = asked_on(&shop, 0);
+        // What goes on beside it may be on its way before anybody has read the refusal.
+        let most = if only_beside(&shop) { 2 } else { 0 };
+        assert!(asked_on.len() <= most, "{when}: {asked_on:?}");
         match only_beside(&shop) && seen.comment().contains("Preview ready") {
             // The comment has told it; what stands beside it is the sweep's to mend.
             true => seen.ends(0, "deployed"),

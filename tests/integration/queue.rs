@@ -76,7 +76,10 @@ async fn a_run_without_a_queue_asks_nobody_anything_more() {
     shop.deployed(1).await;
     let since = shop.now();
     shop.hears(&shop.closes(1)).await.ends(0, "removed");
-    let last = shop.requests("github", since).pop().unwrap();
+    let mut asked = shop.requests("github", since);
+    // What stands beside the comment comes after its last word.
+    asked.retain(|one| !one.path.contains("/statuses") && !one.path.contains("/deployments"));
+    let last = asked.pop().unwrap();
     assert_eq!(
         (
             last.method.as_str(),

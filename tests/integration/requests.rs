@@ -39,9 +39,13 @@ async fn an_update_costs_six_requests_for_its_comment_and_its_head() {
         lines(&asked)
     );
     assert!(pulls - 1 + looks + edits <= 6);
+    let statuses = of_kind(&asked, "POST", "/acme/shop/statuses/");
+    let made = of_kind(&asked, "POST", "/acme/shop/deployments");
+    // The new deployment, its end, and the end of the one before.
+    assert_eq!((statuses, made), (2, 3), "{:#?}", lines(&asked));
     assert_eq!(
         asked.len(),
-        pulls + files + looks + edits,
+        pulls + files + looks + edits + statuses + made,
         "{:#?}",
         lines(&asked)
     );

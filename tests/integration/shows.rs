@@ -332,10 +332,9 @@ async fn a_run_that_died_leaves_no_status_that_promises_something() {
         shop.world.advance(std::time::Duration::from_secs(120));
         go(&shop, &shop.schedule(), &[("comment", mode)]).await;
         let after = states(&shop, &head);
-        assert!(
-            after.len() == 2 && after[1] != "pending",
-            "{mode}: {after:?}"
-        );
+        let shown = deployments(&shop);
+        assert_eq!(shown, [deployed(&head, 1, "error")], "{mode}");
+        assert_eq!(after, ["pending", "error"], "{mode}");
         shop.ends();
     }
 }

@@ -14,11 +14,12 @@ use super::{
     promote::promote,
     remove::{RemoveReason, RemoveRequest, remove},
     request::{Basis, Word},
+    show,
     sleep::Bed,
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Ledger, Owned},
+    capacity::{self, Ledger, Owned, Record},
     cluster::{Moment, Step, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
@@ -32,6 +33,9 @@ use tokio::time::Instant;
 
 /// How much is done at once: one preview that is stuck must not keep the others waiting.
 const ABREAST: usize = 4;
+
+/// How many deployments are ended at once that were left behind.
+const RETIRED: usize = 10;
 
 /// What a node gets to repair what is not ready, before people are told.
 const REPAIR: Duration = Duration::from_secs(60);
@@ -70,6 +74,7 @@ pub async fn sweep(
         desk::keep_cap(ports, repository.id).await?;
     }
     count(ports, repository, &sight).await?;
+    retire(ports, &sight).await;
     let broom = Broom {
         ports,
         repository,
@@ -124,6 +129,31 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
     };
     ports.cluster()?.transact(&name, step).await?;
     Ok(())
+}
+
+/// Ends deployments of previews that are gone, where GitHub did not take it at the time.
+async fn retire(ports: &Ports, sight: &Sight<'_>) {
+    for (preview, record) in sight.shown_still().take(RETIRED) {
+        let Ok(cluster) = ports.cluster() else {
+            return;
+        };
+        if !show::retire(ports, &preview, record).await {
+            continue;
+        }
+        let known = record.deployment.clone();
+        let desk = desk::Desk::new(ports, cluster, preview, false);
+        let forget = |record: &mut Record, _| {
+            if record.deployment == known {
+                record.deployment = None;
+            }
+        };
+        if let Err(failure) = desk.change(forget).await {
+            tracing::info!(
+                "a deployment that is over is not forgotten: {}",
+                failure.line()
+            );
+        }
+    }
 }
 
 /// One ending for all: every failure is told, and the first one decides the exit code.
@@ -288,7 +318,11 @@ impl<'a> Broom<'a> {
         };
         let mut teller = self.teller(preview);
         teller.about(&pull.head_sha);
-        let ending = match teller.promises().await? {
+        let promises = teller.promises().await?;
+        let hangs = !promises && teller.hangs().await;
+        // Where no comment was begun, nothing but the status knows how far that run came.
+        let silent = hangs && teller.comment_so_far().await?.is_none();
+        let ending = match promises || silent {
             true => {
                 teller.begin(taken.holder.as_ref(), &taken.record);
                 let failure = Failure::new(
@@ -299,7 +333,7 @@ impl<'a> Broom<'a> {
                 );
                 tolerant(teller.failed(failure).await)
             }
-            false if teller.hangs().await => {
+            false if hangs => {
                 let status = super::inspect::status(self.ports, preview).await?;
                 self.look(status, pull, &mut teller).await
             }

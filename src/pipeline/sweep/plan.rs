@@ -171,11 +171,19 @@ impl Sight<'_> {
     pub(super) fn forgotten(&self) -> Vec<Remembered> {
         self.over()
             .filter(|(preview, _)| self.closed.contains_key(&preview.pr))
+            // First its deployment ends.
+            .filter(|(_, record)| record.deployment.is_none())
             .map(|(preview, record)| Remembered {
                 key: preview.in_ledger(),
                 sequence: record.sequence,
             })
             .collect()
+    }
+
+    /// Previews of which nothing is left but a deployment that nobody has ended.
+    pub(super) fn shown_still(&self) -> impl Iterator<Item = (PreviewKey, &Record)> {
+        self.over()
+            .filter(|(_, record)| record.deployment.is_some() && record.stalled.is_none())
     }
 
     /// Previews of which nothing is left but what the ledger remembers.

@@ -2,16 +2,19 @@
 //! It changes nothing of how a run ends: what GitHub does not take costs some seconds, and the sweep says it again.
 //! A right that is missing turns the one thing off that needs it, with one notice, because neither is worth a failed run.
 
+mod stand;
+mod verdict;
+
+pub(super) use verdict::{Verdict, Word, line};
+
 use super::Ports;
 use crate::{
     capacity::{Deployed, Record},
-    github::{
-        CommitState, CommitStatus, DeploymentState, DeploymentStatus, GitHub, GitHubError,
-        NewDeployment,
-    },
+    github::{CommitState, CommitStatus, DeploymentState, GitHub, GitHubError},
     inputs::Deployments,
-    names::{CommitSha, PreviewKey, ReasonCode, State},
+    names::{CommitSha, PreviewKey, State},
 };
+use stand::{stand, status_of, task};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -27,74 +30,11 @@ const HURRY: Duration = Duration::from_secs(1);
 /// Requests at most before the last word.
 const OPENING: u64 = 3;
 
-/// GitHub takes no longer description.
-const LONGEST: usize = 140;
-
 /// What this run may not write.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     statuses: AtomicBool,
     deployments: AtomicBool,
-}
-
-/// What there is to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It goes on by itself.
-    Waits,
-    Queued,
-    Ready,
-    Failed,
-    /// Something else than the commit was in the way.
-    Broken,
-    /// Nobody goes on with it.
-    GivenUp,
-    /// What was there is there no more; whether the commit was good does not change by that.
-    Over,
-}
-
-impl Verdict {
-    /// What a state means for its commit; none where nothing was tried.
-    pub(super) fn of(state: State, reason: Option<ReasonCode>, blameless: bool) -> Option<Self> {
-        Some(match state {
-            State::Pending | State::Deploying => Self::Waits,
-            State::Queued => Self::Queued,
-            State::Ready => Self::Ready,
-            State::Failed if blameless => Self::Broken,
-            State::Failed | State::Degraded => Self::Failed,
-            State::Superseded | State::Cancelled => Self::GivenUp,
-            State::Refused if reason == Some(ReasonCode::AtCapacity) => Self::GivenUp,
-            State::Removed | State::Expired | State::Sleeping | State::Stuck => Self::Over,
-            _ => return None,
-        })
-    }
-
-    fn commit(self) -> CommitState {
-        match self {
-            Self::Waits | Self::Queued => CommitState::Pending,
-            Self::Ready | Self::Over => CommitState::Success,
-            Self::Failed => CommitState::Failure,
-            Self::Broken | Self::GivenUp => CommitState::Error,
-        }
-    }
-}
-
-/// What is to be shown of one preview, in words without secrets.
-#[derive(Debug, Clone)]
-pub(super) struct Word {
-    pub(super) verdict: Verdict,
-    pub(super) sha: Option<CommitSha>,
-    pub(super) text: String,
-    /// Where the preview answers.
-    pub(super) url: Option<String>,
-    /// Where people read more: the comment, or else the run.
-    pub(super) more: Option<String>,
-    /// The run.
-    pub(super) log: Option<String>,
-    /// True when what was live before is gone too.
-    pub(super) removed: bool,
-    /// True when the preview comes back as it was.
-    pub(super) returns: bool,
 }
 
 /// What is shown of one preview.
@@ -376,6 +316,26 @@ impl Board {
     }
 }
 
+/// Ends the deployment of a preview that is gone; false when that is to be tried again.
+pub(super) async fn retire(ports: &Ports, preview: &PreviewKey, record: &Record) -> bool {
+    let mut board = Board {
+        known: record.deployment.clone(),
+        ..Board::default()
+    };
+    let word = Word {
+        verdict: Verdict::Over,
+        sha: None,
+        text: "removed".into(),
+        url: None,
+        more: None,
+        log: ports.links.run.clone(),
+        removed: false,
+        returns: false,
+    };
+    board.end(ports, preview, word).await;
+    !board.is_stale()
+}
+
 /// True when a status of a commit still promises that somebody is at work on it.
 pub(super) async fn hangs(ports: &Ports, preview: &PreviewKey, sha: &CommitSha) -> bool {
     let Some(github) = ports.github.as_ref().filter(|_| writes_statuses(ports)) else {
@@ -384,91 +344,6 @@ pub(super) async fn hangs(ports: &Ports, preview: &PreviewKey, sha: &CommitSha) 
     let context = context(preview);
     let asked = tokio::time::timeout(PATIENCE, github.status(sha, &context));
     matches!(asked.await, Ok(Ok(Some(CommitState::Pending))))
-}
-
-/// One line that GitHub takes, without what could make it look like another.
-pub(super) fn line(text: &str) -> String {
-    let plain = |c: char| match c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
-    {
-        true => ' ',
-        false => c,
-    };
-    let text: String = text.chars().map(plain).collect();
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(LONGEST) {
-        None => text,
-        Some(_) => {
-            let kept: String = text.chars().take(LONGEST - 1).collect();
-            format!("{}…", kept.trim_end())
-        }
-    }
-}
-
-/// The deployment that stands for a commit of this preview; one is made where there is none, unless GitHub has made its own for
-/// a job with `environment:`. The second is true when it was made just now.
-async fn stand(
-    github: &GitHub,
-    sha: &CommitSha,
-    environment: &str,
-    task: &str,
-    known: Option<&Deployed>,
-    creates: bool,
-) -> Result<Option<(Deployed, bool)>, GitHubError> {
-    if let Some(known) = known.filter(|known| known.sha == *sha) {
-        return Ok(Some((known.clone(), false)));
-    }
-    let of = |id: u64| Deployed {
-        id,
-        sha: sha.clone(),
-    };
-    let ours = async || {
-        let all = github.deployments(sha, environment).await?;
-        let found = all
-            .iter()
-            .find(|one| one.task == task)
-            .map(|one| of(one.id));
-        let others = all.iter().any(|one| !one.task.starts_with(TASK));
-        Ok::<_, GitHubError>((found, others))
-    };
-    // Where the ledger knows one of an earlier commit, nobody else makes them.
-    if known.is_none() || !creates {
-        match ours().await? {
-            (Some(found), _) => return Ok(Some((found, false))),
-            (None, true) => {
-                tracing::info!("GitHub shows a deployment of this commit already");
-                return Ok(None);
-            }
-            (None, false) if !creates => return Ok(None),
-            (None, false) => {}
-        }
-    }
-    let new = NewDeployment {
-        sha,
-        environment,
-        task,
-        description: "Preview of a pull request",
-    };
-    match github.deploy(&new).await {
-        Ok(made) => Ok(Some((of(made.id), true))),
-        Err(error) if error.may_have_happened() => match ours().await? {
-            (Some(found), _) => Ok(Some((found, true))),
-            (None, _) => {
-                let made = github.deploy(&new).await?;
-                Ok(Some((of(made.id), true)))
-            }
-        },
-        Err(error) => Err(error),
-    }
-}
-
-fn status_of(state: DeploymentState, word: &Word) -> DeploymentStatus<'_> {
-    DeploymentStatus {
-        state,
-        description: &word.text,
-        environment_url: word.url.as_deref(),
-        log_url: word.log.as_deref(),
-    }
 }
 
 /// What is not written without a right: its name, the right, and the input that turns it off.
@@ -517,44 +392,5 @@ fn context(preview: &PreviewKey) -> String {
     match preview.environment.as_str() {
         "preview" => "preview".into(),
         other => format!("preview/{other}"),
-    }
-}
-
-const TASK: &str = "preview:";
-
-/// What tells the deployments of a pull request apart from all others of its environment.
-fn task(preview: &PreviewKey) -> String {
-    format!("{TASK}pr-{}", preview.pr)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_description_is_one_short_line() {
-        assert_eq!(line(" a\nb\t\u{202e}c\u{7}"), "a b c");
-        let long = line(&"é ".repeat(200));
-        assert_eq!(long.chars().count(), LONGEST);
-        assert!(long.ends_with('…'));
-        assert_eq!(line(&"x".repeat(LONGEST)), "x".repeat(LONGEST));
-    }
-
-    #[test]
-    fn what_was_not_tried_is_not_shown() {
-        let of = |state| Verdict::of(state, None, false);
-        for state in [State::NotDeployed, State::ApprovalNeeded, State::Refused] {
-            assert_eq!(of(state), None, "{state:?}");
-        }
-        assert_eq!(of(State::Degraded), Some(Verdict::Failed));
-        assert_eq!(
-            Verdict::of(State::Failed, None, true),
-            Some(Verdict::Broken)
-        );
-        let full = Some(ReasonCode::AtCapacity);
-        assert_eq!(
-            Verdict::of(State::Refused, full, false),
-            Some(Verdict::GivenUp)
-        );
     }
 }
