@@ -3,6 +3,7 @@
 //! Everything is refused unless an answer allows it: an unreadable permission is no permission.
 
 mod approve;
+mod rival;
 
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
@@ -347,6 +348,9 @@ impl<'a> Story<'a> {
         let (request, sources) = self.request_for(sha.clone(), pull);
         let mut teller = self.teller(sha, pull.open);
         let ending = Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await;
+        if teller.leaves_it_to_nobody() && !pull.from_fork() {
+            return self.in_its_place(ending).await;
+        }
         self.asked_anew(ending, pull).await
     }
 

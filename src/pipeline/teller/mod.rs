@@ -51,6 +51,10 @@ pub struct Teller<'a> {
     hint: Option<Said>,
     /// When this run last wrote the comment.
     wrote: Option<Instant>,
+    /// True when another run has stopped for this one.
+    after_another: bool,
+    /// The commit that a run has tried before this one.
+    tried: Option<CommitSha>,
 }
 
 impl<'a> Teller<'a> {
@@ -96,6 +100,8 @@ impl<'a> Teller<'a> {
             unheard: false,
             hint: None,
             wrote: None,
+            after_another: false,
+            tried: None,
         }
     }
 

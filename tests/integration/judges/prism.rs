@@ -129,7 +129,8 @@ async fn judged(product: &str, prefix: &str) {
     hop.lead_to(&prism.address);
     let ready = begun.elapsed();
     conversation::play(&shop, &api).await;
-    let seen = hop.seen();
+    let seen = std::mem::take(&mut *hop.seen());
+    assert_eq!(objections(&hop, &api).await, 2, "the judge does not listen");
     println!(
         "{product}: {} requests of {} kinds judged; {:.0} s, of which {:.0} s to begin\n{}",
         seen.requests,
@@ -141,7 +142,7 @@ async fn judged(product: &str, prefix: &str) {
     assert_eq!(seen.violations, [""; 0], "{product}");
     // What goes past the judge is not judged.
     let direct = shop.requests("github", 0).len();
-    assert_eq!(seen.requests, direct, "{product}");
+    assert_eq!(seen.requests + 3, direct, "{product}");
     assert!(
         seen.requests > 150 && seen.routes.len() > 12,
         "{:#?}",
@@ -153,6 +154,20 @@ async fn judged(product: &str, prefix: &str) {
 #[ignore = "needs Prism and GitHub's description of its API: tests/e2e/peers"]
 async fn a_whole_conversation_breaks_no_rule_of_github_com() {
     judged("api.github.com", "").await;
+}
+
+/// How much the judge has against two requests that GitHub would not take, out of three.
+async fn objections(hop: &Hop, api: &str) -> usize {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let comments = format!("{api}/repos/acme/shop/issues/1/comments");
+    for wrong in [
+        client.post(&comments).json(&json!({"text": "no body"})),
+        client.get(format!("{api}/repos/acme/shop/nothing-here")),
+        client.get(&comments),
+    ] {
+        wrong.header("user-agent", "a test").send().await.unwrap();
+    }
+    hop.seen().violations.len()
 }
 
 /// `GHES_VERSION` names another version than the oldest one that is supported.
