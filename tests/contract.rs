@@ -28,6 +28,9 @@ fn repository() -> &'static str {
         .unwrap()
 }
 
+#[path = "threats/list.rs"]
+mod threats;
+
 mod action {
     use super::*;
 

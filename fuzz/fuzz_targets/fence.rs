@@ -33,6 +33,10 @@ static PLAN: LazyLock<Plan> = LazyLock::new(|| {
         variant: None,
         now: "2026-01-01T00:00:00Z".parse().expect("a time"),
         own_run: true,
+        fork: false,
+        slot: None,
+        extended: None,
+        pinned: false,
     };
     decide(&settings, &configuration, &facts).expect("a plan")
 });

@@ -6,6 +6,7 @@ mod admit;
 mod approve;
 mod denial;
 mod heard;
+mod rival;
 
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
@@ -383,6 +384,9 @@ impl<'a> Story<'a> {
         let (request, sources) = self.request_for(sha.clone(), pull);
         let mut teller = self.teller(sha, pull.open);
         let ending = Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await;
+        if teller.leaves_it_to_nobody() && !pull.from_fork() {
+            return self.in_its_place(ending).await;
+        }
         self.asked_anew(ending, pull).await
     }
 

@@ -452,6 +452,11 @@ impl Run<'_> {
             .fold(self, |run, (name, value)| run.input(name, value))
     }
 
+    /// The folder with everything that the runner gives it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.into(), value.into());
         self

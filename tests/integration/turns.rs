@@ -178,8 +178,12 @@ async fn an_event_that_comes_late_deploys_nothing() {
     let opened = shop.opens(1);
     let pushed = shop.pushes(1);
     shop.hears(&pushed).await.ends(0, "deployed");
+    let since = shop.now();
     let late = shop.hears(&opened).await;
     late.ends(0, "superseded");
+    let writes = shop.cluster_requests(since);
+    let writes: Vec<_> = writes.iter().filter(|one| one.method != "GET").collect();
+    assert!(writes.is_empty(), "it takes nobody's turn: {writes:#?}");
     let head = shop.world.github.head("acme/shop", 1);
     assert!(shop.image("pr-shop-1", "web").ends_with(&head[..7]));
     late.one_comment();

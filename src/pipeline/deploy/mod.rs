@@ -250,6 +250,8 @@ impl Work<'_> {
         };
         let taken = self.desk.take_turn(asking).await?;
         let mut taken = taken.ok_or(Stopped::Overtaken)?;
+        let tried = taken.record.attempted.as_ref().map(|last| &last.sha);
+        teller.comes_after(taken.after_another, tried);
         lock(&self.notes).ahead = std::mem::take(&mut taken.ahead);
         self.began.store(true, Ordering::Relaxed);
         self.recall(&taken);

@@ -156,6 +156,8 @@ pub(super) struct Taken {
     pub(super) slot: u32,
     /// The server's time.
     pub(super) now: jiff::Timestamp,
+    /// True when another run was at work, or waited, and has stopped for this one.
+    pub(super) after_another: bool,
 }
 
 /// Where a preview may live.
@@ -253,6 +255,7 @@ impl<'a> Desk<'a> {
                         capacity: ledger.capacity,
                         now,
                         ahead: Ahead::default(),
+                        after_another: waited,
                         waiting: ledger
                             .queue
                             .iter()

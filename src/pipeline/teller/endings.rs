@@ -76,6 +76,18 @@ impl Teller<'_> {
         self.view.on_request = !self.ports.settings.auto_deploy;
     }
 
+    /// Notes whether another run has stopped for this one, and what was tried before it.
+    pub(in crate::pipeline) fn comes_after(&mut self, another: bool, tried: Option<&CommitSha>) {
+        self.after_another = another;
+        self.tried = tried.cloned();
+    }
+
+    /// True when a newer commit was left to a run that came before this one: it has stopped for it, or has ended.
+    pub(in crate::pipeline) fn leaves_it_to_nobody(&self) -> bool {
+        let newer = self.view.newer.as_ref().filter(|_| !self.view.on_request);
+        newer.is_some() && (self.after_another || self.tried.as_ref() == newer)
+    }
+
     pub(in crate::pipeline) async fn superseded(&mut self, newer: Option<CommitSha>) -> Ending {
         let why = match &newer {
             Some(newer) => format!("{} was pushed meanwhile", newer.short()),

@@ -69,6 +69,10 @@ pub struct Teller<'a> {
     repairs: bool,
     /// True when nothing is to be shown there.
     rests: bool,
+    /// True when another run has stopped for this one.
+    after_another: bool,
+    /// The commit that a run has tried before this one.
+    tried: Option<CommitSha>,
 }
 
 impl<'a> Teller<'a> {
@@ -123,6 +127,8 @@ impl<'a> Teller<'a> {
             board: Board::default(),
             repairs: false,
             rests: false,
+            after_another: false,
+            tried: None,
         }
     }
 

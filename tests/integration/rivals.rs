@@ -1,0 +1,211 @@
+//! Two runs at once on one pull request, at moments that chance picks: one comment stays, and it tells the newer truth.
+//! And what a run leaves behind on its machine, which the next job on it could read.
+//! `SOAK_TRIALS` plays more of them, `PREVIEW_TEST_SEED` others, and `SOAK_FIRST` begins where one failed.
+
+use crate::support::{Event, ONE_SERVICE, SHOP, Seen, Shop};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use preview_action::simulate::{Action, Fault};
+use std::{path::Path, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// How many trials a change gets.
+const TRIALS: u64 = 50;
+
+/// How many of them are played at the same time.
+const ABREAST: usize = 4;
+
+/// Numbers of one trial, each from the one before.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        // Knuth's multiplier; the upper half is the one that looks like chance.
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// What the two runs are about.
+#[derive(Debug, Clone, Copy)]
+enum Rivals {
+    SameEvent,
+    OpenedAndPush,
+    CommandAndPush,
+    PushAndPush,
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    let given = std::env::var(name).ok();
+    given
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(otherwise)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_at_once_leave_one_comment_and_the_newer_truth() {
+    let (trials, seed) = (
+        number("SOAK_TRIALS", TRIALS),
+        number("PREVIEW_TEST_SEED", 42),
+    );
+    let mut numbers = number("SOAK_FIRST", 0)..trials;
+    loop {
+        let some: Vec<u64> = numbers.by_ref().take(ABREAST).collect();
+        if some.is_empty() {
+            break;
+        }
+        let all = some.into_iter().map(|number| trial(seed, number));
+        futures::future::join_all(all).await;
+    }
+}
+
+async fn trial(seed: u64, number: u64) {
+    let mut chance = Chance(seed.wrapping_mul(1_000_003).wrapping_add(number));
+    let rivals = [
+        Rivals::SameEvent,
+        Rivals::OpenedAndPush,
+        Rivals::CommandAndPush,
+        Rivals::PushAndPush,
+    ][chance.below(4) as usize];
+    let shop = Shop::open().await;
+    let first = match rivals {
+        Rivals::SameEvent | Rivals::OpenedAndPush => shop.opens(1),
+        Rivals::CommandAndPush => {
+            shop.opens(1);
+            shop.says(1, "alice", "/deploy")
+        }
+        Rivals::PushAndPush => {
+            shop.deployed(1).await;
+            shop.pushes(1)
+        }
+    };
+    for _ in 0..3 {
+        let late = Action::Delay(Duration::from_millis(chance.below(200)));
+        let at = 1 + chance.below(70) as usize;
+        let fault = Fault::on("*", "/**", late).nth(at);
+        match chance.below(2) {
+            0 => shop.world.github.inject(fault),
+            _ => shop.world.cluster.inject(fault),
+        }
+    }
+    let asked = shop.now() + chance.below(80) as usize;
+    let (older, newer) = at_once(&shop, rivals, &first, asked).await;
+    let about =
+        format!("trial {number} of seed {seed}: {rivals:?}, the second after {asked} requests");
+    println!(
+        "{about}: {} and {}",
+        older.output("reason-code"),
+        newer.output("reason-code")
+    );
+    judge(&shop, &about, &older, &newer);
+}
+
+/// Plays the first run, and the second one once so much was asked, or the first has ended.
+async fn at_once(shop: &Shop, rivals: Rivals, first: &Event, asked: usize) -> (Seen, Seen) {
+    let ended = CancellationToken::new();
+    let older = async {
+        let seen = shop.hears(first).await;
+        ended.cancel();
+        seen
+    };
+    let newer = async {
+        tokio::select! {
+            () = shop.world.log.wait_until(|records| records.len() >= asked) => {}
+            () = ended.cancelled() => {}
+        }
+        let second = match rivals {
+            Rivals::SameEvent => first.clone(),
+            _ => shop.pushes(1),
+        };
+        shop.hears(&second).await
+    };
+    tokio::join!(older, newer)
+}
+
+#[track_caller]
+fn judge(shop: &Shop, about: &str, older: &Seen, newer: &Seen) {
+    for seen in [older, newer] {
+        let ends = ["deployed", "superseded", "unchanged"];
+        assert_eq!(seen.exit, 0, "{about}: {seen:#?}");
+        assert!(
+            ends.contains(&seen.output("reason-code")),
+            "{about}: {seen:#?}"
+        );
+    }
+    let head = shop.world.github.head(SHOP, 1);
+    let short = &head[..7];
+    let comments = shop.status_comments(1);
+    assert!(
+        shop.image("pr-shop-1", "web").ends_with(short),
+        "{about}: {comments:#?}\n{}",
+        shop.record(1)
+    );
+    assert_eq!(comments.len(), 1, "{about}: {comments:#?}");
+    let ready = |body: &str| body.contains("Preview ready") && body.contains(short);
+    assert!(ready(&comments[0].body), "{about}: {}", comments[0].body);
+    // Once it was said, nobody said anything older.
+    let mut said = false;
+    for (_, body) in &comments[0].history {
+        assert!(!said || body.contains(short), "{about}: {body}");
+        said |= ready(body);
+    }
+    assert_eq!(shop.record(1)["active"], serde_json::Value::Null, "{about}");
+    assert_eq!(
+        (shop.holders(), shop.namespaces()),
+        (vec![1], vec!["pr-shop-1".into()]),
+        "{about}"
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_leaves_its_credentials_in_no_file() {
+    let broken = ONE_SERVICE.replace("web:{short-sha}", "web:crash-{short-sha}");
+    for (configuration, exit) in [(ONE_SERVICE, 0), (broken.as_str(), 1)] {
+        let shop = Shop::selling(configuration).await;
+        let opened = shop.opens(1);
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().display().to_string();
+        let run = shop.run(&opened);
+        let folder = run.folder().to_owned();
+        let seen = run
+            .input("health", "off")
+            .variable("HOME", &path)
+            .variable("TMPDIR", &path)
+            .go_alone()
+            .await;
+        assert_eq!(seen.exit, exit, "{seen:#?}");
+        let plain = [
+            shop.world.github.token(),
+            "simulated-cluster-token".to_owned(),
+        ];
+        let kubeconfig = shop.world.cluster.kubeconfig();
+        assert!(kubeconfig.contains(&plain[1]), "{kubeconfig}");
+        let mut files = 0;
+        for folder in [folder.as_path(), home.path()] {
+            each_file(folder, &mut |path, text| {
+                files += 1;
+                for secret in &plain {
+                    let found = text.contains(secret) || text.contains(&STANDARD.encode(secret));
+                    assert!(!found, "{} holds a credential", path.display());
+                }
+            });
+        }
+        assert!(files >= 3, "event, outputs and summary are there");
+        shop.ends();
+    }
+}
+
+fn each_file(folder: &Path, see: &mut impl FnMut(&Path, &str)) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            each_file(&path, see);
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            see(&path, &String::from_utf8_lossy(&bytes));
+        }
+    }
+}
