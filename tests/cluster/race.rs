@@ -4,6 +4,7 @@
 
 use crate::{
     kill,
+    same::readable,
     stay::Stay,
     watch::{Event, Watch},
     world::{Real, program, variable},
@@ -216,8 +217,9 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
     let held = holders(stay);
     assert!(
         held.len() == PLACES && held.iter().all(|holder| holder.confirmed),
-        "after one sweep: {:?}",
-        stay.ledger()
+        "after one sweep: {:?}\nit said:\n{}",
+        stay.ledger(),
+        readable(&String::from_utf8_lossy(&swept.stdout))
     );
     let lost: Vec<u64> = before.difference(&wanting(stay)).copied().collect();
     assert_eq!(
