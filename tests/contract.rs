@@ -28,6 +28,9 @@ fn repository() -> &'static str {
         .unwrap()
 }
 
+#[path = "contract/workflows.rs"]
+mod workflows;
+
 mod action {
     use super::*;
 

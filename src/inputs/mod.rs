@@ -11,6 +11,6 @@ mod settings;
 pub use raw::{RawInputs, UnknownInput};
 pub use settings::{
     Bots, ConfigFrom, Filters, HealthAddress, HealthMode, ImageInput, InputError, InputErrors,
-    KubeconfigSource, MinPermission, Nodes, OnFailedUpdate, Paths, Promote, SecretRef, Settings,
-    TextOrPath, UrlMode, WhenFull, extension,
+    KubeconfigSource, MinPermission, Mode, Nodes, OnFailedUpdate, Paths, Promote, SecretRef,
+    Settings, TextOrPath, UrlMode, WhenFull, extension,
 };

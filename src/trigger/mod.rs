@@ -6,7 +6,10 @@ pub mod command;
 pub mod filters;
 pub mod permission;
 
+mod built;
 mod dispatch;
+
+pub use built::Build;
 
 use crate::{
     event::{CommentEvent, Event, Ignored, PullRequestAction, PullRequestEvent, Repository, User},
@@ -14,16 +17,21 @@ use crate::{
     names::{CommitSha, PrNumber, ReasonCode},
 };
 use command::{Command, FirstLine, Which};
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// Says what the run is to do; only wrong inputs of a run started by hand are refused here.
 pub fn decide(event: &Event, settings: &Settings) -> Result<Trigger, Denied> {
-    match event {
-        Event::PullRequest(event) => Ok(pull_request(event, settings)),
-        Event::Comment(event) => Ok(comment(event)),
-        Event::Schedule(repository) => Ok(Trigger::Sweep(repository.clone())),
-        Event::Dispatch(event) => dispatch::decide(event),
-        Event::Ignored(ignored) => Ok(Trigger::Ignore(ignored.clone())),
+    let trigger = match event {
+        Event::PullRequest(event) => pull_request(event, settings),
+        Event::Comment(event) => comment(event, settings),
+        Event::Build(event) => built::decide(event, settings),
+        Event::Schedule(repository) => Trigger::Sweep(repository.clone()),
+        Event::Dispatch(event) => dispatch::decide(event)?,
+        Event::Ignored(ignored) => Trigger::Ignore(ignored.clone()),
+    };
+    match &settings.sha {
+        Some(sha) => trigger.planned(sha),
+        None => Ok(trigger),
     }
 }
 
@@ -58,14 +66,15 @@ fn pull_request(event: &PullRequestEvent, settings: &Settings) -> Trigger {
     }
 }
 
-fn comment(event: &CommentEvent) -> Trigger {
+fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
     if !event.author.login.eq_ignore_ascii_case(&event.sender.login) {
         return Trigger::ignore(
             ReasonCode::PermissionDenied,
             "the comment was sent by somebody else than its author",
         );
     }
-    let command = match command::parse(&event.body) {
+    let alias = settings.deploy_command.as_deref();
+    let command = match command::parse(&spelt_out(&event.body, alias)) {
         Some(FirstLine::Command(command)) => Ok(command),
         Some(FirstLine::NearMiss { written, meant }) => Err(format!(
             "`{written}` is no command; did you mean `{meant}`?"
@@ -91,6 +100,15 @@ fn comment(event: &CommentEvent) -> Trigger {
     match command {
         Ok(command) => about.asks_for(command),
         Err(answer) => Trigger::Mistake(about.head(), answer),
+    }
+}
+
+/// The comment, with the other word for `/deploy` written as that.
+fn spelt_out<'a>(body: &'a str, alias: Option<&str>) -> Cow<'a, str> {
+    let rest = alias.and_then(|alias| body.strip_prefix(alias));
+    match rest.filter(|rest| !rest.starts_with(|next: char| !next.is_ascii_whitespace())) {
+        Some(rest) => Cow::Owned(format!("/deploy{rest}")),
+        None => Cow::Borrowed(body),
     }
 }
 
@@ -147,6 +165,8 @@ impl About<'_> {
 pub enum Trigger {
     /// Deploy a pull request.
     Deploy(Request),
+    /// Deploy the pull requests whose newest commit was built.
+    Built(Build),
     /// Deploy a pull request in the slot of another one, which is moved aside.
     Take {
         /// What is deployed.
@@ -217,6 +237,8 @@ pub enum Commit {
     Head,
     /// The one that somebody named; it must be the head.
     Named(CommitSha),
+    /// The one that a plan has named; when it is the head no more, nothing is deployed.
+    Planned(CommitSha),
 }
 
 /// Who asked, and how.
@@ -238,6 +260,11 @@ pub enum Asked {
         /// Who wrote it.
         author: User,
     },
+    /// A workflow that has built the newest commit.
+    Build {
+        /// Who caused that.
+        sender: User,
+    },
     /// A run started by hand, or by a workflow of the repository: people need write permission.
     Dispatch {
         /// Who started it.
@@ -250,7 +277,38 @@ impl Trigger {
         Self::Ignore(Ignored {
             reason,
             why: why.into(),
+            pr: None,
         })
+    }
+
+    /// The same about the commit that a plan has named.
+    fn planned(mut self, sha: &CommitSha) -> Result<Self, Denied> {
+        let commit = match &mut self {
+            Self::Deploy(request)
+            | Self::Take { request, .. }
+            | Self::Approve(request)
+            | Self::Announce(request)
+            | Self::Wake(request) => &mut request.commit,
+            _ => return Ok(self),
+        };
+        match commit {
+            Commit::Head | Commit::Planned(_) => *commit = Commit::Planned(sha.clone()),
+            Commit::Payload(own) | Commit::Named(own) if own == sha => {}
+            Commit::Payload(own) | Commit::Named(own) => {
+                return Err(Denied {
+                    reason: ReasonCode::BadInput,
+                    cause: format!(
+                        "input `sha` is {}, and the event is about {}",
+                        sha.short(),
+                        own.short()
+                    ),
+                    remedy:
+                        "give it the output `sha` of the step that has planned for this very event"
+                            .into(),
+                });
+            }
+        }
+        Ok(self)
     }
 
     /// The request about one pull request, if it is one.
@@ -270,7 +328,7 @@ impl Trigger {
             | Self::Status(request)
             | Self::Help(request)
             | Self::Mistake(request, _) => Some(request),
-            Self::Sweep(_) | Self::Ignore(_) => None,
+            Self::Built(_) | Self::Sweep(_) | Self::Ignore(_) => None,
         }
     }
 
@@ -278,6 +336,7 @@ impl Trigger {
     pub fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Sweep(repository) => Some(repository),
+            Self::Built(build) => Some(&build.repository),
             other => other.request().map(|request| &request.repository),
         }
     }
@@ -285,7 +344,7 @@ impl Trigger {
     /// The output `decision`.
     pub fn decision(&self) -> &'static str {
         match self {
-            Self::Deploy(_) | Self::Take { .. } => "deploy",
+            Self::Deploy(_) | Self::Take { .. } | Self::Built(_) => "deploy",
             Self::Approve(_) => "approve",
             Self::Announce(_) => "announce",
             Self::Remove(_) => "remove",
