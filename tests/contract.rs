@@ -30,6 +30,8 @@ fn repository() -> &'static str {
 
 #[path = "threats/list.rs"]
 mod threats;
+#[path = "contract/workflows.rs"]
+mod workflows;
 
 mod action {
     use super::*;

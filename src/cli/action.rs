@@ -5,9 +5,11 @@
 use super::{open, play::Watch};
 use crate::{
     event::{Event, Repository},
-    inputs::{KubeconfigSource, RawInputs, Settings, registry::INPUTS},
+    inputs::{KubeconfigSource, Mode, RawInputs, Settings, registry::INPUTS},
     names::ReasonCode,
-    pipeline::{self, Connections, Ending, Exit, Failure, Links, Ports, RunId, Sandbox, Subject},
+    pipeline::{
+        self, Connections, Ending, Exit, Failure, Links, Planned, Ports, RunId, Sandbox, Subject,
+    },
     report::{self, StatusView, Summary},
     runner::{Annotation, Context, Level, Redaction, Runner, RunnerError},
     templates,
@@ -153,8 +155,16 @@ impl Run {
         };
         let decision = decided.trigger.decision();
         let (pr, sha) = decided.event.subject();
-        let ended = self.done(decided).await;
-        let mut ending = ended.unwrap_or_else(Ending::failed);
+        let (decision, mut ending) = match decided.settings.mode {
+            Mode::Run => {
+                let ended = self.done(decided).await;
+                (decision, ended.unwrap_or_else(Ending::failed))
+            }
+            Mode::Plan => match self.planned(decided).await {
+                Ok(planned) => (planned.decision, planned.ending),
+                Err(failure) => ("ignore", Ending::failed(failure)),
+            },
+        };
         ending.subject = ending.subject.or(Subject { pr, sha });
         let decision = match filters::is_skip(ending.reason) {
             true => "skip",
@@ -183,6 +193,25 @@ impl Run {
         })
     }
 
+    /// Decides and does nothing: no kubeconfig is read, even if there is one.
+    async fn planned(&self, decided: Decided) -> Result<Planned, Failure> {
+        let Decided {
+            settings, trigger, ..
+        } = decided;
+        let ports = self.ports(settings, None)?;
+        self.runner.mask_all().map_err(unwritable)?;
+        let caller = self.caller();
+        Ok(Box::pin(pipeline::plan(&ports, &trigger, &caller, &*self.watch)).await)
+    }
+
+    fn caller(&self) -> pipeline::Caller<'_> {
+        pipeline::Caller {
+            workspace: Some(self.workspace()),
+            attempt: self.runner.context().run_attempt,
+            actor: &self.runner.context().triggering_actor,
+        }
+    }
+
     async fn done(&self, decided: Decided) -> Result<Ending, Failure> {
         let Decided {
             settings,
@@ -207,12 +236,7 @@ impl Run {
         }
         let ports = self.ports(settings, kubeconfig)?;
         self.runner.mask_all().map_err(unwritable)?;
-        let attempt = self.runner.context().run_attempt;
-        let caller = pipeline::Caller {
-            workspace: Some(self.workspace()),
-            attempt,
-            actor: &self.runner.context().triggering_actor,
-        };
+        let caller = self.caller();
         Ok(pipeline::respond(&ports, &trigger, &caller, &*self.watch).await)
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Inputs<C> {
 pub(super) trait Offers {
     /// Names of inputs; all that are not for workflows alone when there is none.
     const INPUTS: &'static [&'static str];
+    /// Names of inputs for workflows that have an effect all the same.
+    const BESIDES: &'static [&'static str] = &[];
 }
 
 /// Has its commands' lists of inputs, so that they can be read side by side.
@@ -43,8 +45,6 @@ offers! {
     ForRemove: &["token", "kubeconfig", "context", "namespace-pattern", "environment", "control-namespace", "ca-bundle"];
     /// Inputs of `adopt`: the cluster and the ledger.
     ForAdopt: &["token", "kubeconfig", "context", "ttl", "max-previews", "environment", "control-namespace", "ca-bundle"];
-    /// Inputs of `sweep`: all that a deploy has, because it may deploy.
-    ForSweep: &[];
     /// Inputs of `rollback`: the cluster, the preview's name, the comment, and how long is waited and kept.
     ForRollback: &["token", "kubeconfig", "context", "namespace-pattern", "environment", "control-namespace", "ca-bundle", "timeout", "ttl"];
     /// Inputs of `list`: the cluster.
@@ -59,8 +59,38 @@ offers! {
     ForDiff: &["token", "kubeconfig", "context", "ca-bundle", "domain", "config", "images", "ttl", "timeout", "namespace-pattern", "url-mode", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
 }
 
-/// These need a pull request's event or comment, which the command line has not.
-const WORKFLOW_ONLY: &[&str] = &["auto-deploy", "config-from", "comment-author"];
+/// Inputs of `sweep`: all that a deploy has, because it may deploy, and what says which pull requests come by themselves.
+#[derive(Debug, Clone)]
+pub(super) struct ForSweep;
+
+impl Offers for ForSweep {
+    const INPUTS: &'static [&'static str] = &[];
+    const BESIDES: &'static [&'static str] = &[
+        "labels",
+        "ignore-labels",
+        "drafts",
+        "bots",
+        "paths",
+        "build-workflow",
+    ];
+}
+
+/// These need a pull request's event or comment, or other jobs, which the command line has not.
+const WORKFLOW_ONLY: &[&str] = &[
+    "auto-deploy",
+    "config-from",
+    "comment-author",
+    "mode",
+    "sha",
+    "approval-gate",
+    "deploy-command",
+    "build-workflow",
+    "labels",
+    "ignore-labels",
+    "drafts",
+    "bots",
+    "paths",
+];
 
 /// Environment variables that people already have; everything else comes by option.
 fn variable(name: &str) -> Option<&'static str> {
@@ -74,7 +104,7 @@ fn variable(name: &str) -> Option<&'static str> {
 fn offered<C: Offers>() -> impl Iterator<Item = &'static InputSpec> {
     INPUTS.iter().filter(|spec| {
         if C::INPUTS.is_empty() {
-            !WORKFLOW_ONLY.contains(&spec.name)
+            !WORKFLOW_ONLY.contains(&spec.name) || C::BESIDES.contains(&spec.name)
         } else {
             C::INPUTS.contains(&spec.name)
         }
@@ -99,7 +129,10 @@ fn option(spec: &'static InputSpec) -> Arg {
     } else {
         format!(" [default: {}]", spec.default)
     };
-    let many = matches!(spec.name, "images" | "templates" | "manifests");
+    let many = matches!(
+        spec.name,
+        "images" | "templates" | "manifests" | "labels" | "ignore-labels" | "bots" | "paths"
+    );
     let arg = Arg::new(spec.name)
         .long(spec.name)
         .value_name("VALUE")

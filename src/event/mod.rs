@@ -17,6 +17,8 @@ pub enum Event {
     PullRequest(PullRequestEvent),
     /// `issue_comment` with action `created`, on a pull request.
     Comment(CommentEvent),
+    /// `workflow_run` with action `completed`.
+    Build(BuildEvent),
     /// `schedule`.
     Schedule(Repository),
     /// `workflow_dispatch`, its inputs still as text.
@@ -51,6 +53,7 @@ impl Event {
             "issue_comment" => comment(&whole),
             "schedule" => schedule(&whole, name, fallback),
             "workflow_dispatch" => dispatch(&whole),
+            "workflow_run" => build(&whole),
             _ => pull_request(&whole, name == "pull_request_target"),
         }
     }
@@ -63,7 +66,9 @@ impl Event {
             }
             Self::Comment(event) => (Some(event.pr), None),
             Self::Dispatch(event) => (event.pr.parse().ok(), event.sha.parse().ok()),
-            Self::Schedule(_) | Self::Ignored(_) => (None, None),
+            Self::Build(event) => (None, Some(event.sha.clone())),
+            Self::Ignored(ignored) => (ignored.pr, None),
+            Self::Schedule(_) => (None, None),
         }
     }
 
@@ -71,16 +76,18 @@ impl Event {
         Self::Ignored(Ignored {
             reason,
             why: why.into(),
+            pr: None,
         })
     }
 }
 
-const KNOWN: [&str; 5] = [
+const KNOWN: [&str; 6] = [
     "pull_request",
     "pull_request_target",
     "issue_comment",
     "schedule",
     "workflow_dispatch",
+    "workflow_run",
 ];
 
 /// Login of GitHub's own bot whose runs get no secrets.
@@ -99,8 +106,12 @@ fn pull_request(whole: &Field<'_>, target: bool) -> Result<Event, EventError> {
         "unlabeled" => PullRequestAction::Unlabeled,
         "closed" => PullRequestAction::Closed,
         other => {
-            let why = format!("action `{}` of a pull request starts nothing", shown(other));
-            return Ok(Event::ignored(ReasonCode::EventIgnored, why));
+            let ignored = Ignored {
+                reason: ReasonCode::EventIgnored,
+                why: format!("action `{}` of a pull request starts nothing", shown(other)),
+                pr: None,
+            };
+            return Ok(Event::Ignored(ignored.about(&whole.get("number"))));
         }
     };
     Ok(Event::PullRequest(PullRequestEvent {
@@ -186,6 +197,38 @@ fn dispatch(whole: &Field<'_>) -> Result<Event, EventError> {
         command: input("command")?,
         pr: input("pr")?,
         sha: input("sha")?,
+    }))
+}
+
+fn build(whole: &Field<'_>) -> Result<Event, EventError> {
+    let action = whole.get("action").text()?;
+    if action != "completed" {
+        let why = format!(
+            "action `{}` of a workflow run starts nothing",
+            shown(action)
+        );
+        return Ok(Event::ignored(ReasonCode::EventIgnored, why));
+    }
+    let run = whole.get("workflow_run");
+    let from = run.get("head_repository");
+    if from.is_null() || run.get("head_branch").is_null() {
+        return Ok(Event::ignored(
+            ReasonCode::BuildIgnored,
+            "the workflow run was about no branch, or the repository of its branch was deleted",
+        ));
+    }
+    let head = payload::repository(&from)?;
+    Ok(Event::Build(BuildEvent {
+        repository: payload::repository(&whole.get("repository"))?,
+        of: payload::repository(&run.get("repository"))?.id,
+        path: run.get("path").text_or_empty()?.into(),
+        event: run.get("event").text_or_empty()?.into(),
+        succeeded: run.get("conclusion").text_or_empty()? == "success",
+        sha: run.get("head_sha").name()?,
+        branch: run.get("head_branch").text()?.into(),
+        head_repository: head.id,
+        head_owner: head.name.owner().to_owned(),
+        sender: payload::user(&whole.get("sender"))?,
     }))
 }
 
@@ -321,6 +364,31 @@ pub struct CommentEvent {
     pub sender: User,
 }
 
+/// A run of another workflow that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildEvent {
+    /// Repository that this event is of.
+    pub repository: Repository,
+    /// Repository whose workflow ran.
+    pub of: RepoId,
+    /// Path of the workflow, as `.github/workflows/build.yml`, sometimes with `@` and a ref behind it.
+    pub path: String,
+    /// Event that it ran for.
+    pub event: String,
+    /// True when it ended well.
+    pub succeeded: bool,
+    /// Commit that it ran for; for an event of a pull request its newest.
+    pub sha: CommitSha,
+    /// Branch that the commit is of: untrusted text.
+    pub branch: String,
+    /// Repository of that branch.
+    pub head_repository: RepoId,
+    /// Login of who owns that repository.
+    pub head_owner: String,
+    /// Who caused the event.
+    pub sender: User,
+}
+
 /// A run that somebody started by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DispatchEvent {
@@ -343,6 +411,16 @@ pub struct Ignored {
     pub reason: ReasonCode,
     /// Why, in one sentence for the log.
     pub why: String,
+    /// The pull request that it is about, where that is known.
+    pub pr: Option<PrNumber>,
+}
+
+impl Ignored {
+    /// The same about this pull request, if the field is a number of one.
+    fn about(mut self, number: &Field<'_>) -> Self {
+        self.pr = number.number().ok().and_then(PrNumber::new);
+        self
+    }
 }
 
 #[cfg(test)]

@@ -416,3 +416,51 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_workflow_that_has_ended_keeps_what_we_read() {
+    let Event::Build(build) = event("workflow_run").unwrap() else {
+        panic!("no workflow that has ended")
+    };
+    assert_eq!(
+        (build.path.as_str(), build.event.as_str(), build.succeeded),
+        (".github/workflows/build.yml", "pull_request", true)
+    );
+    assert_eq!(
+        (build.of, build.repository.id),
+        (RepoId(4711), RepoId(4711))
+    );
+    assert_eq!(
+        (build.head_repository, build.head_owner.as_str()),
+        (RepoId(9822), "bob")
+    );
+    assert_eq!(build.sha.as_str(), HEAD);
+    let changed = |path: &str, value: Value| {
+        let mut payload: Value = serde_json::from_str(&fixture("workflow_run")).unwrap();
+        *payload.pointer_mut(path).unwrap() = value;
+        Event::parse("workflow_run", &payload.to_string(), None)
+    };
+    for (path, value) in [
+        ("/action", "requested".into()),
+        ("/action", "in_progress".into()),
+        ("/workflow_run/head_repository", Value::Null),
+        ("/workflow_run/head_branch", Value::Null),
+    ] {
+        assert!(
+            matches!(changed(path, value), Ok(Event::Ignored(_))),
+            "{path}"
+        );
+    }
+    // An older server names no path, and a run that was given up has no conclusion: neither deploys.
+    for path in ["/workflow_run/path", "/workflow_run/conclusion"] {
+        assert!(
+            matches!(changed(path, Value::Null), Ok(Event::Build(_))),
+            "{path}"
+        );
+    }
+    let wrong = changed("/workflow_run/head_sha", "main".into()).unwrap_err();
+    assert!(
+        wrong.to_string().contains("`workflow_run.head_sha`"),
+        "{wrong}"
+    );
+}

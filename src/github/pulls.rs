@@ -2,7 +2,7 @@
 //! It decides nothing about them.
 //! What it says is true now, unlike the event's copy, so it is what `open` and `head` are taken from.
 
-use super::{GitHub, GitHubError, request::Call};
+use super::{GitHub, GitHubError, files::encoded, request::Call};
 use crate::{
     event::{PullRequest, Repository, User},
     names::{CommitSha, PrNumber, RepoId},
@@ -57,6 +57,19 @@ impl GitHub {
             .into_iter()
             .flat_map(|file| [Some(file.filename), file.previous_filename]);
         Ok(Some(names.flatten().collect()))
+    }
+
+    /// Reads the open pull requests that come from a branch of this name, in whichever repository of this owner.
+    pub async fn pulls_from(
+        &self,
+        owner: &str,
+        branch: &str,
+    ) -> Result<Vec<PullRequest>, GitHubError> {
+        let head = encoded(&format!("{owner}:{branch}"));
+        let path = self.path(&format!("/pulls?state=open&head={head}&per_page=100"));
+        let call = Call::get(path, "list the pull requests of a branch", READ);
+        let pulls: Vec<Pull> = self.pages(call, MOST_PAGES).await?;
+        Ok(pulls.into_iter().map(Into::into).collect())
     }
 
     /// Reads the repository.

@@ -12,6 +12,6 @@ pub use raw::{RawInputs, UnknownInput};
 pub use settings::{
     ASSOCIATIONS, Bots, CommentMode, CommentPosition, ConfigFrom, Deployments, Filters,
     HealthAddress, HealthMode, ImageInput, InputError, InputErrors, KubeconfigSource,
-    MinPermission, Nodes, OnFailedUpdate, Paths, Promote, SecretRef, Settings, TextOrPath, UrlMode,
-    WhenFull, extension,
+    MinPermission, Mode, Nodes, OnFailedUpdate, Paths, Promote, SecretRef, Settings, TextOrPath,
+    UrlMode, WhenFull, extension,
 };

@@ -258,6 +258,12 @@ reason_codes! {
     LedgerNewer = "ledger-newer",
     /// The newest commit comes from a fork and waits for a maintainer's approval.
     ApprovalNeeded = "approval-needed",
+    /// What a run would do was decided, and nothing was done.
+    Planned = "planned",
+    /// The workflow run that ended is none whose success deploys.
+    BuildIgnored = "build-ignored",
+    /// No open pull request has that commit as its newest.
+    NoPullRequest = "no-pull-request",
     /// A label that the input `ignore-labels` names keeps the pull request from being deployed by itself.
     LabelIgnored = "label-ignored",
     /// The pull request has none of the labels that it needs to be deployed by itself.

@@ -50,7 +50,7 @@ pub use ports::{Connections, Links, Ports};
 pub use promote::{Promoted, first_in_line};
 pub use remove::{RemoveReason, RemoveRequest, remove};
 pub use render::manifests;
-pub use respond::{Caller, ignored, respond, without_credentials};
+pub use respond::{Caller, Planned, ignored, plan, respond, without_credentials};
 pub use rollback::rollback;
 pub use sandbox::{RENDER_COMMAND, Sandbox, render_templates};
 pub use sources::{Sources, checked_out};

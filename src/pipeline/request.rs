@@ -18,6 +18,8 @@ pub(super) enum Word {
         /// True for `pull_request_target`.
         target: bool,
     },
+    /// A workflow has built its newest commit.
+    Built,
     /// Somebody's command.
     Asked(Entrance),
     /// Its place in line.
@@ -67,10 +69,13 @@ impl Basis<'_> {
             asked: matches!(word, Word::Asked(_)),
             governs: matches!(
                 word,
-                Word::Asked(_) | Word::Promoted { governs: true } | Word::Missed { governs: true }
+                Word::Asked(_)
+                    | Word::Built
+                    | Word::Promoted { governs: true }
+                    | Word::Missed { governs: true }
             ),
             entrance: match word {
-                Word::Event { .. } | Word::Missed { .. } => Entrance::Ordinary,
+                Word::Event { .. } | Word::Built | Word::Missed { .. } => Entrance::Ordinary,
                 Word::Asked(entrance) => entrance,
                 Word::Promoted { .. } => Entrance::FromQueue,
             },

@@ -4,9 +4,14 @@
 
 mod admit;
 mod approve;
+mod built;
 mod denial;
 mod heard;
+mod overtaken;
+mod plan;
 mod rival;
+
+pub use plan::{Planned, plan};
 
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
@@ -27,7 +32,7 @@ use super::{
 use crate::{
     event::{DEPENDABOT, Event, PullRequest, Repository},
     github::Reaction,
-    inputs::MinPermission,
+    inputs::{MinPermission, Mode},
     metrics::Action,
     names::{AccessLevel, CommitSha, MarkerKind, PrNumber, PreviewKey, ReasonCode, State},
     report,
@@ -99,6 +104,7 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
+            Trigger::Built(build) => Box::pin(built::deploy(ports, build, caller, audience)).await,
             // On the heap, because the largest of them would be the size of all.
             Trigger::Sweep(repository) => Box::pin(sweep(ports, repository, true)).await,
             Trigger::Deploy(request) => Box::pin(story(request).deploy()).await,
@@ -175,7 +181,7 @@ fn subject(trigger: &Trigger, head: Option<CommitSha>) -> Subject {
         return Subject::default();
     };
     let meant = match &request.commit {
-        Commit::Payload(sha) | Commit::Named(sha) => Some(sha.clone()),
+        Commit::Payload(sha) | Commit::Named(sha) | Commit::Planned(sha) => Some(sha.clone()),
         Commit::Head => head,
     };
     Subject {
@@ -234,6 +240,12 @@ fn preview(ports: &Ports, request: &Request) -> PreviewKey {
     }
 }
 
+/// What decides whether somebody may give a command, and the role that it asks for.
+type Allows = (
+    fn(&str, AccessLevel, &str, MinPermission) -> Result<(), Denied>,
+    MinPermission,
+);
+
 struct Story<'a> {
     ports: &'a Ports,
     trigger: &'a Trigger,
@@ -248,13 +260,12 @@ impl<'a> Story<'a> {
     /// The pull request, if who asked may ask.
     async fn pull(&self) -> Result<Result<PullRequest, Denied>, Failure> {
         let needed = self.ports.settings.min_permission;
-        self.pull_for(permission::may_command, needed).await
+        self.pull_for((permission::may_command, needed)).await
     }
 
     async fn pull_for(
         &self,
-        allows: fn(&str, AccessLevel, &str, MinPermission) -> Result<(), Denied>,
-        needed: MinPermission,
+        (allows, needed): Allows,
     ) -> Result<Result<PullRequest, Denied>, Failure> {
         let github = self.ports.github()?;
         for login in self
@@ -270,6 +281,7 @@ impl<'a> Story<'a> {
         let started = async {
             match self.trigger {
                 Trigger::Mistake(..) => {}
+                _ if self.ports.settings.mode == Mode::Plan => {}
                 trigger => react(self.ports, trigger, Reaction::Rocket).await,
             }
         };
@@ -318,7 +330,7 @@ impl<'a> Story<'a> {
         teller.about(sha);
         teller.closed(!open);
         match &self.request.asked {
-            Asked::Event { sender, .. } | Asked::Dispatch { sender } => {
+            Asked::Event { sender, .. } | Asked::Build { sender } | Asked::Dispatch { sender } => {
                 teller.asked_by(&sender.login)
             }
             Asked::Comment { author, .. } => teller.asked_by(&author.login),
@@ -329,7 +341,7 @@ impl<'a> Story<'a> {
     /// Deploys in the slot of another preview, which is moved aside first.
     async fn take(&self, from: PrNumber) -> Result<Ending, Failure> {
         let pull = match self
-            .pull_for(permission::may_take, self.maintainers())
+            .pull_for((permission::may_take, self.maintainers()))
             .await?
         {
             Ok(pull) => pull,
@@ -337,6 +349,9 @@ impl<'a> Story<'a> {
         };
         if let Err(ending) = self.gate(&pull).await? {
             return Ok(ending);
+        }
+        if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
+            return self.overtaken(&pull, denied).await;
         }
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let taking = Taking {
@@ -375,7 +390,7 @@ impl<'a> Story<'a> {
         };
         let sha = match self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
             Ok(sha) => sha,
-            Err(denied) => return self.denied(&pull, denied).await,
+            Err(denied) => return self.overtaken(&pull, denied).await,
         };
         Ok(self.deploy_at(&sha, &pull).await)
     }
@@ -393,6 +408,7 @@ impl<'a> Story<'a> {
     fn request_for(&self, sha: CommitSha, pull: &PullRequest) -> (DeployRequest, Sources) {
         let word = match self.request.asked {
             Asked::Event { target, .. } => Word::Event { target },
+            Asked::Build { .. } => Word::Built,
             Asked::Comment { .. } | Asked::Dispatch { .. } => Word::Asked(Entrance::Ordinary),
         };
         basis(self.ports, &self.request.repository, self.caller).request(word, sha, pull)
@@ -400,9 +416,7 @@ impl<'a> Story<'a> {
 
     /// Tells people on the pull request why their command was not followed; an event's refusal stays in the summary.
     async fn denied(&self, pull: &PullRequest, denied: Denied) -> Result<Ending, Failure> {
-        if matches!(self.request.asked, Asked::Event { .. })
-            || denied.reason == ReasonCode::Superseded
-        {
+        if self.request.asked.is_event() || denied.reason == ReasonCode::Superseded {
             return Ok(quiet(denied));
         }
         // Without a cluster nobody can be at work.
@@ -520,6 +534,10 @@ impl<'a> Story<'a> {
                 let woken = async {
                     if let Some(ending) = Box::pin(bed.wake(&mut teller)).await? {
                         return Ok(ending);
+                    }
+                    let pinned = self.request.pin(&pull).and_then(|sha| current(sha, &pull));
+                    if let Err(denied) = pinned {
+                        return self.overtaken(&pull, denied).await;
                     }
                     match self.gate(&pull).await? {
                         Ok(()) => Ok(self.deploy_at(&pull.head_sha, &pull).await),

@@ -15,6 +15,11 @@ use std::time::Duration;
 /// Settings with their defaults and a domain.
 pub(crate) fn settings() -> Settings {
     Settings {
+        mode: crate::inputs::Mode::Run,
+        sha: None,
+        approval_gate: false,
+        deploy_command: None,
+        build_workflow: None,
         token: None,
         kubeconfig: None,
         context: None,

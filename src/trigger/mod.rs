@@ -7,7 +7,10 @@ pub mod filters;
 pub mod permission;
 pub mod prefix;
 
+mod built;
 mod dispatch;
+
+pub use built::Build;
 
 use crate::{
     event::{CommentEvent, Event, Ignored, PullRequestAction, PullRequestEvent, Repository, User},
@@ -20,12 +23,17 @@ use std::time::Duration;
 
 /// Says what the run is to do; only wrong inputs of a run started by hand are refused here.
 pub fn decide(event: &Event, settings: &Settings) -> Result<Trigger, Denied> {
-    match event {
-        Event::PullRequest(event) => Ok(pull_request(event, settings)),
-        Event::Comment(event) => Ok(comment(event, settings)),
-        Event::Schedule(repository) => Ok(Trigger::Sweep(repository.clone())),
-        Event::Dispatch(event) => dispatch::decide(event),
-        Event::Ignored(ignored) => Ok(Trigger::Ignore(ignored.clone())),
+    let trigger = match event {
+        Event::PullRequest(event) => pull_request(event, settings),
+        Event::Comment(event) => comment(event, settings),
+        Event::Build(event) => built::decide(event, settings),
+        Event::Schedule(repository) => Trigger::Sweep(repository.clone()),
+        Event::Dispatch(event) => dispatch::decide(event)?,
+        Event::Ignored(ignored) => Trigger::Ignore(ignored.clone()),
+    };
+    match &settings.sha {
+        Some(sha) => trigger.planned(sha),
+        None => Ok(trigger),
     }
 }
 
@@ -61,14 +69,13 @@ fn pull_request(event: &PullRequestEvent, settings: &Settings) -> Trigger {
 }
 
 fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
-    let prefix = settings.command_prefix.as_deref();
     if !event.author.login.eq_ignore_ascii_case(&event.sender.login) {
         return Trigger::ignore(
             ReasonCode::PermissionDenied,
             "the comment was sent by somebody else than its author",
         );
     }
-    let command = match prefix::parse(prefix, &event.body) {
+    let command = match first_line(&event.body, settings) {
         Some(FirstLine::Command(command)) => Ok(command),
         Some(FirstLine::NearMiss { written, meant }) => Err(format!(
             "`{written}` is no command; did you mean `{meant}`?"
@@ -114,6 +121,16 @@ fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
 fn known(association: &str) -> &str {
     let known = ASSOCIATIONS.into_iter().find(|one| *one == association);
     known.unwrap_or("none that we know")
+}
+
+/// Reads the first line of a comment as these settings have it: behind the prefix, if there is one, or with the other word for `/deploy`.
+pub fn first_line(body: &str, settings: &Settings) -> Option<FirstLine> {
+    let alias = settings.deploy_command.as_deref();
+    let rest = alias.and_then(|alias| body.strip_prefix(alias));
+    match rest.filter(|rest| !rest.starts_with(|next: char| !next.is_ascii_whitespace())) {
+        Some(rest) => command::parse(&format!("/deploy{rest}")),
+        None => prefix::parse(settings.command_prefix.as_deref(), body),
+    }
 }
 
 /// A pull request and who asks something about it.
@@ -169,6 +186,8 @@ impl About<'_> {
 pub enum Trigger {
     /// Deploy a pull request.
     Deploy(Request),
+    /// Deploy the pull requests whose newest commit was built.
+    Built(Build),
     /// Deploy a pull request in the slot of another one, which is moved aside.
     Take {
         /// What is deployed.
@@ -239,6 +258,8 @@ pub enum Commit {
     Head,
     /// The one that somebody named; it must be the head.
     Named(CommitSha),
+    /// The one that a plan has named; when it is the head no more, nothing is deployed.
+    Planned(CommitSha),
 }
 
 /// Who asked, and how.
@@ -264,6 +285,11 @@ pub enum Asked {
         /// When it was written.
         written: Timestamp,
     },
+    /// A workflow that has built the newest commit.
+    Build {
+        /// Who caused that.
+        sender: User,
+    },
     /// A run started by hand, or by a workflow of the repository: people need write permission.
     Dispatch {
         /// Who started it.
@@ -276,7 +302,38 @@ impl Trigger {
         Self::Ignore(Ignored {
             reason,
             why: why.into(),
+            pr: None,
         })
+    }
+
+    /// The same about the commit that a plan has named.
+    fn planned(mut self, sha: &CommitSha) -> Result<Self, Denied> {
+        let commit = match &mut self {
+            Self::Deploy(request)
+            | Self::Take { request, .. }
+            | Self::Approve(request)
+            | Self::Announce(request)
+            | Self::Wake(request) => &mut request.commit,
+            _ => return Ok(self),
+        };
+        match commit {
+            Commit::Head | Commit::Planned(_) => *commit = Commit::Planned(sha.clone()),
+            Commit::Payload(own) | Commit::Named(own) if own == sha => {}
+            Commit::Payload(own) | Commit::Named(own) => {
+                return Err(Denied {
+                    reason: ReasonCode::BadInput,
+                    cause: format!(
+                        "input `sha` is {}, and the event is about {}",
+                        sha.short(),
+                        own.short()
+                    ),
+                    remedy:
+                        "give it the output `sha` of the step that has planned for this very event"
+                            .into(),
+                });
+            }
+        }
+        Ok(self)
     }
 
     /// The request about one pull request, if it is one.
@@ -296,7 +353,7 @@ impl Trigger {
             | Self::Status(request)
             | Self::Help(request)
             | Self::Mistake(request, _) => Some(request),
-            Self::Sweep(_) | Self::Ignore(_) => None,
+            Self::Built(_) | Self::Sweep(_) | Self::Ignore(_) => None,
         }
     }
 
@@ -304,6 +361,7 @@ impl Trigger {
     pub fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Sweep(repository) => Some(repository),
+            Self::Built(build) => Some(&build.repository),
             other => other.request().map(|request| &request.repository),
         }
     }
@@ -311,7 +369,7 @@ impl Trigger {
     /// The output `decision`.
     pub fn decision(&self) -> &'static str {
         match self {
-            Self::Deploy(_) | Self::Take { .. } => "deploy",
+            Self::Deploy(_) | Self::Take { .. } | Self::Built(_) => "deploy",
             Self::Approve(_) => "approve",
             Self::Announce(_) => "announce",
             Self::Remove(_) => "remove",

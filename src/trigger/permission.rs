@@ -23,7 +23,7 @@ impl Asked {
 
     /// True when nobody asked: it comes by itself, and filters decide.
     pub fn is_event(&self) -> bool {
-        matches!(self, Self::Event { .. })
+        matches!(self, Self::Event { .. } | Self::Build { .. })
     }
 
     /// The logins whose level must be asked before the request is followed.
@@ -31,7 +31,7 @@ impl Asked {
     /// Whoever runs an old run again gives its command anew, so that person is asked about too.
     pub fn must_ask<'a>(&'a self, attempt: u32, triggering_actor: &'a str) -> Vec<&'a str> {
         let who = match self {
-            Self::Event { .. } => return Vec::new(),
+            Self::Event { .. } | Self::Build { .. } => return Vec::new(),
             // A workflow of the repository has started it, with its own token.
             Self::Dispatch { sender } if sender.bot && sender.login == WORKFLOW_BOT => {
                 return Vec::new();
@@ -198,7 +198,7 @@ impl Request {
     /// The commit that is deployed, pinned for the whole run; a commit that somebody named must be the head.
     pub fn pin(&self, pull: &PullRequest) -> Result<CommitSha, Denied> {
         match &self.commit {
-            Commit::Payload(sha) => Ok(sha.clone()),
+            Commit::Payload(sha) | Commit::Planned(sha) => Ok(sha.clone()),
             Commit::Head => Ok(pull.head_sha.clone()),
             Commit::Named(sha) if *sha == pull.head_sha => Ok(sha.clone()),
             Commit::Named(sha) => Err(Denied {

@@ -69,7 +69,9 @@ fn request(trigger: &Trigger) -> &Request {
         | Trigger::Status(request)
         | Trigger::Help(request)
         | Trigger::Mistake(request, _) => request,
-        Trigger::Sweep(_) | Trigger::Ignore(_) => panic!("{trigger:?} is about no pull request"),
+        Trigger::Built(_) | Trigger::Sweep(_) | Trigger::Ignore(_) => {
+            panic!("{trigger:?} is about no pull request")
+        }
     }
 }
 
@@ -90,6 +92,7 @@ fn request(trigger: &Trigger) -> &Request {
 #[case("schedule", "sweep", "sweep")]
 #[case("workflow_dispatch", "deploy", "deploy")]
 #[case("workflow_dispatch.sweep", "sweep", "sweep")]
+#[case("workflow_run", "ignore", "ignore")]
 #[case("push", "ignore", "ignore")]
 fn each_event_leads_to_one_decision(
     #[case] name: &str,
@@ -276,4 +279,185 @@ fn a_form_filled_wrongly_is_refused_naming_the_field(
     let denied = dispatched(command, pr, sha).unwrap_err();
     assert_eq!(denied.reason, ReasonCode::BadInput);
     assert!(denied.to_string().contains(said), "{denied}");
+}
+
+fn settings_with(inputs: &[(&str, &str)]) -> Settings {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let raw: RawInputs = inputs.iter().map(owned).collect();
+    Settings::parse(&raw).unwrap()
+}
+
+/// Alice's pull request, with the label `preview`.
+fn pull_of(draft: bool, labels: &str, bot: Option<&str>) -> crate::event::PullRequest {
+    let Event::PullRequest(event) = event("pull_request.opened") else {
+        panic!("no event of a pull request")
+    };
+    let mut pull = event.pull;
+    pull.draft = draft;
+    pull.labels = labels.split_ascii_whitespace().map(str::to_owned).collect();
+    if let Some(login) = bot {
+        pull.author = User {
+            login: login.into(),
+            bot: true,
+        };
+    }
+    pull
+}
+
+#[rstest]
+#[case(&[], (false, "", None), None)]
+#[case(&[], (true, "wip", None), None)]
+#[case(&[], (false, "", Some("renovate[bot]")), Some(ReasonCode::BotSkipped))]
+#[case(&[("bots", "true")], (false, "", Some("renovate[bot]")), None)]
+#[case(&[("bots", "renovate")], (false, "", Some("renovate[bot]")), None)]
+#[case(&[("bots", "renovate")], (false, "", Some("dependabot[bot]")), Some(ReasonCode::BotSkipped))]
+#[case(&[("labels", "preview\ndemo")], (false, "Demo", None), None)]
+#[case(&[("labels", "preview")], (false, "previews", None), Some(ReasonCode::LabelMissing))]
+#[case(&[("labels", "preview")], (false, "", None), Some(ReasonCode::LabelMissing))]
+#[case(&[("ignore-labels", "wip")], (false, "WIP", None), Some(ReasonCode::LabelIgnored))]
+#[case(&[("ignore-labels", "wip")], (false, "preview", None), None)]
+#[case(&[("labels", "preview"), ("ignore-labels", "wip")], (false, "preview wip", None), Some(ReasonCode::LabelIgnored))]
+#[case(&[("drafts", "false")], (true, "", None), Some(ReasonCode::DraftSkipped))]
+#[case(&[("drafts", "false")], (false, "", None), None)]
+#[case(&[("labels", "preview"), ("drafts", "false")], (true, "preview", None), Some(ReasonCode::DraftSkipped))]
+fn each_filter_keeps_back_what_it_says(
+    #[case] inputs: &[(&str, &str)],
+    #[case] (draft, labels, bot): (bool, &str, Option<&str>),
+    #[case] reason: Option<ReasonCode>,
+) {
+    let denied = filters::passes(&settings_with(inputs).filters, &pull_of(draft, labels, bot));
+    assert_eq!(denied.as_ref().err().map(|denied| denied.reason), reason);
+    if let Err(denied) = denied {
+        assert!(filters::is_skip(denied.reason));
+        assert!(denied.remedy.contains("/deploy"), "{denied}");
+    }
+}
+
+#[test]
+fn changed_files_keep_back_only_where_paths_are_given() {
+    assert_eq!(settings_with(&[]).filters.paths, None);
+    let paths = settings_with(&[("paths", "src/**\n!src/**.md")])
+        .filters
+        .paths
+        .unwrap();
+    let files = |names: &[&str]| {
+        names
+            .iter()
+            .map(|one| (*one).to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        filters::touches(&paths, &files(&["README.md", "src/a.rs"])),
+        Ok(())
+    );
+    let denied = filters::touches(&paths, &files(&["src/a.md"])).unwrap_err();
+    assert_eq!(denied.reason, ReasonCode::PathsSkipped);
+    assert!(filters::touches(&paths, &[]).is_err());
+}
+
+#[rstest]
+#[case(PullRequestAction::Labeled, "preview", "deploy")]
+#[case(PullRequestAction::Labeled, "PREVIEW", "deploy")]
+#[case(PullRequestAction::Labeled, "wip", "ignore")]
+#[case(PullRequestAction::Labeled, "bug", "ignore")]
+#[case(PullRequestAction::Unlabeled, "preview", "ignore")]
+#[case(PullRequestAction::Unlabeled, "wip", "deploy")]
+#[case(PullRequestAction::Unlabeled, "bug", "ignore")]
+fn labels_that_come_and_go_start_only_what_the_filters_name(
+    #[case] action: PullRequestAction,
+    #[case] label: &str,
+    #[case] decision: &str,
+) {
+    let Event::PullRequest(mut labelled) = event("pull_request.labeled") else {
+        panic!("no event of a pull request")
+    };
+    labelled.action = action;
+    labelled.label = Some(label.into());
+    let with = [("labels", "preview"), ("ignore-labels", "wip")];
+    for (inputs, expected) in [(&with[..], decision), (&[][..], "ignore")] {
+        let event = Event::PullRequest(labelled.clone());
+        let trigger = decide(&event, &settings_with(inputs)).unwrap();
+        assert_eq!(trigger.decision(), expected);
+    }
+}
+
+const BUILD: &str = ".github/workflows/build.yml";
+
+fn build(change: fn(&mut crate::event::BuildEvent)) -> Trigger {
+    let Event::Build(mut event) = event("workflow_run") else {
+        panic!("no workflow that has ended")
+    };
+    change(&mut event);
+    let settings = settings_with(&[("build-workflow", BUILD)]);
+    decide(&Event::Build(event), &settings).unwrap()
+}
+
+#[test]
+fn only_the_success_of_the_one_workflow_deploys() {
+    let Trigger::Built(built) = build(|_| {}) else {
+        panic!("it deploys")
+    };
+    assert_eq!(built.sha.as_str(), HEAD);
+    assert_eq!(
+        (
+            built.branch.as_str(),
+            built.head_owner.as_str(),
+            built.head_repository.0
+        ),
+        ("patch-1", "bob", 9822)
+    );
+    let refused: [fn(&mut crate::event::BuildEvent); 6] = [
+        |event| event.succeeded = false,
+        |event| event.event = "push".into(),
+        |event| event.path = ".github/workflows/other.yml".into(),
+        |event| event.path = format!("x{BUILD}"),
+        |event| event.path = format!("{BUILD}x"),
+        |event| event.of = crate::names::RepoId(1),
+    ];
+    for change in refused {
+        let Trigger::Ignore(ignored) = build(change) else {
+            panic!("it deploys")
+        };
+        assert_eq!(ignored.reason, ReasonCode::BuildIgnored);
+    }
+    let unnamed = decide(&event("workflow_run"), &settings_with(&[])).unwrap();
+    assert_eq!(
+        unnamed.decision(),
+        "ignore",
+        "nobody said which workflow counts"
+    );
+}
+
+#[test]
+fn a_planned_commit_is_pinned_where_a_commit_counts() {
+    let planned = "c".repeat(40);
+    let with = settings_with(&[("sha", &planned)]);
+    let sha: CommitSha = planned.parse().unwrap();
+    for (body, pinned) in [
+        ("/deploy", true),
+        ("/deploy --take #3", true),
+        ("/wake", true),
+        ("/status", false),
+        ("/undeploy", false),
+    ] {
+        let trigger = decide(&comment_event(body), &with).unwrap();
+        let expected = if pinned {
+            Commit::Planned(sha.clone())
+        } else {
+            Commit::Head
+        };
+        assert_eq!(request(&trigger).commit, expected, "{body}");
+    }
+    let other = format!("/deploy {HEAD}");
+    let denied = decide(&comment_event(&other), &with).unwrap_err();
+    assert_eq!(denied.reason, ReasonCode::BadInput);
+    let same = settings_with(&[("sha", HEAD)]);
+    let named = decide(&comment_event(&other), &same).unwrap();
+    assert_eq!(request(&named).commit, Commit::Named(HEAD.parse().unwrap()));
+    let pushed = decide(&event("pull_request.opened"), &same).unwrap();
+    assert_eq!(
+        request(&pushed).commit,
+        Commit::Payload(HEAD.parse().unwrap())
+    );
+    assert!(decide(&event("pull_request.opened"), &with).is_err());
 }

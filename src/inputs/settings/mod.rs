@@ -4,6 +4,7 @@
 
 mod address;
 mod filters;
+mod flow;
 mod images;
 mod kubeconfig;
 mod paths;
@@ -12,18 +13,29 @@ mod reader;
 mod scalars;
 
 pub use filters::{Bots, Filters};
+pub use flow::Mode;
 pub(super) use images::check_reference;
 pub use paths::Paths;
 pub use scalars::ASSOCIATIONS;
 
 use super::RawInputs;
-use crate::names::{Environment, Host, Label, Namespace, Secret};
+use crate::names::{CommitSha, Environment, Host, Label, Namespace, Secret};
 use reader::Reader;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Everything that a workflow can set, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Whether the run acts, or only decides.
+    pub mode: Mode,
+    /// Commit that a plan has named; nothing else is deployed.
+    pub sha: Option<CommitSha>,
+    /// True when the plan says that somebody has to approve the run.
+    pub approval_gate: bool,
+    /// Another word that means `/deploy`.
+    pub deploy_command: Option<String>,
+    /// Path of the workflow whose success deploys what it has built.
+    pub build_workflow: Option<String>,
     /// Token for GitHub's API.
     pub token: Option<Secret>,
     /// Credential for the cluster.
@@ -126,6 +138,11 @@ impl Settings {
                 "set `domain`, or write the whole host",
             );
         }
+        let mode = read.or("mode", "run", flow::mode);
+        let sha = read.optional("sha", flow::sha);
+        let approval_gate = read.or("approval-gate", "false", scalars::boolean);
+        let deploy_command = read.optional("deploy-command", flow::command);
+        let build_workflow = read.optional("build-workflow", flow::workflow);
         let token = read.optional("token", scalars::token);
         let kubeconfig = read.optional("kubeconfig", kubeconfig::source);
         let context = read.optional("context", scalars::context);
@@ -171,6 +188,11 @@ impl Settings {
         // A value is missing only after its mistake was noted.
         let complete = || {
             Some(Self {
+                mode: mode?,
+                sha,
+                approval_gate: approval_gate?,
+                deploy_command,
+                build_workflow,
                 token,
                 kubeconfig,
                 context,

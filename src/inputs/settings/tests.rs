@@ -40,6 +40,11 @@ fn nothing_given_means_the_defaults() {
         assert_eq!(
             settings,
             Settings {
+                mode: Mode::Run,
+                sha: None,
+                approval_gate: false,
+                deploy_command: None,
+                build_workflow: None,
                 token: None,
                 kubeconfig: None,
                 context: None,

@@ -13,7 +13,8 @@ use crate::{
 impl Story<'_> {
     /// Lets through what may be deployed; else says what it needs. The event of a fork never deploys, not even what is approved.
     pub(super) async fn gate(&self, pull: &PullRequest) -> Result<Result<(), Ending>, Failure> {
-        let approved = match pull.from_fork() && !self.request.asked.is_event() {
+        let own_event = matches!(self.request.asked, Asked::Event { .. });
+        let approved = match pull.from_fork() && !own_event {
             true => approval::approved(self.ports, &self.preview()).await?,
             false => None,
         };
@@ -47,16 +48,11 @@ impl Story<'_> {
 
     /// Lets one commit of a fork run, and deploys it.
     pub(super) async fn approve(&self) -> Result<Ending, Failure> {
-        let (attempt, actor) = (self.caller.attempt, self.caller.actor);
-        if self.request.asked.must_ask(attempt, actor).is_empty() {
-            return Ok(quiet(Denied {
-                reason: ReasonCode::PermissionDenied,
-                cause: "a workflow has asked to approve a commit, and only people read one".into(),
-                remedy: "a maintainer comments `/approve` with the commit".into(),
-            }));
+        if let Err(denied) = self.people_ask() {
+            return Ok(quiet(denied));
         }
         let pull = match self
-            .pull_for(permission::may_approve, self.maintainers())
+            .pull_for((permission::may_approve, self.maintainers()))
             .await?
         {
             Ok(pull) => pull,
@@ -80,9 +76,24 @@ impl Story<'_> {
         Ok(self.deploy_at(&sha, &pull).await)
     }
 
+    /// Refuses what no person has asked for.
+    pub(super) fn people_ask(&self) -> Result<(), Denied> {
+        let (attempt, actor) = (self.caller.attempt, self.caller.actor);
+        if !self.request.asked.must_ask(attempt, actor).is_empty() {
+            return Ok(());
+        }
+        Err(Denied {
+            reason: ReasonCode::PermissionDenied,
+            cause: "a workflow has asked to approve a commit, and only people read one".into(),
+            remedy: "a maintainer comments `/approve` with the commit".into(),
+        })
+    }
+
     fn asker(&self) -> &str {
         match &self.request.asked {
-            Asked::Event { sender, .. } | Asked::Dispatch { sender } => &sender.login,
+            Asked::Event { sender, .. } | Asked::Build { sender } | Asked::Dispatch { sender } => {
+                &sender.login
+            }
             Asked::Comment { author, .. } => &author.login,
         }
     }

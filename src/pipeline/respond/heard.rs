@@ -7,7 +7,7 @@ use crate::{
     github::{Comment, CommentId},
     names::ReasonCode,
     pipeline::Failure,
-    trigger::{Asked, Denied, command},
+    trigger::{self, Asked, Denied, command},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -47,7 +47,7 @@ impl Story<'_> {
             Some(comment) if command::first_line(&comment.body) != line => {
                 Err(withdrawn("was changed"))
             }
-            Some(_) if commands(&recent, &author.login, (since, id)) >= MOST => Err(Denied {
+            Some(_) if self.commands(&recent, &author.login, (since, id)) >= MOST => Err(Denied {
                 reason: ReasonCode::TooManyCommands,
                 cause: format!(
                     "{} gave more than {MOST} commands within a minute",
@@ -58,6 +58,24 @@ impl Story<'_> {
             Some(_) => Ok(()),
         })
     }
+
+    /// The commands that somebody gave within the stretch before a comment.
+    fn commands(
+        &self,
+        recent: &[Comment],
+        login: &str,
+        (since, id): (Timestamp, CommentId),
+    ) -> usize {
+        recent
+            .iter()
+            .filter(|comment| {
+                comment.id < id
+                    && comment.author.eq_ignore_ascii_case(login)
+                    && comment.written.is_some_and(|written| written >= since)
+                    && trigger::first_line(&comment.body, &self.ports.settings).is_some()
+            })
+            .count()
+    }
 }
 
 fn withdrawn(how: &str) -> Denied {
@@ -66,17 +84,4 @@ fn withdrawn(how: &str) -> Denied {
         cause: format!("the comment {how} before this run came to it, so it is not followed"),
         remedy: "give the command again in a new comment".into(),
     }
-}
-
-/// The commands that somebody gave within the stretch before a comment.
-fn commands(recent: &[Comment], login: &str, (since, id): (Timestamp, CommentId)) -> usize {
-    recent
-        .iter()
-        .filter(|comment| {
-            comment.id < id
-                && comment.author.eq_ignore_ascii_case(login)
-                && comment.written.is_some_and(|written| written >= since)
-                && command::parse(&comment.body).is_some()
-        })
-        .count()
 }

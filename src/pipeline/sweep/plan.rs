@@ -346,7 +346,9 @@ impl Sight<'_> {
             && self
                 .record(preview)
                 .is_none_or(|record| record.attempted.is_none());
-        (self.settings.auto_deploy || stalled)
+        // Whether a commit was built, and well, only the end of its build says.
+        let by_itself = self.settings.auto_deploy && self.settings.build_workflow.is_none();
+        (by_itself || stalled)
             && preview.variant.is_none()
             && self.may_run(preview, pull)
             && (self.is_wanted(preview, pull) || self.is_stalled(preview, pull))

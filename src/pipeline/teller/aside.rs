@@ -31,6 +31,30 @@ impl Teller<'_> {
         self.aside(Aside::Skipped).await.map(drop)
     }
 
+    /// Says that the newest commit waits for the approval of its run, in a comment of its own if there is none.
+    pub(in crate::pipeline) async fn awaits_gate(
+        &mut self,
+        head: &CommitSha,
+    ) -> Result<(), Failure> {
+        let Some(github) = &self.ports.github else {
+            return Ok(());
+        };
+        self.view.sha = Some(head.clone());
+        if self.comment_so_far().await?.is_some() {
+            return self.aside(Aside::Gate).await.map(drop);
+        }
+        self.view.state = State::Pending;
+        self.view.now = self.ports.now();
+        self.view.note = Some(Note {
+            cause: "is deployed once that is given.".into(),
+            remedy: String::new(),
+        });
+        let view = self.view.clone().redacted(&self.ports.redaction.snapshot());
+        let body = report::comment(&view, &self.marker)?;
+        let body = report::with_aside(&body, Aside::Gate, &view)?.unwrap_or(body);
+        self.write(github, body).await
+    }
+
     /// Adds the line to the comment; false when there is none that takes one.
     pub(super) async fn aside(&mut self, aside: Aside) -> Result<bool, Failure> {
         let Some(github) = &self.ports.github else {

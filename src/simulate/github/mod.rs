@@ -323,6 +323,20 @@ impl Handle {
         });
     }
 
+    /// Opens a second pull request from the same branch, against another one.
+    pub fn twin(&self, full_name: &str, number: u64, twin: u64) {
+        self.with(full_name, |repository| {
+            if let Some(pull) = repository.pulls.get(&number).cloned() {
+                let pull = model::Pull {
+                    id: pull.id + 1_000_000,
+                    number: twin,
+                    ..pull
+                };
+                repository.pulls.insert(twin, pull);
+            }
+        });
+    }
+
     /// Deletes the repository that a pull request comes from; its head stays readable without it.
     pub fn delete_head_repository(&self, full_name: &str, number: u64) {
         self.with_pull(full_name, number, |pull| pull.head_repository = None);
@@ -415,6 +429,15 @@ impl Handle {
                 .find(|comment| comment.id == id)?;
             views::comment_event(repository, comment, action, &comment.author)
         };
+        self.with(full_name, event).flatten().unwrap_or_default()
+    }
+
+    /// Builds the payload of a `workflow_run` event of a build of a pull request's head that has ended well.
+    ///
+    /// As GitHub does, it lists no pull request when that comes from a fork.
+    pub fn workflow_run_event(&self, full_name: &str, number: u64, path: &str) -> Value {
+        let event =
+            |repository: &mut Repository| views::workflow_run_event(repository, number, path);
         self.with(full_name, event).flatten().unwrap_or_default()
     }
 

@@ -187,3 +187,25 @@ pub(super) fn dispatch_event(base: &Repository, inputs: &[(&str, &str)], sender:
         "workflow": ".github/workflows/preview.yml", "repository": repository(base), "sender": user(sender),
     })
 }
+
+/// Builds the payload of a `workflow_run` event of a workflow that ran for a pull request and has ended well.
+pub(super) fn workflow_run_event(base: &Repository, number: u64, path: &str) -> Option<Value> {
+    let found = base.pulls.get(&number)?;
+    let shown = pull(base, found);
+    let own = found
+        .head_repository
+        .as_ref()
+        .is_some_and(|(id, _)| *id == base.id);
+    let listed = json!({"number": number, "head": {"sha": found.head, "ref": found.branch}});
+    Some(json!({
+        "action": "completed",
+        "workflow_run": {
+            "id": 77, "name": "build", "path": path, "event": "pull_request", "status": "completed",
+            "conclusion": "success", "run_attempt": 1, "head_sha": found.head, "head_branch": found.branch,
+            "head_repository": shown["head"]["repo"], "repository": repository(base),
+            "pull_requests": if own { vec![listed] } else { Vec::new() }, "actor": user(&found.author),
+        },
+        "workflow": {"id": 7, "name": "build", "path": path, "state": "active"},
+        "repository": repository(base), "sender": user(&found.author),
+    }))
+}

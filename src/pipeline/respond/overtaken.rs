@@ -1,0 +1,44 @@
+//! Ends a request whose commit is the newest no more, and says so where nobody else would.
+//! It deploys nothing: what was built or approved was another commit.
+//! The push that came between has a run of its own, unless automatic deploys are off.
+
+use super::{Story, quiet};
+use crate::{
+    event::PullRequest,
+    names::{ReasonCode, State},
+    pipeline::{Ending, Failure},
+    trigger::{Commit, Denied},
+};
+
+impl Story<'_> {
+    /// Says that the commit which a plan has named was not deployed; any other refusal is told as ever.
+    pub(super) async fn overtaken(
+        &self,
+        pull: &PullRequest,
+        denied: Denied,
+    ) -> Result<Ending, Failure> {
+        let planned = matches!(self.request.commit, Commit::Planned(_));
+        let followed = self.ports.settings.auto_deploy || self.request.asked.is_event();
+        if !planned || denied.reason != ReasonCode::Superseded {
+            return self.denied(pull, denied).await;
+        }
+        if followed {
+            return Ok(quiet(denied));
+        }
+        let line = format!(
+            "nothing was deployed: {}; comment `/deploy` to deploy that one",
+            denied.cause
+        );
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        teller.warn(line.clone());
+        let mut ending = self.show(pull, &mut teller).await?;
+        if ending.failure.is_none() {
+            ending.reason = ReasonCode::Superseded;
+            ending.state = Some(State::Superseded);
+            ending.why.clone_from(&line);
+        }
+        let left_alone = ending.view.is_none();
+        ending.notices.extend(left_alone.then_some(line));
+        Ok(ending)
+    }
+}

@@ -1,0 +1,150 @@
+//! Holds the workflows of `docs/workflows` to what the action has, and to what the README says of them.
+//! It runs none of them; `actionlint` reads them in CI.
+//! People paste them whole, so what they promise about secrets and approvals is tested here.
+
+use super::{VERSION, read, repository, root};
+use preview_action::inputs::{RawInputs, Settings, registry::INPUTS};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const FILES: [&str; 3] = [
+    "docs/workflows/build-and-deploy.yml",
+    "docs/workflows/after-a-build.yml",
+    "docs/workflows/approval.yml",
+];
+
+fn jobs(file: &str) -> BTreeMap<String, Value> {
+    let workflow: Value = serde_saphyr::from_str(&read(file)).unwrap();
+    serde_json::from_value(workflow["jobs"].clone()).unwrap()
+}
+
+/// What a job gives the action, if it uses it.
+fn with(job: &Value) -> Option<Value> {
+    let steps = job["steps"].as_array().unwrap();
+    let uses = format!("{}@v{VERSION}", repository());
+    let step = steps.iter().find(|step| step["uses"] == uses.as_str())?;
+    Some(step["with"].clone())
+}
+
+#[test]
+fn all_are_named_and_linked() {
+    let folder = root().join("docs/workflows");
+    let found = std::fs::read_dir(folder).unwrap();
+    assert_eq!(found.count(), FILES.len());
+    for file in FILES {
+        assert!(read("README.md").contains(&format!("({file})")), "{file}");
+    }
+}
+
+#[test]
+fn every_input_exists_and_is_accepted() {
+    for file in FILES {
+        let given: Vec<Value> = jobs(file).values().filter_map(with).collect();
+        assert!(!given.is_empty(), "{file} uses another version");
+        for with in given {
+            let with = with.as_object().unwrap();
+            for name in with.keys() {
+                assert!(INPUTS.iter().any(|input| input.name == name), "{name}");
+            }
+            let plain = with
+                .iter()
+                .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+                .filter(|(_, value)| !value.contains("${{"));
+            Settings::parse(&plain.collect::<RawInputs>())
+                .unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn all_remove_and_sweep_and_hold_no_group() {
+    for file in FILES {
+        let workflow: Value = serde_saphyr::from_str(&read(file)).unwrap();
+        let on = &workflow["on"];
+        assert_eq!(
+            on["pull_request_target"]["types"],
+            json!(["closed"]),
+            "{file}"
+        );
+        assert_eq!(on["schedule"][0]["cron"], "*/5 * * * *", "{file}");
+        assert_eq!(on["issue_comment"]["types"], json!(["created"]), "{file}");
+        assert!(!read(file).contains("concurrency"), "{file}");
+    }
+}
+
+#[test]
+fn a_plan_gets_no_secret_and_waits_for_nobody() {
+    for file in [
+        "docs/workflows/build-and-deploy.yml",
+        "docs/workflows/approval.yml",
+    ] {
+        let jobs = jobs(file);
+        let plan = &jobs["plan"];
+        assert!(
+            plan["environment"].is_null() && plan["needs"].is_null(),
+            "{file}"
+        );
+        assert!(!plan.to_string().contains("secrets."), "{file}");
+        assert_eq!(with(plan).unwrap()["mode"], "plan", "{file}");
+        let run = &jobs["preview"];
+        let sha = "${{ needs.plan.outputs.sha }}";
+        assert_eq!(
+            with(run).unwrap()["sha"],
+            sha,
+            "{file}: exactly what was planned"
+        );
+    }
+}
+
+#[test]
+fn only_what_was_decided_to_be_deployed_is_built() {
+    let jobs = jobs("docs/workflows/build-and-deploy.yml");
+    let build = &jobs["build"];
+    assert_eq!(build["if"], "needs.plan.outputs.decision == 'deploy'");
+    assert_eq!(
+        build["steps"][0]["with"],
+        json!({"ref": "${{ needs.plan.outputs.sha }}", "persist-credentials": false})
+    );
+    assert!(!build.to_string().contains("secrets."));
+    let words = ["plan", "preview"].map(|job| with(&jobs[job]).unwrap()["deploy-command"].clone());
+    assert_eq!(words, ["/build-and-deploy", "/build-and-deploy"]);
+}
+
+#[test]
+fn deploys_wait_for_approval_and_removals_do_not() {
+    let jobs = jobs("docs/workflows/approval.yml");
+    let gated: Vec<&String> = jobs
+        .iter()
+        .filter(|(_, job)| !job["environment"].is_null())
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(gated, ["preview"]);
+    assert_eq!(
+        jobs["preview"]["environment"], "preview",
+        "one, made beforehand"
+    );
+    assert_eq!(with(&jobs["plan"]).unwrap()["approval-gate"], "true");
+    // Whatever brings a new commit into the cluster passes the environment, and everything else does not.
+    let decisions = r#"fromJSON('["deploy", "approve", "wake"]')"#;
+    let condition = jobs["preview"]["if"].as_str().unwrap();
+    assert_eq!(
+        condition,
+        format!("contains({decisions}, needs.plan.outputs.decision)")
+    );
+    let rest = jobs["rest"]["if"].as_str().unwrap();
+    for decision in ["deploy", "approve", "wake", "ignore"] {
+        assert!(
+            rest.starts_with("!contains(") && rest.contains(&format!("\"{decision}\"")),
+            "{rest}"
+        );
+    }
+    let rest = with(&jobs["rest"]).unwrap();
+    assert_eq!(
+        (&rest["auto-deploy"], &rest["promote"]),
+        (&json!("false"), &json!("dispatch"))
+    );
+    assert_eq!(with(&jobs["preview"]).unwrap()["promote"], "dispatch");
+    for job in ["preview", "rest"] {
+        assert_eq!(jobs[job]["permissions"]["actions"], "write", "starts runs");
+    }
+}
