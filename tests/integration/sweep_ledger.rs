@@ -200,6 +200,8 @@ async fn a_preview_whose_namespace_somebody_deleted_gives_its_slot_back_and_says
         ] {
             assert!(told.contains(text), "{told}");
         }
+        let shown = shop.world.github.deployments("acme/shop");
+        assert_eq!(shown[0].state(), "inactive", "{shown:#?}");
         let record = shop.record(1);
         for field in ["asleep", "serving", "active"] {
             assert!(record[field].is_null(), "{record}");

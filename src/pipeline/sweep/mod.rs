@@ -366,6 +366,9 @@ impl<'a> Broom<'a> {
         let Some(taken) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        teller.recalls(&taken.record);
         let bound = taken.holder.and_then(|holder| holder.uid);
         let sleeps = taken.record.asleep.map(|asleep| asleep.uid);
         if ![bound, sleeps].contains(&Some(uid.clone())) {
@@ -373,13 +376,12 @@ impl<'a> Broom<'a> {
             return Ok(Ending::superseded());
         }
         desk.free(&[uid]).await?;
-        let mut teller = self.teller(preview);
-        teller.about(&pull.head_sha);
         let ending = teller.deleted(name).await;
         let untold = teller.unheard();
         desk.finish(None, |ledger, key, _| {
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.vanish();
+                teller.note(record);
                 record.untold = untold;
             }
         })
