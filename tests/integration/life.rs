@@ -95,6 +95,7 @@ async fn commands_change_how_long_it_lives_and_touch_no_workload() {
         let lines = |body: &str| {
             body.lines()
                 .filter(|line| !line.starts_with("<sub>"))
+                .filter(|line| !line.starts_with("<!-- preview-action result "))
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
