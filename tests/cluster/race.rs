@@ -155,6 +155,13 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
     assert_eq!(world.github.create_repository(SHOP), 1001);
     world.github.add_user("alice");
     world.github.set_permission(SHOP, "alice", "write", "write");
+    // Whoever the sweep lets in is deployed by this; an input could not know whose image it names.
+    let services = format!(
+        "version: 1\nservices: {{web: {{image: \"{}/web:race\", port: 8080, public: true}}}}\n",
+        stay.real.registry()
+    );
+    let files = [(".github/preview.yml", services.as_str())];
+    world.github.commit(SHOP, "main", &files);
     for pr in 1..=PROCESSES {
         let pull = github::NewPull {
             number: Some(pr),
@@ -204,10 +211,6 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
     let before = wanting(stay);
     let swept = kill::sweeping(stay, &world, folder.path())
         .env("INPUT_AUTO-DEPLOY", "false")
-        .env(
-            "INPUT_IMAGES",
-            format!("web={}/web:race", stay.real.registry()),
-        )
         .env("INPUT_MAX-PREVIEWS", "3")
         .env("INPUT_HEALTH", "off")
         .output()
