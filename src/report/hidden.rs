@@ -37,8 +37,12 @@ pub(super) fn hidden(view: &StatusView) -> String {
         fields.remove("url");
         text = shell_safe(&result);
     }
-    // Two hyphens in a row end a comment for some readers of HTML.
-    format!("{BEGIN}{}{END}", text.replace("--", "-\\u002d"))
+    format!("{BEGIN}{}{END}", unmarked(&text))
+}
+
+/// The JSON with nothing in it that ends a comment, as two hyphens do for some readers of HTML, or calls anybody.
+fn unmarked(json: &str) -> String {
+    json.replace("--", "-\\u002d").replace('@', "\\u0040")
 }
 
 /// A body whose line says how long the preview lives now; what is no such line goes.
@@ -52,8 +56,7 @@ pub(super) fn with_life(body: &str, view: &StatusView) -> String {
     match read {
         Some(mut result) if result.is_object() => {
             result["expires"] = view.expires.map(|at| at.to_string()).into();
-            let text = shell_safe(&result).replace("--", "-\\u002d");
-            lines[at] = format!("{BEGIN}{text}{END}");
+            lines[at] = format!("{BEGIN}{}{END}", unmarked(&shell_safe(&result)));
         }
         _ => {
             lines.remove(at);
