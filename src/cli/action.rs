@@ -219,7 +219,9 @@ impl Run {
             trigger,
         } = decided;
         if matches!(trigger, Trigger::Ignore(_)) {
-            return Ok(pipeline::ignored(&trigger));
+            let mut ending = pipeline::ignored(&trigger);
+            ending.spell(settings.command_prefix.as_deref());
+            return Ok(ending);
         }
         let given = open::kubeconfig(
             &settings,

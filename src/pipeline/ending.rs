@@ -123,7 +123,7 @@ impl Ending {
     }
 
     /// Spells the commands that its sentences name as people have to write them; the comment's are spelled already.
-    pub(super) fn spell(&mut self, word: Option<&str>) {
+    pub fn spell(&mut self, word: Option<&str>) {
         let failed = self.failure.iter_mut().flat_map(|all| &mut all.causes);
         let told = failed.flat_map(|one| [&mut one.cause, &mut one.remedy]);
         let warned = self.view.iter_mut().flat_map(|view| &mut view.warnings);

@@ -2,7 +2,7 @@
 //! It must not change anything else: what a comment says of a live preview, of a failure or of a proof stays as it was.
 //! A line of its own, because whoever writes it has not looked at the preview and knows nothing better of it.
 
-use super::{ReportError, engine::render, page::page, view::StatusView};
+use super::{ReportError, engine::render_spelled, page::page, view::StatusView};
 
 /// How such a line begins, whichever it is.
 const BEGINS: [&str; 2] = ["> ⏭️ ", "> ⏳ "];
@@ -26,7 +26,7 @@ pub fn with_aside(
         Aside::Skipped => "comment/_skipped.md.j2",
         Aside::Gate => "comment/_gate.md.j2",
     };
-    let line = render(template, &page(view, 0))?;
+    let line = render_spelled(view.prefix.as_deref(), template, &page(view, 0))?;
     let Some(at) = body.find("\n### ") else {
         return Ok(None);
     };

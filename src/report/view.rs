@@ -6,6 +6,7 @@ use crate::{
     cluster::outcome::{Failure, VolumeEnd, WorkloadStatus},
     names::{CommitSha, Namespace, ObjectId, PrNumber, ReasonCode, Redactor, RepoName, State},
     plan::PublicUrl,
+    trigger::prefix,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
@@ -140,6 +141,21 @@ impl StatusView {
             if clean != *text {
                 *text = clean;
             }
+        }
+        self
+    }
+
+    /// The view with the commands that its sentences name spelled as people have to write them, also for programs that read them.
+    pub fn spelled(mut self) -> Self {
+        let Some(word) = self.prefix.clone() else {
+            return self;
+        };
+        let failures = self.failures.iter_mut();
+        let told = failures.flat_map(|one| [&mut one.cause, &mut one.remedy]);
+        let noted = self.note.iter_mut();
+        let noted = noted.flat_map(|note| [&mut note.cause, &mut note.remedy]);
+        for text in told.chain(noted).chain(&mut self.warnings) {
+            *text = prefix::spell(Some(&word), text);
         }
         self
     }

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 /// Says what the run is to do; only wrong inputs of a run started by hand are refused here.
 pub fn decide(event: &Event, settings: &Settings) -> Result<Trigger, Denied> {
+    distinct(settings)?;
     let trigger = match event {
         Event::PullRequest(event) => pull_request(event, settings),
         Event::Comment(event) => comment(event, settings),
@@ -35,6 +36,29 @@ pub fn decide(event: &Event, settings: &Settings) -> Result<Trigger, Denied> {
         Some(sha) => trigger.planned(sha),
         None => Ok(trigger),
     }
+}
+
+/// Refuses words of the workflow's own that are commands already, or the same.
+fn distinct(settings: &Settings) -> Result<(), Denied> {
+    let (word, prefix) = (&settings.deploy_command, &settings.command_prefix);
+    let taken = |word: &Option<String>| {
+        let word = word.as_deref().unwrap_or_default();
+        command::COMMANDS.contains(&word)
+    };
+    let cause = if taken(word) {
+        "input `deploy-command` is a command that means something else already"
+    } else if taken(prefix) {
+        "input `command-prefix` is a command itself"
+    } else if word.is_some() && word == prefix {
+        "inputs `deploy-command` and `command-prefix` are the same word"
+    } else {
+        return Ok(());
+    };
+    Err(Denied {
+        reason: ReasonCode::BadInput,
+        cause: cause.into(),
+        remedy: "choose another word, such as `/build-and-deploy` or `/preview`".into(),
+    })
 }
 
 fn pull_request(event: &PullRequestEvent, settings: &Settings) -> Trigger {

@@ -461,3 +461,23 @@ fn a_planned_commit_is_pinned_where_a_commit_counts() {
     );
     assert!(decide(&event("pull_request.opened"), &with).is_err());
 }
+
+#[test]
+fn words_of_the_workflows_own_are_no_commands_and_not_the_same() {
+    let event = event("schedule");
+    for (word, prefix, named) in [
+        (Some("/undeploy"), None, "`deploy-command`"),
+        (None, Some("/status"), "`command-prefix`"),
+        (Some("/preview"), Some("/preview"), "the same word"),
+    ] {
+        let mut settings = settings(true);
+        settings.deploy_command = word.map(Into::into);
+        settings.command_prefix = prefix.map(Into::into);
+        let denied = decide(&event, &settings).unwrap_err();
+        assert_eq!(denied.reason, ReasonCode::BadInput);
+        assert!(denied.cause.contains(named), "{denied}");
+        settings.command_prefix = Some("/other".into());
+        settings.deploy_command = Some("/build-and-deploy".into());
+        assert!(decide(&event, &settings).is_ok());
+    }
+}

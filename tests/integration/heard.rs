@@ -55,6 +55,12 @@ async fn a_command_that_has_waited_for_a_day_is_not_followed_unless_somebody_run
     seen.ends(0, "comment-withdrawn");
     assert!(seen.summary.contains("a day old"), "{}", seen.summary);
     assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    // What a plan has heard in time may have waited for an approval.
+    let mut planned = shop.says(1, "alice", "/deploy");
+    planned.payload["comment"]["created_at"] = event.payload["comment"]["created_at"].clone();
+    let head = shop.world.github.head(SHOP, 1);
+    let planned = shop.run(&planned).input("sha", &head);
+    planned.go().await.ends(0, "unchanged");
     let again = shop.run(&event).variable("GITHUB_RUN_ATTEMPT", "2");
     again.go().await.ends(0, "removed");
     shop.ends();

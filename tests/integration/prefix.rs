@@ -50,10 +50,26 @@ async fn with_a_prefix_nothing_else_is_a_command_and_every_text_says_so() {
         assert_eq!(bare(&seen.log), None, "{body}: {}", seen.log);
         assert_eq!(bare(&seen.summary), None, "{body}: {}", seen.summary);
     }
+    // Under a comment that stands, beside it, and without any.
+    shop.world.github.set_draft(SHOP, 1, true);
+    let settings = [("command-prefix", "/preview"), ("drafts", "false")];
+    let skipped = shop.run(&shop.pushes(1)).inputs(&settings).go().await;
+    skipped.ends(0, "draft-skipped");
+    assert!(
+        skipped.summary.contains("/preview deploy"),
+        "{}",
+        skipped.summary
+    );
+    assert_eq!(bare(&skipped.summary), None, "{}", skipped.summary);
+    shop.world.github.set_draft(SHOP, 1, false);
+    shop.pushes_files(1, &[(".github/preview.yml", "version: 1\nservices: 7\n")]);
+    let failed = hears(&shop, "alice", "/preview deploy").await;
+    assert_eq!(failed.exit, 1, "{}", failed.log);
     for comment in shop.world.github.all_comments(SHOP, 1) {
         for (_, text) in &comment.history {
             if comment.author != "alice" {
-                assert_eq!(bare(text), None, "{text}");
+                // Programs read the hidden line, where a back-tick is written as its number.
+                assert_eq!(bare(&text.replace("\\u0060", "`")), None, "{text}");
             }
         }
     }

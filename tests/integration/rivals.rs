@@ -160,6 +160,58 @@ fn judge(shop: &Shop, about: &str, older: &Seen, newer: &Seen) {
     shop.ends();
 }
 
+/// One run is held up until a second one is at work, which stops for it; whoever approved its commit has not seen the newest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_planned_commit_deploys_no_other_in_its_place() {
+    for planned in [true, false] {
+        let shop = Shop::open().await;
+        let first = shop.opens(1);
+        let sha = shop.world.github.head(SHOP, 1);
+        let late = |path, time| Fault::on("*", path, Action::Delay(Duration::from_secs(time)));
+        shop.world.cluster.inject(late("/**", 2).nth(1));
+        let asks = |event: &Event, sha: &str| {
+            let run = shop.run(event);
+            if planned { run.input("sha", sha) } else { run }
+        };
+        let older = asks(&first, &sha).go();
+        let newer = async {
+            let begun = |records: &[preview_action::simulate::Record]| {
+                records.iter().any(|one| one.path.contains("/configmaps/"))
+            };
+            shop.world.log.wait_until(begun).await;
+            let second = shop.pushes(1);
+            let slow = late("/apis/apps/v1/namespaces/*/deployments/web", 4);
+            shop.world.cluster.inject(slow.nth(1));
+            let sha = shop.world.github.head(SHOP, 1);
+            let newer = asks(&second, &sha).go();
+            let third = async {
+                let at_work = |records: &[preview_action::simulate::Record]| {
+                    let claims = records.iter().filter(|one| one.method == "POST");
+                    claims
+                        .filter(|one| one.path == "/api/v1/namespaces")
+                        .count()
+                        > 0
+                };
+                shop.world.log.wait_until(at_work).await;
+                shop.pushes(1);
+            };
+            tokio::join!(newer, third).0
+        };
+        let (older, newer) = tokio::join!(older, newer);
+        for seen in [&older, &newer] {
+            let done = planned || seen.output("reason-code") == "deployed";
+            assert!(
+                done || seen.output("reason-code") == "superseded",
+                "{seen:#?}"
+            );
+        }
+        let head = shop.world.github.head(SHOP, 1);
+        let runs = shop.record(1)["serving"] == serde_json::json!(head);
+        assert_eq!(runs, !planned, "{older:#?}\n{newer:#?}");
+        shop.ends();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_leaves_its_credentials_in_no_file() {
     let broken = ONE_SERVICE.replace("web:{short-sha}", "web:crash-{short-sha}");

@@ -328,3 +328,50 @@ async fn where_pushes_are_not_deployed_what_is_ready_is_called_so_beside_the_new
     );
     quiet_end(&shop, &[1]);
 }
+
+/// Filters, a build or a plan keep the push back: nobody takes over, so what is ready is not called unfinished.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ready_is_called_so_where_the_newer_commit_does_not_come_by_itself() {
+    for input in ["drafts", "build-workflow", "sha", "nothing"] {
+        let shop = Arc::new(Shop::open().await);
+        shop.opens(1);
+        let older = shop.world.github.head("acme/shop", 1);
+        let event = shop.says(1, "alice", "/deploy");
+        let weak = Arc::downgrade(&shop);
+        let push = move || {
+            if let Some(shop) = weak.upgrade() {
+                shop.world.github.set_draft("acme/shop", 1, true);
+                shop.pushes(1);
+            }
+        };
+        let applied = Fault::run("PATCH", "/apis/networking.k8s.io/v1/**", push);
+        shop.world.cluster.inject(applied);
+        let value = match input {
+            "drafts" => "false",
+            "build-workflow" => ".github/workflows/build.yml",
+            _ => &older,
+        };
+        let run = match input {
+            "nothing" => shop.run(&event),
+            _ => shop.run(&event).input(input, value),
+        };
+        let seen = run.go().await;
+        let newer = shop.world.github.head("acme/shop", 1);
+        if input == "nothing" {
+            seen.ends(0, "superseded");
+            continue;
+        }
+        seen.ends(0, "deployed");
+        for text in [
+            "Preview ready",
+            &older[..7],
+            &newer[..7],
+            "**not** deployed",
+        ] {
+            assert!(seen.comment().contains(text), "{input}: {}", seen.comment());
+        }
+        assert!(shop.image("pr-shop-1", "web").ends_with(&older[..7]));
+        assert_eq!(shop.record(1)["attempted"]["outcome"], "ready", "{input}");
+        quiet_end(&shop, &[1]);
+    }
+}

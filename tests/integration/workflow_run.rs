@@ -245,3 +245,24 @@ async fn manifests_of_the_workspace_are_read_only_at_the_commit_that_was_built()
     assert!(seen.log.contains("is not at commit"), "{}", seen.log);
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_speaks_for_all_that_share_the_commit() {
+    let shop = Shop::open().await;
+    shop.opens(7);
+    shop.world.github.twin(SHOP, 7, 9);
+    let event = built(&shop, 7);
+    for (drafts, decision) in [([7, 0], "deploy"), ([7, 9], "skip")] {
+        for pr in drafts.into_iter().filter(|pr| *pr > 0) {
+            shop.world.github.set_draft(SHOP, pr, true);
+        }
+        let plan = [
+            ("mode", "plan"),
+            ("build-workflow", BUILD),
+            ("drafts", "false"),
+        ];
+        let seen = shop.run(&event).inputs(&plan).go().await;
+        assert_eq!(seen.output("decision"), decision, "{}", seen.log);
+    }
+    shop.ends();
+}

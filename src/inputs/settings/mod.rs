@@ -239,6 +239,12 @@ impl Settings {
         read.finish(complete())
     }
 
+    /// True where a commit needs nothing but to be pushed: neither somebody's word, nor a build, a plan or an approval before it.
+    pub fn deploys_pushes(&self) -> bool {
+        let planned = self.sha.is_some() || self.approval_gate;
+        self.auto_deploy && self.build_workflow.is_none() && !planned
+    }
+
     /// Every text that must not leave the process, for the redactor to learn.
     pub fn secrets(&self) -> Vec<Secret> {
         let mut secrets: Vec<Secret> = self.token.iter().cloned().collect();

@@ -13,6 +13,7 @@ pub(super) use wait::Waiting;
 use super::{
     Ending, Failure, Ports,
     desk::{Ahead, Asking, Begun, Desk, House, Taken},
+    filter,
     restore::{self, Marks},
     sources::Sources,
     teller::Teller,
@@ -23,7 +24,7 @@ use crate::{
         Cluster, Existing, LastGood,
         outcome::{Applied, Change},
     },
-    event::Repository,
+    event::{PullRequest, Repository},
     github::{GitHub, GitHubError},
     inputs::configuration::Configuration,
     manifests::ManifestSet,
@@ -454,35 +455,47 @@ impl Work<'_> {
 
     /// The same as [`Self::still_head`] once the preview is ready: that GitHub does not answer makes no preview less ready.
     async fn still_head_at_the_end(&self, teller: &mut Teller<'_>) -> Result<(), Stopped> {
-        match self.still_head().await {
+        match self.moved_on().await {
             // Nobody else deploys the newer commit, and this one is ready.
-            Err(Stopped::Superseded(Some(newer))) if !self.ports.settings.auto_deploy => {
-                teller.overtaken_by(&newer);
+            Ok(Some(pull)) if pull.open && !self.comes_by_itself(&pull).await => {
+                teller.overtaken_by(&pull.head_sha, true);
                 Ok(())
             }
-            Err(Stopped::Failed(failure)) => {
+            Ok(moved) => superseded(moved),
+            Err(error) => {
                 teller.warn(format!(
                     "whether {} is still the newest commit could not be asked: {}",
                     self.request.sha.short(),
-                    failure.line()
+                    Failure::from(error).line()
                 ));
                 Ok(())
             }
-            other => other,
         }
+    }
+
+    /// True when the newest commit is deployed without anybody's word; of a fork it is what needs an approval of its own.
+    async fn comes_by_itself(&self, pull: &PullRequest) -> bool {
+        pull.from_fork()
+            || self.ports.settings.deploys_pushes()
+                && filter::keeps_back(self.ports, pull).await.is_none()
     }
 
     /// Ends the run when the pull request was closed or its head has moved since the commit was pinned.
     async fn still_head(&self) -> Result<(), Stopped> {
+        superseded(self.moved_on().await?)
+    }
+
+    /// The pull request, when it was closed or its head has moved since the commit was pinned.
+    async fn moved_on(&self) -> Result<Option<PullRequest>, GitHubError> {
         let Some(github) = &self.ports.github else {
-            return Ok(());
+            return Ok(None);
         };
         let pull = github.pull(self.request.pr).await?;
         if pull.open && pull.head_sha == self.request.sha {
-            return Ok(());
+            return Ok(None);
         }
         tracing::info!(head = %pull.head_sha, open = pull.open, "the pull request has moved on");
-        Err(Stopped::Superseded(pull.open.then_some(pull.head_sha)))
+        Ok(Some(pull))
     }
 
     /// Ends the run while GitHub still takes the word that says why: what was applied must be told of.
@@ -494,6 +507,12 @@ impl Work<'_> {
         let doing = format!("deploy {}", self.request.sha.short());
         Err(GitHubError::RateLimited { doing, until }.into())
     }
+}
+
+fn superseded(moved: Option<PullRequest>) -> Result<(), Stopped> {
+    moved.map_or(Ok(()), |pull| {
+        Err(Stopped::Superseded(pull.open.then_some(pull.head_sha)))
+    })
 }
 
 fn unchanged(applied: &[Applied]) -> bool {

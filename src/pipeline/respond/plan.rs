@@ -33,11 +33,7 @@ pub async fn plan(
             Trigger::Ignore(_) => Ok(Err(ignored(trigger))),
             Trigger::Sweep(_) => Ok(Ok(would(trigger))),
             Trigger::Built(build) => match built::deploys(ports, build).await? {
-                // Those that share the commit share the plan.
-                Ok(deploys) => match deploys.first() {
-                    Some(first) => one(ports, first, caller, audience).await,
-                    None => Ok(Ok(would(trigger))),
-                },
+                Ok(deploys) => any(ports, trigger, &deploys, caller, audience).await,
                 Err(ending) => Ok(Err(ending)),
             },
             one_request => one(ports, one_request, caller, audience).await,
@@ -59,6 +55,27 @@ pub async fn plan(
     ending.notices.extend(ports.take_notices());
     ending.spell(ports.settings.command_prefix.as_deref());
     Planned { decision, ending }
+}
+
+/// Those that share a commit share the plan: it deploys where one of them would be deployed.
+async fn any(
+    ports: &Ports,
+    trigger: &Trigger,
+    deploys: &[Trigger],
+    caller: &Caller<'_>,
+    audience: Audience<'_>,
+) -> Result<Result<Ending, Ending>, Failure> {
+    let mut refused = None;
+    for deploy in deploys {
+        match one(ports, deploy, caller, audience).await? {
+            Ok(ending) => return Ok(Ok(ending)),
+            Err(ending) => refused = refused.or(Some(ending)),
+        }
+    }
+    Ok(match refused {
+        Some(ending) => Err(ending),
+        None => Ok(would(trigger)),
+    })
 }
 
 async fn one(

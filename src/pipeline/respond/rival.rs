@@ -2,7 +2,7 @@
 //! It deploys at most once more: whoever pushes after that has a run that comes after this one.
 //! Turns are in the order in which runs ask for them, which need not be the order of their commits.
 
-use super::{Story, governed};
+use super::{Story, filter, governed};
 use crate::{
     names::ReasonCode,
     pipeline::{Ending, Failure, deploy, request::Word},
@@ -12,7 +12,8 @@ use crate::{
 impl Story<'_> {
     /// Deploys the newest commit in the place of its own run, which has stopped because this one came after it, or has ended.
     pub(super) async fn in_its_place(&self, ending: Ending) -> Ending {
-        if ending.reason != ReasonCode::Superseded || self.ports.stop.is_cancelled() {
+        let over = ending.reason == ReasonCode::Superseded && !self.ports.stop.is_cancelled();
+        if !over || !self.ports.settings.deploys_pushes() {
             return ending;
         }
         let now = async { Ok::<_, Failure>(self.ports.github()?.pull(self.request.pr).await?) };
@@ -24,6 +25,10 @@ impl Story<'_> {
             }
         };
         if permission::may_deploy(&pull, None).is_err() {
+            return ending;
+        }
+        if let Some(denied) = filter::keeps_back(self.ports, &pull).await {
+            tracing::info!(sha = %pull.head_sha, "the newest commit is kept back: {denied}");
             return ending;
         }
         tracing::info!(sha = %pull.head_sha, "its own run came before this one, so this one deploys it");

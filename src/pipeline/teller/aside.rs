@@ -49,7 +49,11 @@ impl Teller<'_> {
             cause: "is deployed once that is given.".into(),
             remedy: String::new(),
         });
-        let view = self.view.clone().redacted(&self.ports.redaction.snapshot());
+        let view = self
+            .view
+            .clone()
+            .redacted(&self.ports.redaction.snapshot())
+            .spelled();
         let body = report::comment(&view, &self.marker)?;
         let body = report::with_aside(&body, Aside::Gate, &view)?.unwrap_or(body);
         self.write(github, body).await
@@ -65,7 +69,11 @@ impl Teller<'_> {
             return Ok(false);
         };
         self.view.now = self.ports.now();
-        let view = self.view.clone().redacted(&self.ports.redaction.snapshot());
+        let view = self
+            .view
+            .clone()
+            .redacted(&self.ports.redaction.snapshot())
+            .spelled();
         match report::with_aside(&found, aside, &view)? {
             Some(body) if body == found => Ok(true),
             Some(body) => self.write(github, body).await.map(|()| true),

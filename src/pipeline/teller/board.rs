@@ -12,6 +12,7 @@ use crate::{
         show::{Verdict, Word, hangs, line},
     },
     report::{Aftermath, Link},
+    trigger::prefix,
 };
 
 impl Teller<'_> {
@@ -122,7 +123,10 @@ impl Teller<'_> {
         Word {
             verdict,
             sha: self.view.sha.clone(),
-            text: line(&self.ports.redaction.redact(text)),
+            text: line(&self.ports.redaction.redact(&prefix::spell(
+                self.ports.settings.command_prefix.as_deref(),
+                text,
+            ))),
             url: main.filter(|_| verdict == Verdict::Ready).and_then(link),
             more: self
                 .comment_url

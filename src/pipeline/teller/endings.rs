@@ -70,10 +70,10 @@ impl Teller<'_> {
         .await
     }
 
-    /// Says which commit is newer than the one that this is about, and that nobody deploys it by itself.
-    pub(in crate::pipeline) fn overtaken_by(&mut self, newer: &CommitSha) {
+    /// Says which commit is newer than the one that this is about, and whether it is deployed only when somebody asks.
+    pub(in crate::pipeline) fn overtaken_by(&mut self, newer: &CommitSha, on_request: bool) {
         self.view.newer = Some(newer.clone());
-        self.view.on_request = !self.ports.settings.auto_deploy;
+        self.view.on_request = on_request;
     }
 
     /// Notes whether another run has stopped for this one, and what was tried before it.
@@ -94,7 +94,7 @@ impl Teller<'_> {
             None => "the pull request has moved on".to_owned(),
         };
         if let Some(newer) = &newer {
-            self.overtaken_by(newer);
+            self.overtaken_by(newer, !self.ports.settings.deploys_pushes());
         }
         self.end(
             State::Superseded,

@@ -28,7 +28,11 @@ impl Teller<'_> {
 
     fn body(&self) -> Result<String, Failure> {
         // Before rendering: an escaped secret would not be found any more.
-        let view = self.view.clone().redacted(&self.ports.redaction.snapshot());
+        let view = self
+            .view
+            .clone()
+            .redacted(&self.ports.redaction.snapshot())
+            .spelled();
         Ok(report::comment(&view, &self.marker)?)
     }
 
