@@ -52,6 +52,8 @@ fn promised(event: &str, payload: &Value) -> (&'static str, &'static str) {
         ("pull_request" | "pull_request_target", "closed") => ("remove", ""),
         // All examples are comments on issues.
         ("issue_comment", "created") => ("ignore", "not-a-pull-request"),
+        // Nobody has said which workflow's success deploys.
+        ("workflow_run", "completed") => ("ignore", "build-ignored"),
         _ => ("ignore", "event-ignored"),
     }
 }
