@@ -1,4 +1,4 @@
-# Two ways to the same image: one static binary and the CA roots on an empty file system.
+# Two ways to the same image: one static binary, the CA roots within it, on an empty file system.
 #
 #   docker build .                        compiles everything; needs the internet and BuildKit, Docker's default
 #   .ci/image TAG                         compiles outside and packs the result; pulls nothing, any builder will do
@@ -7,7 +7,6 @@
 # There is no USER and no WORKDIR: GitHub runs container actions as root and sets the working directory itself.
 
 FROM scratch AS prebuilt
-COPY target/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY target/x86_64-unknown-linux-gnu/release/preview-action /preview-action
 ENTRYPOINT ["/preview-action"]
 
@@ -21,6 +20,5 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
  && /preview-action --help > /dev/null
 
 FROM scratch
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /preview-action /preview-action
 ENTRYPOINT ["/preview-action"]

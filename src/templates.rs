@@ -35,6 +35,10 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/not-deployed.md.j2"),
     ),
     (
+        "comment/check.md.j2",
+        include_str!("../templates/comment/check.md.j2"),
+    ),
+    (
         "comment/diff.md.j2",
         include_str!("../templates/comment/diff.md.j2"),
     ),

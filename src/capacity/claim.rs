@@ -11,11 +11,12 @@
 //! unconfirmed claim, which has no workloads, is given up.
 //!
 //! Why nobody is overtaken: who is not in the queue needs a free slot for everybody in it and one more, and who is in it one for
-//! everybody before them and one more.
+//! everybody before them and one more. Who lacks room, and not a slot, is passed only for an hour: small previews that come and go
+//! would otherwise take the room of a large one for ever.
 
 use super::{
     Asleep, Attempt, Holder, Ledger, Record, RunId, WhenFull,
-    queue::{self, ahead_of},
+    queue::{self, ahead_of, starves_behind},
 };
 use crate::names::{CommitSha, Namespace, PrNumber, State};
 use jiff::{SignedDuration, Timestamp};
@@ -109,19 +110,21 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         .iter_mut()
         .find(|holder| holder.key == who.key)
     {
-        if let Some(uid) = &holder.uid {
-            return Claim::Confirmed {
-                slot: holder.slot,
-                uid: uid.clone(),
-            };
+        let slot = holder.slot;
+        let uid = holder.uid.clone();
+        if uid.is_none() {
+            holder.run = who.run.clone();
+            holder.since = now;
+            holder.namespace = who.namespace.clone();
         }
-        holder.run = who.run.clone();
-        holder.since = now;
-        holder.namespace = who.namespace.clone();
-        return Claim::Unconfirmed { slot: holder.slot };
+        super::sleep::stirs(ledger, &who.key);
+        return match uid {
+            Some(uid) => Claim::Confirmed { slot, uid },
+            None => Claim::Unconfirmed { slot },
+        };
     }
     give_up_old_claims(ledger, now);
-    if ledger.free() <= ahead_of(ledger, who) {
+    if ledger.free() <= ahead_of(ledger, who) || starves_behind(ledger, who, now) {
         return match who.when_full {
             // A cap of none is no house that will have room once somebody leaves.
             _ if ledger.capacity == 0 => Claim::Full(ledger.holders.clone()),
@@ -146,11 +149,12 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         waited,
         rest: serde_json::Map::new(),
     });
+    super::sleep::stirs(ledger, &who.key);
     Claim::Unconfirmed { slot }
 }
 
 /// True when another run of the preview is the newest one.
-fn is_overtaken(ledger: &Ledger, key: &str, run: &RunId) -> bool {
+pub(super) fn is_overtaken(ledger: &Ledger, key: &str, run: &RunId) -> bool {
     let record = ledger.previews.get(key);
     record.is_some_and(|record| record.is_beyond(run))
 }
@@ -280,17 +284,26 @@ pub fn withdraw(ledger: &mut Ledger, key: &str, run: &RunId) {
     queue::put_back(ledger, waited.collect());
 }
 
-/// Makes a ledger from the Namespaces that exist, when it was lost: each is a holder, even above the cap, unless it sleeps.
-pub fn rebuild(capacity: u32, owned: Vec<Owned>, now: Timestamp) -> Ledger {
+/// Makes a ledger from the Namespaces that exist, when it was lost: each is a holder, even above the cap, unless it sleeps
+/// without its slot.
+pub fn rebuild(
+    capacity: u32,
+    mut owned: Vec<Owned>,
+    sleepers_keep_slots: bool,
+    now: Timestamp,
+) -> Ledger {
     let mut ledger = Ledger::empty(capacity);
+    // Whoever is awake in a sleeper's slot was given it.
+    owned.sort_by_key(|preview| preview.asleep);
     for preview in owned {
-        bind(&mut ledger, preview, now);
+        bind(&mut ledger, preview, sleepers_keep_slots, now);
     }
     ledger
 }
 
-/// Counts a Namespace that exists and that no holder is bound to, even above the cap, unless it sleeps.
-pub fn bind(ledger: &mut Ledger, preview: Owned, now: Timestamp) {
+/// Counts a Namespace that exists and that no holder is bound to, even above the cap. One that sleeps is counted only in its own
+/// slot, where sleepers keep theirs; where label and ledger differ, the next sweep puts it to sleep.
+pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now: Timestamp) {
     let known = ledger.previews.contains_key(&preview.key);
     let record = ledger.previews.entry(preview.key.clone()).or_default();
     match preview.life {
@@ -307,26 +320,32 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, now: Timestamp) {
         if claim.uid.is_none() {
             claim.uid = Some(preview.uid);
             claim.namespace = preview.namespace;
+        } else if claim.uid.as_ref() == Some(&preview.uid) && preview.asleep {
+            // The ledger was lost while it fell asleep: nothing would wake it.
+            record
+                .asleep
+                .get_or_insert_with(|| asleep(&preview, now, true));
         }
         return;
     }
-    if preview.asleep {
-        record.asleep = Some(Asleep {
-            since: now,
-            by: String::new(),
-            namespace: preview.namespace,
-            uid: preview.uid,
-            slot: preview.slot.unwrap_or_default(),
-            owner: String::new(),
-            unfinished: false,
-        });
-        return;
-    }
     let free = |slot: &u32| ledger.holders.iter().all(|holder| holder.slot != *slot);
-    let slot = preview
-        .slot
-        .filter(free)
-        .unwrap_or_else(|| lowest_free_slot(&ledger.holders));
+    let own = preview.slot.filter(free);
+    if preview.asleep {
+        // What the ledger says of its slot counts.
+        if record.asleep.is_some() {
+            return;
+        }
+        record.asleep = Some(asleep(&preview, now, false));
+        if !sleepers_keep_slots || own.is_none() {
+            return;
+        }
+    } else {
+        let same = |asleep: &Asleep| asleep.uid == preview.uid;
+        record.asleep = record.asleep.take().filter(same);
+        super::sleep::stirs(ledger, &preview.key);
+    }
+    queue::leave(ledger, &preview.key);
+    let slot = own.unwrap_or_else(|| lowest_free_slot(&ledger.holders));
     ledger.holders.push(Holder {
         key: preview.key,
         pr: preview.pr,
@@ -341,6 +360,18 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, now: Timestamp) {
         waited: None,
         rest: serde_json::Map::new(),
     });
+}
+
+fn asleep(preview: &Owned, now: Timestamp, unfinished: bool) -> Asleep {
+    Asleep {
+        since: now,
+        by: String::new(),
+        namespace: preview.namespace.clone(),
+        uid: preview.uid.clone(),
+        slot: preview.slot.unwrap_or_default(),
+        owner: String::new(),
+        unfinished,
+    }
 }
 
 #[cfg(test)]

@@ -193,19 +193,10 @@ fn withdrawing_leaves_a_confirmed_holder_alone() {
 
 #[test]
 fn a_rebuilt_ledger_holds_every_owned_namespace_even_above_the_cap() {
-    let owned = |pr: u64, slot| Owned {
-        key: pr.to_string(),
-        pr: PrNumber::new(pr).unwrap(),
-        namespace: format!("pr-web-{pr}").parse().unwrap(),
-        uid: format!("uid-{pr}"),
-        slot,
-        url: String::new(),
-        life: None,
-        asleep: false,
-    };
     let mut ledger = rebuild(
         2,
         vec![owned(1, Some(2)), owned(2, Some(2)), owned(3, None)],
+        false,
         at(0),
     );
     assert_eq!(
@@ -219,4 +210,64 @@ fn a_rebuilt_ledger_holds_every_owned_namespace_even_above_the_cap() {
     assert!(
         matches!(claim(&mut ledger, &who(4, "r"), at(0)), Claim::Full(holders) if holders.len() == 3)
     );
+}
+
+fn owned(pr: u64, slot: Option<u32>) -> Owned {
+    Owned {
+        key: pr.to_string(),
+        pr: PrNumber::new(pr).unwrap(),
+        namespace: format!("pr-web-{pr}").parse().unwrap(),
+        uid: format!("uid-{pr}"),
+        slot,
+        url: String::new(),
+        life: None,
+        asleep: false,
+    }
+}
+
+fn sleeping(pr: u64, slot: u32) -> Owned {
+    Owned {
+        asleep: true,
+        ..owned(pr, Some(slot))
+    }
+}
+
+#[test]
+fn a_rebuilt_ledger_gives_a_sleeper_the_slot_that_it_keeps_unless_somebody_awake_has_it() {
+    let all = || vec![sleeping(1, 1), sleeping(2, 2), owned(3, Some(2))];
+    let slots = |keep: bool| -> Vec<(u64, u32)> {
+        let ledger = rebuild(3, all(), keep, at(0));
+        let sleeps = |key: &str| ledger.previews[key].asleep.is_some();
+        assert!(sleeps("1") && sleeps("2") && !sleeps("3"));
+        let holders = ledger.holders.iter();
+        holders.map(|one| (one.pr.get(), one.slot)).collect()
+    };
+    assert_eq!(slots(false), [(3, 2)]);
+    assert_eq!(slots(true), [(3, 2), (1, 1)]);
+}
+
+#[test]
+fn what_is_awake_although_the_ledger_calls_it_asleep_is_counted_and_waits_no_more() {
+    let mut ledger = rebuild(1, vec![sleeping(1, 1)], false, at(0));
+    full(&mut ledger, [2]);
+    let waiting = Claimant {
+        when_full: WhenFull::Queue,
+        ..who(1, "r")
+    };
+    assert_eq!(claim(&mut ledger, &waiting, at(1)), Claim::Queued(1));
+    bind(&mut ledger, sleeping(1, 1), true, at(2));
+    assert!(ledger.holder("1").is_none(), "it sleeps without a slot");
+    bind(&mut ledger, owned(1, Some(1)), false, at(3));
+    assert!(ledger.holder("1").is_some() && ledger.queue.is_empty());
+    let asleep = ledger.previews["1"].asleep.as_ref().unwrap();
+    assert!(asleep.unfinished, "the sweep puts it to sleep");
+}
+
+#[test]
+fn what_fell_asleep_while_the_ledger_was_lost_can_be_woken() {
+    let mut ledger = rebuild(1, vec![owned(1, Some(1))], false, at(0));
+    bind(&mut ledger, sleeping(1, 1), false, at(1));
+    assert!(ledger.holder("1").is_some());
+    let asleep = ledger.previews["1"].asleep.as_ref().unwrap();
+    assert!(asleep.unfinished, "the sweep gives its slot back");
 }

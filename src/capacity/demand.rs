@@ -2,7 +2,10 @@
 //! It asks no cluster; quota and limit range are those of the set itself.
 //! A rolling update runs new pods beside the old ones, so its surge belongs to what a preview needs.
 
-use crate::{manifests::ManifestSet, names::quantity};
+use crate::{
+    manifests::{Manifest, ManifestSet},
+    names::quantity,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -114,10 +117,22 @@ pub struct Short {
     pub total: String,
 }
 
-/// What the pods of a set ask for, with the largest surge of one rolling update: several wait for each other.
-pub fn demand(set: &ManifestSet) -> Vec<Pods> {
+/// What the pods of a first deploy ask for at a time: with the Jobs that run first, then with what waits for them.
+pub fn demand(set: &ManifestSet) -> Vec<Vec<Pods>> {
     let defaults = Defaults::of(set);
-    let objects = set.objects.iter();
+    let (before, first, after) = set.around_run_first(|_| true);
+    let at_once = |more: &ManifestSet| {
+        let objects = before.objects.iter().chain(&more.objects);
+        pods(&defaults, objects)
+    };
+    match first.objects.is_empty() {
+        true => vec![at_once(&after)],
+        false => vec![at_once(&first), at_once(&after)],
+    }
+}
+
+/// With the largest surge of one rolling update: several wait for each other.
+fn pods<'a>(defaults: &Defaults, objects: impl Iterator<Item = &'a Manifest>) -> Vec<Pods> {
     let (mut pods, surges): (Vec<Pods>, Vec<i128>) = objects
         .filter_map(|one| {
             let spec = &one.object["spec"];
@@ -151,8 +166,13 @@ pub fn demand(set: &ManifestSet) -> Vec<Pods> {
     pods
 }
 
-/// What of the set's own quota its pods would exceed; empty when they fit.
-pub fn beyond_quota(set: &ManifestSet, pods: &[Pods]) -> Vec<Short> {
+/// What of the set's own quota its pods would exceed at a time; empty when they fit.
+pub fn beyond_quota(set: &ManifestSet, demand: &[Vec<Pods>]) -> Vec<Short> {
+    let beyond = demand.iter().map(|pods| beyond_at_once(set, pods));
+    beyond.max_by_key(Vec::len).unwrap_or_default()
+}
+
+fn beyond_at_once(set: &ManifestSet, pods: &[Pods]) -> Vec<Short> {
     let requests: Amounts = pods.iter().map(|one| one.requests.times(one.count)).sum();
     let limits: Amounts = pods.iter().map(|one| one.limits.times(one.count)).sum();
     let quotas = set

@@ -29,6 +29,10 @@ fn set(objects: &[Value]) -> ManifestSet {
     }
 }
 
+fn at_once(set: &ManifestSet) -> Vec<Pods> {
+    demand(set).pop().unwrap()
+}
+
 fn container(cpu: &str, memory: &str) -> Value {
     json!({"name": "c", "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": "2", "memory": "2Gi"}}})
 }
@@ -51,7 +55,7 @@ fn the_surge_of_a_rolling_update_counts(
     #[case] strategy: Value,
     #[case] pods: i128,
 ) {
-    let demand = demand(&set(&[deployment_of(replicas, strategy)]));
+    let demand = at_once(&set(&[deployment_of(replicas, strategy)]));
     assert_eq!(demand[0].count, pods);
     assert_eq!(demand[0].requests.cpu, 100);
     assert_eq!(demand[0].requests.memory, 64 * 1024 * 1024 * 1000);
@@ -66,7 +70,7 @@ fn rolling_updates_wait_for_each_other_so_the_largest_surge_counts() {
         json!(4),
         json!({"rollingUpdate": {"maxSurge": 3}}),
     ));
-    let counts: Vec<i128> = demand(&set(&six)).iter().map(|one| one.count).collect();
+    let counts: Vec<i128> = at_once(&set(&six)).iter().map(|one| one.count).collect();
     assert_eq!(counts, [1, 1, 1, 1, 1, 7]);
 }
 
@@ -78,7 +82,7 @@ fn a_pod_asks_for_its_containers_together_or_for_its_greatest_init_container() {
         "initContainers": [sidecar, init],
         "containers": [container("100m", "64Mi"), container("200m", "64Mi")],
     }});
-    let demand = demand(&set(&[pod]));
+    let demand = at_once(&set(&[pod]));
     let mega = 1024 * 1024 * 1000;
     let expected = Amounts {
         cpu: 1050,
@@ -95,7 +99,7 @@ fn containers_that_name_nothing_get_what_the_limit_range_gives() {
         {"type": "Container", "defaultRequest": {"cpu": "50m", "memory": "64Mi"}, "default": {"cpu": "500m", "memory": "512Mi"}},
     ]}});
     let pod = json!({"kind": "Pod", "spec": {"containers": [{"name": "c"}]}});
-    let demand = demand(&set(&[range, pod]));
+    let demand = at_once(&set(&[range, pod]));
     assert_eq!((demand[0].requests.cpu, demand[0].limits.cpu), (50, 500));
 }
 
@@ -109,4 +113,31 @@ fn a_quota_that_is_exceeded_says_by_what() {
         .map(|short| format!("{} {} of {}", short.asked, short.of, short.total))
         .collect();
     assert_eq!(words, ["6Gi limits.memory of 4Gi", "3 pods of 2"]);
+}
+
+/// A Job that has ended asks for nothing any more: what it needs and what waits for it are never there at once.
+#[test]
+fn jobs_that_run_first_are_not_counted_beside_what_waits_for_them() {
+    let requests =
+        |cpu: &str| json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]});
+    let job = json!({"kind": "Job", "metadata": {"name": "migrate"}, "spec": {"template": {"spec": requests("600m")}}});
+    let database = json!({"kind": "StatefulSet", "metadata": {"name": "db"}, "spec": {"template": {"spec": requests("100m")}}});
+    let web = json!({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": {"spec": requests("200m")}}});
+    let quota = json!({"kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"requests.cpu": "700m"}}});
+    let mut set = set(&[quota, job, database, web]);
+    for one in &mut set.objects {
+        one.stage = match one.id.kind.as_str() {
+            "Job" => 4,
+            "ResourceQuota" => 1,
+            _ => 5,
+        };
+    }
+    let cpu = |pods: &Vec<Pods>| {
+        pods.iter()
+            .map(|one| one.requests.cpu * one.count)
+            .sum::<i128>()
+    };
+    let demand = demand(&set);
+    assert_eq!(demand.iter().map(cpu).collect::<Vec<_>>(), [700, 500]);
+    assert_eq!(beyond_quota(&set, &demand), []);
 }

@@ -7,8 +7,8 @@ use crate::names::State;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::IgnoredAny};
 use serde_json::Value;
 
-/// The form that this version writes. It rises when a word or type comes that an older version would misread; new fields need
-/// no other, because they are kept.
+/// The form that this version writes. It rises when a word or type comes that an older version would misread or drop: new
+/// fields of the ledger, a holder, who waits, a record or an approval need no other, because they are kept; those below do.
 const FORMAT: u32 = 1;
 
 /// The first version that knows that form.
@@ -94,8 +94,12 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
-    use crate::capacity::Ledger;
+    use crate::capacity::{
+        ActiveRun, Asleep, Attempt, Deployed, KeptSet, Lack, Ledger, Members, Noted, Removing,
+        RunId, Said, UnderWay,
+    };
     use serde_json::json;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_ledger_says_its_form_and_the_version_that_knows_it() {
@@ -127,6 +131,89 @@ mod tests {
             );
             assert_eq!(record.removing.as_ref().unwrap().because, Because::Closed);
         }
+    }
+
+    /// Whoever adds a field here raises [`FORMAT`], or puts it into the record: an older version drops what it does not know
+    /// below that.
+    #[test]
+    fn what_stands_below_a_record_is_of_this_form() {
+        let sha: crate::names::CommitSha = "a".repeat(40).parse().unwrap();
+        let run = || RunId("1/1".into());
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let namespace: crate::names::Namespace = "pr-1".parse().unwrap();
+        let text = String::new;
+        let below = [
+            json!(Members {
+                list: text(),
+                kinds: BTreeSet::new()
+            }),
+            json!(Noted {
+                number: 1,
+                digest: text()
+            }),
+            json!(Lack {
+                of: text(),
+                at,
+                beside: Vec::new()
+            }),
+            json!(Deployed {
+                id: 1,
+                sha: sha.clone()
+            }),
+            json!(UnderWay {
+                sha: sha.clone(),
+                run: run(),
+                deployment: Some(1)
+            }),
+            json!(Said {
+                id: 1,
+                author: text()
+            }),
+            json!(Asleep {
+                since: at,
+                by: text(),
+                namespace,
+                uid: text(),
+                slot: 1,
+                owner: text(),
+                unfinished: true
+            }),
+            json!(KeptSet {
+                sha: sha.clone(),
+                source: text(),
+                digest: text()
+            }),
+            json!(Removing {
+                because: Because::Closed,
+                by: text()
+            }),
+            json!(ActiveRun {
+                run: run(),
+                heartbeat: at
+            }),
+            json!(Attempt {
+                sha,
+                outcome: State::Ready,
+                at
+            }),
+        ];
+        let keys = |one: &Value| {
+            one.as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let form: Vec<String> = below.iter().map(keys).collect();
+        assert_eq!(
+            (FORMAT, form.join(", ").as_str()),
+            (
+                1,
+                "list kinds, number digest, of at beside, id sha, sha run deployment, id author, \
+                 since by namespace uid slot owner unfinished, sha source digest, because by, run heartbeat, sha outcome at"
+            )
+        );
     }
 
     #[test]

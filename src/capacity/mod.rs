@@ -188,6 +188,9 @@ pub struct Waiting {
     /// When a workflow was last started to deploy it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<Timestamp>,
+    /// How often that was in vain.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_vain: u64,
     /// That it waits for room and not for a slot, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks: Option<Lack>,
@@ -284,6 +287,9 @@ pub struct Record {
     /// The deployment on GitHub that shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployed>,
+    /// What is being deployed or waits for that, as GitHub shows it too: the sweep ends it once nobody goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_way: Option<UnderWay>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
@@ -309,6 +315,18 @@ pub struct Deployed {
     pub id: u64,
     /// Its commit.
     pub sha: CommitSha,
+}
+
+/// A commit whose status, and deployment if it has one of its own, say that it is being deployed or waits for that.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct UnderWay {
+    /// Commit.
+    pub sha: CommitSha,
+    /// The run that began to show it.
+    pub run: RunId,
+    /// Number of its deployment, once it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<u64>,
 }
 
 /// A comment of ours.
@@ -338,7 +356,8 @@ pub struct Asleep {
     /// Login of the pull request's author.
     #[serde(default)]
     pub owner: String,
-    /// True until its comment says so: whoever began may have died on the way, and the sweep finishes it.
+    /// True until its comment says so, and again while it is being woken: whoever began may have died on the way, and the sweep
+    /// has it sleep.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unfinished: bool,
 }

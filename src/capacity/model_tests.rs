@@ -1,16 +1,21 @@
 //! The model that the cap's proof is held against: ten thousand random histories of claims, crashes, removals, sleep, waking,
-//! expiry and sweeps, with an older and a newer run for each preview, each of which may stall between any two of its steps.
+//! expiry, sweeps and lost ledgers, with an older and a newer run for each preview, each of which may stall between any two of its
+//! steps.
 //! It must not ask the ledger who waits or what runs: it keeps books of its own beside it.
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use super::{
-    Asleep, Claim, Claimant, Ledger, RunId, Turn, WhenFull, begin, claim, confirm, drop_claim,
-    drop_holder, forget_uid, leave, next, put_to_sleep, withdraw,
+    Asleep, Claim, Claimant, Holder, Ledger, Owned, Remembered, RunId, Turn, WhenFull, adopt,
+    alive, begin, bind, claim, confirm, drop_claim, drop_holder, finish, forget, forget_uid, leave,
+    next, put_first, put_to_sleep, rebuild, wait, withdraw,
 };
 use crate::names::PrNumber;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+
+#[path = "model_runs.rs"]
+mod runs;
 
 const CAP: usize = 2;
 
@@ -49,7 +54,19 @@ enum Act {
     /// A run of the preview finds that its Namespace is gone.
     Forget(Seat),
     Close(u64),
+    /// A run about to claim finds no room on the nodes.
+    Lack(Seat),
+    /// A maintainer makes room for a preview.
+    First(u64),
+    /// Somebody takes over a Namespace that was there before.
+    Adopt(u64),
+    /// A sweep finds that nothing of a closed pull request is left.
+    Find(u64),
+    /// It forgets that one, however much later.
+    Strike(u64),
     Sweep,
+    /// The ledger is lost, and made anew from the Namespaces that exist; whether sleepers keep their slots.
+    Rebuild(bool),
     Pass(i64),
 }
 
@@ -64,7 +81,7 @@ fn turn(previews: u64) -> impl Strategy<Value = Act> {
     ];
     prop_oneof![
         1 => (seat(), work).prop_map(|(seat, work)| Act::Begin(seat, work)),
-        2 => (seat(), 1..9usize).prop_map(|(seat, steps)| Act::Go(seat, steps)),
+        2 => (seat(), 1..10usize).prop_map(|(seat, steps)| Act::Go(seat, steps)),
     ]
 }
 
@@ -81,10 +98,17 @@ fn act(previews: u64) -> impl Strategy<Value = Act> {
         2 => pr().prop_map(Act::Drop),
         1 => seat().prop_map(Act::Forget),
         1 => pr().prop_map(Act::Close),
+        1 => seat().prop_map(Act::Lack),
+        1 => pr().prop_map(Act::First),
+        1 => pr().prop_map(Act::Adopt),
+        1 => pr().prop_map(Act::Find),
+        1 => pr().prop_map(Act::Strike),
+        1 => any::<bool>().prop_map(Act::Rebuild),
         2 => Just(Act::Sweep),
         1 => (1..100i64).prop_map(Act::Pass),
         // API servers whose clocks are off by up to an hour answer in turns.
         1 => (-3600..3600i64).prop_map(Act::Pass),
+        1 => Just(Act::Pass(3600)),
     ]
 }
 
@@ -122,199 +146,19 @@ struct World {
     runs: BTreeMap<Seat, Run>,
     /// Holders that a run has seen gone.
     gone: BTreeMap<u64, Vec<(String, String)>>,
+    /// UIDs whose label says that nothing runs there.
+    labelled: BTreeSet<String>,
     /// Who waits, by our own account.
     line: Vec<u64>,
+    /// Who lacked room when it was last looked, and since when each of them waits.
+    lacking: BTreeMap<u64, i64>,
+    /// What is to be forgotten.
+    found: BTreeMap<u64, Remembered>,
+    /// How many holders there may be: above the cap only what was counted there.
+    most: usize,
 }
 
 impl World {
-    fn begins(&mut self, ledger: &mut Ledger, seat: Seat, work: Work) {
-        self.count += 1;
-        let (key, id) = (seat.0.to_string(), RunId(format!("r{}", self.count)));
-        let record = ledger.previews.entry(key.clone()).or_default();
-        record.active = None;
-        let asleep = record.asleep.is_some();
-        assert!(matches!(
-            begin(ledger, &key, &id, false, at(self.now)),
-            Turn::Ours(_)
-        ));
-        let run = Run {
-            id,
-            work,
-            step: 0,
-            uid: String::new(),
-            fresh: false,
-            asleep,
-            quota: None,
-        };
-        self.runs.insert(seat, run);
-    }
-
-    fn goes(&mut self, ledger: &mut Ledger, seat: Seat) -> Result<(), TestCaseError> {
-        let Some(mut run) = self.runs.remove(&seat) else {
-            return Ok(());
-        };
-        let goes_on = match run.work {
-            Work::Deploy(when_full) => self.deploys(ledger, seat.0, &mut run, when_full)?,
-            Work::Sleep => self.sleeps(ledger, seat.0, &mut run),
-        };
-        if goes_on {
-            self.runs.insert(seat, run);
-        }
-        Ok(())
-    }
-
-    /// One step of a deploy or of waking; false at its end.
-    fn deploys(
-        &mut self,
-        ledger: &mut Ledger,
-        pr: u64,
-        run: &mut Run,
-        when_full: WhenFull,
-    ) -> Result<bool, TestCaseError> {
-        let key = pr.to_string();
-        match run.step {
-            0 if run.asleep => {
-                let quota = self.exists.get(&pr).and_then(|uid| self.quotas.get(uid));
-                run.quota = quota.cloned();
-            }
-            1 => match self.claims(ledger, pr, &run.id, when_full)? {
-                Claim::Confirmed { uid, .. } => {
-                    run.uid = uid;
-                    run.fresh = false;
-                    run.step = 3;
-                }
-                Claim::Unconfirmed { .. } => {}
-                Claim::Queued(_) | Claim::Full(_) | Claim::Overtaken => return Ok(false),
-            },
-            2 => {
-                self.count += 1;
-                let new = format!("u{}", self.count);
-                run.uid = self.exists.entry(pr).or_insert(new.clone()).clone();
-                run.fresh = run.uid == new;
-            }
-            3 if !confirm(ledger, &key, &run.id, &run.uid) => {
-                self.lost(ledger, pr, run)?;
-                run.step = 0;
-            }
-            // What is not new is applied by its UID, which the server refuses once that is gone.
-            4 if self.exists.get(&pr) != Some(&run.uid) => return Ok(false),
-            4 if !run.fresh => {
-                self.written.insert(run.uid.clone());
-            }
-            5 if run.quota.is_some() && self.quotas.get(&run.uid) == run.quota.as_ref() => {
-                self.quotas.remove(&run.uid);
-            }
-            6 => self.starts(pr, &run.uid),
-            7 => {
-                let record = ledger.previews.get_mut(&key).unwrap();
-                if record.newest.as_ref() == Some(&run.id) {
-                    record.asleep = None;
-                }
-                return Ok(false);
-            }
-            _ => {}
-        }
-        run.step += 1;
-        Ok(true)
-    }
-
-    /// One step of falling asleep; false at its end.
-    fn sleeps(&mut self, ledger: &mut Ledger, pr: u64, run: &mut Run) -> bool {
-        let key = pr.to_string();
-        match run.step {
-            0 => {
-                let held = ledger.holder(&key).and_then(|one| one.uid.clone());
-                let Some(uid) = held.filter(|uid| self.exists.get(&pr) == Some(uid)) else {
-                    return false;
-                };
-                run.quota = self.quotas.get(&uid).cloned();
-                run.uid = uid;
-            }
-            // First of all it is noted, and last of all the slot given back.
-            1 | 5 => {
-                let asleep = Asleep {
-                    since: at(self.now),
-                    by: String::new(),
-                    namespace: format!("pr-web-{pr}").parse().unwrap(),
-                    uid: run.uid.clone(),
-                    slot: 1,
-                    owner: String::new(),
-                    unfinished: true,
-                };
-                let noted = put_to_sleep(ledger, &key, &run.id, &asleep, run.step == 1);
-                return noted && run.step == 1 && {
-                    run.step += 1;
-                    true
-                };
-            }
-            2 if run.quota.is_some() && self.quotas.get(&run.uid) == run.quota.as_ref() => {
-                self.quotas.remove(&run.uid);
-            }
-            3 if self.exists.get(&pr) == Some(&run.uid) => {
-                let quota = self.quotas.entry(run.uid.clone());
-                quota.or_insert_with(|| run.id.clone());
-            }
-            // Nothing runs only when this run's own quota says that nothing will.
-            4 if self.quotas.get(&run.uid) == Some(&run.id) => {
-                self.works.remove(&run.uid);
-                self.written.insert(run.uid.clone());
-            }
-            4 => return true,
-            _ => {}
-        }
-        run.step += 1;
-        true
-    }
-
-    /// Pods start where no quota keeps them from it.
-    fn starts(&mut self, pr: u64, uid: &str) {
-        if self.exists.get(&pr).is_some_and(|there| there == uid) && !self.quotas.contains_key(uid)
-        {
-            self.works.insert(uid.to_owned());
-            self.data.insert(uid.to_owned());
-        }
-    }
-
-    /// A claim was given up before its Namespace was confirmed.
-    fn lost(&mut self, ledger: &Ledger, pr: u64, run: &Run) -> Result<(), TestCaseError> {
-        let mut holders = ledger.holders.iter();
-        let bound = holders.any(|one| one.uid.as_ref() == Some(&run.uid));
-        let there = self.exists.get(&pr) == Some(&run.uid);
-        if there && run.fresh && !bound && !self.written.contains(&run.uid) {
-            prop_assert!(!self.data.contains(&run.uid), "data of {pr} are lost");
-            self.exists.remove(&pr);
-        }
-        Ok(())
-    }
-
-    fn gives_up(&mut self, ledger: &mut Ledger, seat: Seat) {
-        let (pr, key) = (seat.0, seat.0.to_string());
-        let Some(run) = self.runs.remove(&seat) else {
-            return;
-        };
-        match run.work {
-            Work::Deploy(_) => {
-                let mine = |one: &&super::Holder| one.uid.is_none() && one.run == run.id;
-                let given_up = ledger.holder(&key).filter(mine);
-                if given_up.is_some_and(|one| one.waited.is_some()) {
-                    self.line.insert(0, pr);
-                }
-                withdraw(ledger, &key, &run.id);
-            }
-            Work::Sleep if run.step > 1 => {
-                if self.quotas.get(&run.uid) == Some(&run.id) {
-                    self.quotas.remove(&run.uid);
-                }
-                self.starts(pr, &run.uid);
-                let record = ledger.previews.get_mut(&key).unwrap();
-                if record.newest.as_ref() == Some(&run.id) {
-                    record.asleep = None;
-                }
-            }
-            Work::Sleep => {}
-        }
-    }
-
     fn claims(
         &mut self,
         ledger: &mut Ledger,
@@ -322,14 +166,7 @@ impl World {
         run: &RunId,
         when_full: WhenFull,
     ) -> Result<Claim, TestCaseError> {
-        let who = Claimant {
-            key: pr.to_string(),
-            pr: PrNumber::new(pr).unwrap(),
-            namespace: format!("pr-web-{pr}").parse().unwrap(),
-            owner: "alice".into(),
-            run: run.clone(),
-            when_full,
-        };
+        let who = claimant(pr, run, when_full);
         let before = ledger.clone();
         let claimed = claim(ledger, &who, at(self.now));
         if claimed == Claim::Overtaken {
@@ -340,13 +177,19 @@ impl World {
         let was_holder = before.holder(&pr.to_string()).is_some();
         let free = CAP.saturating_sub(before.holders.len() - dead);
         let place = self.line.iter().position(|one| *one == pr);
-        let ahead = place.unwrap_or(self.line.len());
+        let ahead = match when_full {
+            WhenFull::GoFirst => 0,
+            _ => place.unwrap_or(self.line.len()),
+        };
+        let starves = self.line[..ahead].iter().any(|pr| self.starves(*pr));
         match &claimed {
             Claim::Confirmed { .. } => prop_assert!(was_holder),
             Claim::Unconfirmed { .. } => {
-                if !was_holder && when_full != WhenFull::GoFirst {
+                if !was_holder {
                     prop_assert!(free > ahead, "{pr} overtook {:?}", self.line);
+                    prop_assert!(!starves, "{pr} takes the room of {:?}", self.lacking);
                 }
+                self.lacking.remove(&pr);
                 self.line.retain(|one| *one != pr);
             }
             Claim::Queued(place) => {
@@ -358,10 +201,94 @@ impl World {
                 }
                 prop_assert_eq!(self.line[place - 1], pr);
             }
-            Claim::Full(_) => prop_assert!(free <= ahead),
+            Claim::Full(_) => prop_assert!(free <= ahead || starves),
             Claim::Overtaken => {}
         }
         Ok(claimed)
+    }
+
+    /// True when a preview has lacked room for an hour.
+    fn starves(&self, pr: u64) -> bool {
+        let since = self.lacking.get(&pr);
+        since.is_some_and(|since| self.now - since >= 3600)
+    }
+
+    /// A run that has not claimed yet waits for room.
+    fn lacks(&mut self, ledger: &mut Ledger, seat: Seat) -> Result<(), TestCaseError> {
+        let deploys = |run: &&Run| matches!(run.work, Work::Deploy(_)) && run.step <= 1;
+        let Some(run) = self.runs.get(&seat).filter(deploys).cloned() else {
+            return Ok(());
+        };
+        let (pr, key) = (seat.0, seat.0.to_string());
+        let who = claimant(pr, &run.id, WhenFull::Queue);
+        let claimed = ledger.holder(&key).map(|one| one.uid.clone());
+        let since = self.line.contains(&pr).then(|| ledger.position(&key));
+        let Some(place) = wait(ledger, &who, "2 CPU", at(self.now)) else {
+            return Ok(());
+        };
+        prop_assert!(!matches!(claimed, Some(Some(_))), "{pr} has a slot");
+        match (claimed, since) {
+            (Some(_), _) => self.line.insert(0, pr),
+            (None, None) => self.line.push(pr),
+            (None, Some(before)) => prop_assert_eq!(before, Some(place)),
+        }
+        let waits = &ledger.queue[place - 1];
+        self.lacking
+            .insert(pr, waits.since.duration_since(at(0)).as_secs());
+        self.runs.remove(&seat);
+        Ok(())
+    }
+
+    /// Every Namespace as its labels have it.
+    fn owned(&self) -> Vec<Owned> {
+        let all = self.exists.iter();
+        all.map(|(pr, uid)| Owned {
+            asleep: self.labelled.contains(uid),
+            ..owned(*pr, uid)
+        })
+        .collect()
+    }
+
+    /// The sweep counts what runs in Namespaces that no holder is bound to.
+    fn counts(&mut self, ledger: &mut Ledger) {
+        for one in self.owned() {
+            let held = ledger.holder(&one.key).is_some_and(|one| one.uid.is_some());
+            let record = ledger.previews.get(&one.key);
+            let busy = record.is_some_and(|record| {
+                record.is_active(at(self.now)) || (record.asleep.is_some() && one.asleep)
+            });
+            if !held && !busy {
+                self.line.retain(|pr| *pr != one.pr.get());
+                bind(ledger, one, false, at(self.now));
+            }
+        }
+        self.most = self.most.max(ledger.holders.len());
+    }
+
+    fn adopts(&mut self, ledger: &mut Ledger, pr: u64) {
+        self.count += 1;
+        let uid = format!("u{}", self.count);
+        if self.exists.contains_key(&pr)
+            || adopt(ledger, &owned(pr, &uid), "alice", at(self.now)).is_none()
+        {
+            return;
+        }
+        self.line.retain(|one| *one != pr);
+        self.most = self.most.max(ledger.holders.len());
+        self.exists.insert(pr, uid.clone());
+        self.written.insert(uid.clone());
+        self.data.insert(uid.clone());
+        self.works.insert(uid);
+    }
+
+    /// The ledger is made anew from what exists.
+    fn rebuilds(&mut self, ledger: &mut Ledger, keep_slots: bool) {
+        let sequences = ledger.previews.values().map(|record| record.sequence);
+        let floor = sequences.max().unwrap_or_default().max(ledger.floor);
+        *ledger = rebuild(CAP as u32, self.owned(), keep_slots, at(self.now));
+        ledger.floor = floor;
+        self.line.clear();
+        self.most = CAP.max(ledger.holders.len());
     }
 
     /// Claims of others that were not confirmed within two minutes stand first in line again; says how many they are.
@@ -428,10 +355,48 @@ impl World {
                     drop_claim(ledger, &pr.to_string());
                 }
             }
+            Act::Lack(seat) => self.lacks(ledger, seat)?,
+            Act::First(pr) => {
+                let key = pr.to_string();
+                if ledger.holder(&key).is_none() {
+                    put_first(
+                        ledger,
+                        &key,
+                        PrNumber::new(pr).unwrap(),
+                        "alice",
+                        at(self.now),
+                    );
+                    self.lacking.remove(&pr);
+                    self.line.retain(|one| *one != pr);
+                    self.line.insert(0, pr);
+                }
+            }
+            Act::Adopt(pr) => self.adopts(ledger, pr),
+            Act::Find(pr) => {
+                let key = pr.to_string();
+                let record = ledger.previews.get(&key);
+                let over = record.filter(|record| ledger.is_over(&key, record));
+                if let Some(record) = over {
+                    let sequence = record.sequence;
+                    self.found.insert(pr, Remembered { key, sequence });
+                }
+            }
+            Act::Strike(pr) => {
+                let found: Vec<Remembered> = self.found.remove(&pr).into_iter().collect();
+                let kept = (ledger.holders.clone(), ledger.queue.clone());
+                forget(ledger, &found);
+                prop_assert_eq!(&kept, &(ledger.holders.clone(), ledger.queue.clone()));
+            }
+            Act::Rebuild(keep_slots) => self.rebuilds(ledger, keep_slots),
             Act::Sweep => {
+                self.counts(ledger);
                 self.dead_claims(ledger, 0);
                 if let Some(first) = next(ledger, &[], at(self.now)) {
-                    prop_assert_eq!(first.pr.get(), self.line[0]);
+                    let passed = self.line.iter().take_while(|pr| **pr != first.pr.get());
+                    for pr in passed {
+                        let lacks = self.lacking.contains_key(pr) && !self.starves(*pr);
+                        prop_assert!(lacks, "{pr} is passed in {:?}", ledger.queue);
+                    }
                     let seat = (first.pr.get(), true);
                     self.begins(ledger, seat, Work::Deploy(WhenFull::Queue));
                     self.goes(ledger, seat)?;
@@ -445,7 +410,7 @@ impl World {
     }
 
     fn holds(&self, ledger: &Ledger) -> Result<(), TestCaseError> {
-        prop_assert!(ledger.holders.len() <= CAP, "{:?}", ledger);
+        prop_assert!(ledger.holders.len() <= self.most.max(CAP), "{:?}", ledger);
         self.nobody_works_without_a_slot(ledger)?;
         let line: Vec<u64> = ledger.queue.iter().map(|one| one.pr.get()).collect();
         prop_assert_eq!(line, self.line.clone(), "who waits, in which order");
@@ -475,10 +440,38 @@ impl World {
     }
 }
 
+fn claimant(pr: u64, run: &RunId, when_full: WhenFull) -> Claimant {
+    Claimant {
+        key: pr.to_string(),
+        pr: PrNumber::new(pr).unwrap(),
+        namespace: format!("pr-web-{pr}").parse().unwrap(),
+        owner: "alice".into(),
+        run: run.clone(),
+        when_full,
+    }
+}
+
+fn owned(pr: u64, uid: &str) -> Owned {
+    Owned {
+        key: pr.to_string(),
+        pr: PrNumber::new(pr).unwrap(),
+        namespace: format!("pr-web-{pr}").parse().unwrap(),
+        uid: uid.into(),
+        slot: u32::try_from(pr).ok(),
+        url: String::new(),
+        life: None,
+        asleep: false,
+    }
+}
+
 /// Many previews that come and go, or one whose two runs get into each other's way.
 fn history() -> impl Strategy<Value = Vec<Act>> {
     let many = proptest::collection::vec(act(5), 1..50);
-    let one = proptest::collection::vec(turn(1), 1..60);
+    let one = prop_oneof![
+        12 => turn(1),
+        1 => any::<bool>().prop_map(Act::Rebuild),
+    ];
+    let one = proptest::collection::vec(one, 1..60);
     prop_oneof![many, one]
 }
 
@@ -492,6 +485,9 @@ proptest! {
         for act in &acts {
             world.plays(&mut ledger, act)?;
             world.holds(&ledger)?;
+            world.most = ledger.holders.len();
+            let line = world.line.clone();
+            world.lacking.retain(|pr, _| line.contains(pr));
         }
     }
 }

@@ -2,13 +2,19 @@
 //! It changes the ledger as a value; whether a pull request is still open is the caller's to find out.
 //! An entry ends only when its preview gets a slot or nobody wants it any more, so that a run that dies loses nobody's place.
 
-use super::{ActiveRun, Claimant, Holder, Lack, Ledger, RunId, Waiting, claim::give_up_old_claims};
+use super::{
+    ActiveRun, Claimant, Holder, Lack, Ledger, RunId, Waiting,
+    claim::{give_up_old_claims, is_overtaken},
+};
 use crate::names::PrNumber;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
 /// Whoever waits for room is tried again after this time although no preview has ended: other workloads end as well.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whoever lacks room is passed by others only until it has waited so long.
+const PASSED: SignedDuration = SignedDuration::from_hours(1);
 
 /// What becomes of a preview that finds no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,9 +51,19 @@ pub(super) fn ahead_of(ledger: &Ledger, who: &Claimant) -> usize {
         .map_or(ledger.queue.len(), |position| position - 1)
 }
 
+/// True when somebody before a claimant has lacked room for so long that nobody passes any more.
+pub(super) fn starves_behind(ledger: &Ledger, who: &Claimant, now: Timestamp) -> bool {
+    let before = ledger.queue.iter().take(ahead_of(ledger, who));
+    before.into_iter().any(|waiting| waiting.starves(now))
+}
+
 /// Puts a claimant in line, unless it stands there already, and says at which place.
 pub(super) fn join(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize {
     let there = ledger.position(&who.key);
+    if let Some(waiting) = there.and_then(|position| ledger.queue.get_mut(position - 1)) {
+        // Whoever was called has come.
+        (waiting.called, waiting.in_vain) = (None, 0);
+    }
     if let (Some(position), true) = (there, who.when_full != WhenFull::GoFirst) {
         return position;
     }
@@ -60,6 +76,7 @@ pub(super) fn join(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize
             owner: who.owner.clone(),
             told: 0,
             called: None,
+            in_vain: 0,
             lacks: None,
             rest: serde_json::Map::new(),
         },
@@ -72,8 +89,20 @@ pub(super) fn join(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize
     ledger.queue.len()
 }
 
-/// Lets a preview wait in line although a slot may be free: the cluster has no room for it now. Says its place.
-pub fn wait(ledger: &mut Ledger, who: &Claimant, lacks: &str, now: Timestamp) -> usize {
+/// Lets a preview wait in line although a slot may be free: the cluster has no room for it now. Says its place; none when a newer
+/// run exists, or it has a slot: then it waits for nothing.
+pub fn wait(ledger: &mut Ledger, who: &Claimant, lacks: &str, now: Timestamp) -> Option<usize> {
+    let placed = ledger.holder(&who.key).is_some_and(|one| one.uid.is_some());
+    if placed || is_overtaken(ledger, &who.key, &who.run) {
+        return None;
+    }
+    // What a run that has died claimed for it is free for others meanwhile.
+    let claimed = |one: &Holder| one.key == who.key;
+    let (claims, kept) = std::mem::take(&mut ledger.holders)
+        .into_iter()
+        .partition(claimed);
+    ledger.holders = kept;
+    put_back(ledger, claims);
     let place = join(ledger, who, now);
     let holders = ledger.holders.iter();
     let beside = holders.filter_map(|one| one.uid.clone()).collect();
@@ -84,12 +113,17 @@ pub fn wait(ledger: &mut Ledger, who: &Claimant, lacks: &str, now: Timestamp) ->
             beside,
         });
     }
-    place
+    Some(place)
 }
 
 impl Waiting {
+    /// True when it has lacked room for so long that nobody passes it any more.
+    fn starves(&self, now: Timestamp) -> bool {
+        self.lacks.is_some() && now.duration_since(self.since) >= PASSED
+    }
+
     /// True when nothing has ended since there was no room for it, so that there is none now either.
-    fn in_vain(&self, holders: &[Holder], now: Timestamp) -> bool {
+    fn lacks_still(&self, holders: &[Holder], now: Timestamp) -> bool {
         self.lacks.as_ref().is_some_and(|lack| {
             let stands = |uid: &String| holders.iter().any(|one| one.uid.as_ref() == Some(uid));
             now.duration_since(lack.at) < LOOK_AGAIN && lack.beside.iter().all(stands)
@@ -108,6 +142,7 @@ pub(super) fn put_back(ledger: &mut Ledger, given_up: Vec<Holder>) {
             owner: holder.owner,
             told: 0,
             called: None,
+            in_vain: 0,
             lacks: None,
             rest: serde_json::Map::new(),
         };
@@ -132,6 +167,7 @@ pub fn put_first(ledger: &mut Ledger, key: &str, pr: PrNumber, owner: &str, now:
         owner: owner.into(),
         told: 0,
         called: None,
+        in_vain: 0,
         lacks: None,
         rest: serde_json::Map::new(),
     };
@@ -219,15 +255,15 @@ pub fn leave(ledger: &mut Ledger, key: &str) -> bool {
 
 /// Who may have a slot now: the first in line for whom one is free, who is not among `tried` and does not lack room.
 ///
-/// Whoever is passed over keeps its place, and the slot that is free for it.
+/// Whoever is passed over keeps its place, and the slot that is free for it; who has lacked room for an hour is passed by nobody.
 pub fn next(ledger: &mut Ledger, tried: &[String], now: Timestamp) -> Option<Waiting> {
     give_up_old_claims(ledger, now);
-    ledger
-        .queue
-        .iter()
-        .take(ledger.free())
-        .find(|waiting| !tried.contains(&waiting.key) && !waiting.in_vain(&ledger.holders, now))
-        .cloned()
+    let may = |waiting: &Waiting| {
+        !tried.contains(&waiting.key) && !waiting.lacks_still(&ledger.holders, now)
+    };
+    let mut line = ledger.queue.iter().take(ledger.free());
+    let first = line.find(|waiting| may(waiting) || waiting.starves(now))?;
+    may(first).then(|| first.clone())
 }
 
 #[cfg(test)]

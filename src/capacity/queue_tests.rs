@@ -123,7 +123,7 @@ fn who_lacks_room_is_tried_again_when_somebody_has_ended_or_an_hour_later() {
     held(&mut ledger, [1, 2]);
     assert_eq!(
         wait(&mut ledger, &who(3, "r", WhenFull::Queue), "2 CPU", at(0)),
-        1
+        Some(1)
     );
     assert_eq!(next(&mut ledger, &[], at(60)), None);
     assert!(next(&mut ledger, &[], at(3600)).is_some());
@@ -230,4 +230,45 @@ fn places_are_told_where_comments_name_others_and_nobody_is_at_work() {
     assert!(!ledger.previews["3"].is_active(at(1)));
     assert!(untold(&ledger, at(1)), "its place has changed meanwhile");
     assert_eq!(ledger.previews["3"].newest, None, "no sequence rises");
+}
+
+#[test]
+fn who_has_lacked_room_for_an_hour_is_passed_by_nobody() {
+    let mut ledger = Ledger::empty(4);
+    held(&mut ledger, [1]);
+    let queued = |pr| who(pr, "r", WhenFull::Queue);
+    wait(&mut ledger, &queued(2), "2 CPU", at(0));
+    held(&mut ledger, [3]);
+    wait(&mut ledger, &queued(4), "1 CPU", at(3000));
+    // Nothing has ended, so the first one is tried again only an hour after its last try.
+    wait(&mut ledger, &queued(2), "2 CPU", at(3500));
+    let newcomer = claim(&mut ledger, &queued(5), at(3600));
+    assert_eq!(newcomer, Claim::Queued(3));
+    assert_eq!(next(&mut ledger, &[], at(3600)), None);
+    let refused = claim(&mut ledger, &who(6, "r", WhenFull::Refuse), at(3600));
+    assert!(matches!(refused, Claim::Full(_)));
+    // A maintainer's word goes first all the same.
+    let taking = who(7, "r", WhenFull::GoFirst);
+    let taken = claim(&mut ledger, &taking, at(3600));
+    assert!(matches!(taken, Claim::Unconfirmed { .. }));
+    drop_holder(&mut ledger, "1", "uid-1");
+    assert_eq!(next(&mut ledger, &[], at(3601)).unwrap().pr.get(), 2);
+    assert_eq!(next(&mut ledger, &["2".into()], at(3601)), None);
+    let itself = claim(&mut ledger, &queued(2), at(3601));
+    assert!(matches!(itself, Claim::Unconfirmed { .. }));
+}
+
+#[test]
+fn who_has_a_slot_or_was_overtaken_waits_for_no_room() {
+    let mut ledger = Ledger::empty(3);
+    held(&mut ledger, [1]);
+    let queued = |pr| who(pr, "r", WhenFull::Queue);
+    assert_eq!(wait(&mut ledger, &queued(1), "2 CPU", at(0)), None);
+    ledger.previews.entry("2".into()).or_default().newest = Some(RunId("newer".into()));
+    assert_eq!(wait(&mut ledger, &queued(2), "2 CPU", at(0)), None);
+    assert_eq!(line(&ledger), [0; 0]);
+    // A claim that was left by a run that died is not kept beside a place in line.
+    claim(&mut ledger, &who(3, "dead", WhenFull::Queue), at(0));
+    assert_eq!(wait(&mut ledger, &queued(3), "2 CPU", at(1)), Some(1));
+    assert!(ledger.holder("3").is_none());
 }

@@ -40,6 +40,17 @@ pub enum Fit {
     Never(Shortage),
 }
 
+impl Fit {
+    /// How bad that is: what never fits weighs most.
+    fn weight(&self) -> u8 {
+        match self {
+            Self::Now => 0,
+            Self::Later(_) => 1,
+            Self::Never(_) => 2,
+        }
+    }
+}
+
 /// Why pods find no room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
@@ -50,8 +61,13 @@ pub struct Shortage {
 }
 
 impl Room {
-    /// Whether these pods find room.
-    pub fn fit(&self, pods: &[Pods]) -> Fit {
+    /// Whether the pods find room that are there at a time.
+    pub fn fit(&self, demand: &[Vec<Pods>]) -> Fit {
+        let fits = demand.iter().map(|pods| self.fit_at_once(pods));
+        fits.max_by_key(Fit::weight).unwrap_or(Fit::Now)
+    }
+
+    fn fit_at_once(&self, pods: &[Pods]) -> Fit {
         let Err(now) = self.place(pods, |node| node.allocatable - node.previews - node.others)
         else {
             return Fit::Now;
@@ -63,7 +79,12 @@ impl Room {
     }
 
     /// How much of CPU and memory is asked for, in hundredths of what there is; the larger of the two.
-    pub fn filled(&self, pods: &[Pods]) -> i128 {
+    pub fn filled(&self, demand: &[Vec<Pods>]) -> i128 {
+        let filled = demand.iter().map(|pods| self.filled_at_once(pods));
+        filled.max().unwrap_or_default()
+    }
+
+    fn filled_at_once(&self, pods: &[Pods]) -> i128 {
         let total: Amounts = self.nodes.iter().map(|node| node.allocatable).sum();
         let nodes = self.nodes.iter().map(|node| node.previews + node.others);
         let used = nodes.sum::<Amounts>() + all(pods);

@@ -42,22 +42,22 @@ fn room(nodes: impl Into<Vec<Node>>) -> Room {
 #[test]
 fn what_finds_room_now_later_and_never() {
     let two = room([node(1000, 600, 0), node(1000, 0, 500)]);
-    assert_eq!(two.fit(&[pods(400, 2)]), Fit::Now);
-    let Fit::Later(shortage) = two.fit(&[pods(500, 3)]) else {
-        unreachable!("{:?}", two.fit(&[pods(500, 3)]))
+    assert_eq!(two.fit_at_once(&[pods(400, 2)]), Fit::Now);
+    let Fit::Later(shortage) = two.fit_at_once(&[pods(500, 3)]) else {
+        unreachable!("{:?}", two.fit_at_once(&[pods(500, 3)]))
     };
     let short = &shortage.short[0];
     assert_eq!(
         (&*short.of, &*short.asked, &*short.free, &*short.total),
         ("CPU", "1500m", "900m", "2")
     );
-    assert!(matches!(two.fit(&[pods(500, 4)]), Fit::Never(_)));
+    assert!(matches!(two.fit_at_once(&[pods(500, 4)]), Fit::Never(_)));
 }
 
 #[test]
 fn a_pod_that_no_single_node_has_room_for_finds_none() {
     let many = room(vec![node(1000, 0, 0); 8]);
-    let Fit::Never(shortage) = many.fit(&[pods(1500, 1)]) else {
+    let Fit::Never(shortage) = many.fit_at_once(&[pods(1500, 1)]) else {
         unreachable!()
     };
     assert_eq!(shortage.short, []);
@@ -67,8 +67,8 @@ fn a_pod_that_no_single_node_has_room_for_finds_none() {
 #[test]
 fn a_node_takes_only_so_many_pods() {
     let one = room([node(1_000_000, 0, 0)]);
-    assert_eq!(one.fit(&[pods(1, 10)]), Fit::Now);
-    assert!(matches!(one.fit(&[pods(1, 11)]), Fit::Never(_)));
+    assert_eq!(one.fit_at_once(&[pods(1, 10)]), Fit::Now);
+    assert!(matches!(one.fit_at_once(&[pods(1, 11)]), Fit::Never(_)));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn selectors_and_taints_keep_pods_away() {
     tainted.taints = vec![json!({"key": "gpu", "value": "yes", "effect": "NoSchedule"})];
     tainted.labels = BTreeMap::from([("zone".to_owned(), "b".to_owned())]);
     let both = room([node(100, 0, 0), tainted]);
-    assert!(matches!(both.fit(&[pods(500, 1)]), Fit::Never(_)));
+    assert!(matches!(both.fit_at_once(&[pods(500, 1)]), Fit::Never(_)));
     for toleration in [
         json!({"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}),
         json!({"key": "gpu", "operator": "Exists"}),
@@ -85,16 +85,19 @@ fn selectors_and_taints_keep_pods_away() {
     ] {
         let mut tolerant = pods(500, 1);
         tolerant.tolerations = vec![toleration];
-        assert_eq!(both.fit(&[tolerant.clone()]), Fit::Now);
+        assert_eq!(both.fit_at_once(&[tolerant.clone()]), Fit::Now);
         tolerant.selector = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
-        assert!(matches!(both.fit(&[tolerant]), Fit::Never(_)));
+        assert!(matches!(both.fit_at_once(&[tolerant]), Fit::Never(_)));
     }
 }
 
 #[test]
 fn how_full_the_nodes_are_is_the_larger_share() {
-    assert_eq!(room([node(1000, 300, 300)]).filled(&[pods(100, 2)]), 80);
-    assert_eq!(room([]).filled(&[pods(100, 2)]), 0);
+    assert_eq!(
+        room([node(1000, 300, 300)]).filled_at_once(&[pods(100, 2)]),
+        80
+    );
+    assert_eq!(room([]).filled_at_once(&[pods(100, 2)]), 0);
 }
 
 proptest::proptest! {
@@ -103,7 +106,7 @@ proptest::proptest! {
     fn fewer_pods_fit_better(nodes in proptest::collection::vec((0..2000i128, 0..1000i128, 0..1000i128), 0..6), cpu in 1..900i128, count in 1..12i128) {
         let room = room(nodes.into_iter().map(|(cpu, previews, others)| node(cpu, previews, others)).collect::<Vec<_>>());
         let rank = |fit: &Fit| match fit { Fit::Now => 0, Fit::Later(_) => 1, Fit::Never(_) => 2 };
-        let (more, less) = (room.fit(&[pods(cpu, count)]), room.fit(&[pods(cpu, count - 1)]));
+        let (more, less) = (room.fit_at_once(&[pods(cpu, count)]), room.fit_at_once(&[pods(cpu, count - 1)]));
         proptest::prop_assert!(rank(&less) <= rank(&more));
     }
 }

@@ -31,8 +31,16 @@ pub fn put_to_sleep(
     true
 }
 
+/// Notes that a sleeper has a slot to wake in: should its run die now, the sweep puts it back to sleep.
+pub(super) fn stirs(ledger: &mut Ledger, key: &str) {
+    let record = ledger.previews.get_mut(key);
+    if let Some(asleep) = record.and_then(|record| record.asleep.as_mut()) {
+        asleep.unfinished = true;
+    }
+}
+
 impl Record {
-    /// The sleep that was begun and not told.
+    /// The sleep that was begun and not told, or the waking that was begun and not ended.
     pub fn unfinished_sleep(&self) -> Option<&Asleep> {
         self.asleep.as_ref().filter(|asleep| asleep.unfinished)
     }

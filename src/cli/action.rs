@@ -321,7 +321,8 @@ impl Run {
         };
         let links = Links {
             server: context.server_url.clone(),
-            run: Some(context.run_url()),
+            // Who is to approve something does so on the run's page.
+            run: Some(context.log_url(settings.job.filter(|_| settings.mode == Mode::Run))),
             setup: templates::setup_page(&context.server_url, context.action()),
             workflow: context.workflow.clone(),
         };

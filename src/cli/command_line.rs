@@ -80,6 +80,18 @@ pub(super) struct What {
     pub(super) directory: PathBuf,
 }
 
+impl What {
+    /// Where the files of the commit are.
+    pub(super) fn sources(&self, opened: &Opened, request: &DeployRequest) -> Sources {
+        match &opened.ports.github {
+            // The commit is GitHub's word, so a directory counts only when it is at that commit.
+            Some(_) => Sources::at(&request.sha, Some(&self.directory))
+                .with_manifests_below(&self.directory),
+            None => Sources::directory(&self.directory),
+        }
+    }
+}
+
 impl<C: Offers> Whose<C> {
     pub(super) async fn open(&self, verbose: u8) -> Result<(Opened, Repository), Failed> {
         let which = (&self.repository, self.repository_id);
@@ -211,12 +223,7 @@ impl Deploy {
         let show = |view: &report::StatusView| progress.show(view);
         let mut teller = Teller::open(&opened.ports, &key, &repository.name, &show);
         teller.about(&request.sha);
-        let sources = match &opened.ports.github {
-            // The commit is GitHub's word, so a directory counts only when it is at that commit.
-            Some(_) => Sources::at(&request.sha, Some(&self.what.directory))
-                .with_manifests_below(&self.what.directory),
-            None => Sources::directory(&self.what.directory),
-        };
+        let sources = self.what.sources(&opened, &request);
         let ending = pipeline::deploy(&opened.ports, &request, &sources, &mut teller).await;
         finish("deploy", &ending, &opened, self.format.output)
     }
@@ -283,7 +290,7 @@ impl Remove {
         if let Some(pr) = pipeline::first_in_line(&opened.ports, &repository) {
             // What is in line is deployed with the workflow's inputs, which this command does not have.
             print::progress(&format!(
-                "a slot is free for #{pr}, which waits in line: the next scheduled run deploys it, or now: preview-action sweep --repository {}",
+                "a slot is free for #{pr}, which waits in line: the next scheduled run deploys it, or now, with the workflow's inputs: preview-action sweep --repository {} --domain …",
                 repository.name
             ));
         }

@@ -7,10 +7,7 @@ use super::{
     inputs::ForDiff,
     print::{self, Failed},
 };
-use crate::{
-    pipeline::{self, Sources},
-    report,
-};
+use crate::{pipeline, report};
 use clap::Args;
 
 /// Options of `preview-action diff`.
@@ -32,12 +29,7 @@ impl Diff {
     pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
         let (opened, repository) = self.which.open(verbose).await?;
         let request = self.which.request(&self.what, &opened, &repository).await?;
-        let sources = match &opened.ports.github {
-            // The commit is GitHub's word, so a directory counts only when it is at that commit.
-            Some(_) => Sources::at(&request.sha, Some(&self.what.directory))
-                .with_manifests_below(&self.what.directory),
-            None => Sources::directory(&self.what.directory),
-        };
+        let sources = self.what.sources(&opened, &request);
         let differences = pipeline::diff(&opened.ports, &request, &sources).await?;
         match self.format.output {
             Output::Json => print::json(&differences),

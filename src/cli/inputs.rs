@@ -57,6 +57,8 @@ offers! {
     ForRender: &["domain", "config", "images", "ttl", "timeout", "namespace-pattern", "url-mode", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
     /// Inputs of `diff`: what the manifests are made of, and the cluster that they are compared with.
     ForDiff: &["token", "kubeconfig", "context", "ca-bundle", "domain", "config", "images", "ttl", "timeout", "namespace-pattern", "url-mode", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret"];
+    /// Inputs of `check`: those of `diff`, the ledger, and what says how much room there is and how the address is asked.
+    ForCheck: &["token", "kubeconfig", "context", "ca-bundle", "domain", "config", "images", "ttl", "timeout", "namespace-pattern", "url-mode", "host-pattern", "environment", "templates", "manifests", "values", "pull-secret", "control-namespace", "max-previews", "nodes", "health", "health-address"];
 }
 
 /// Inputs of `sweep`: all that a deploy has, because it may deploy, and what says which pull requests come by themselves.
@@ -66,6 +68,7 @@ pub(super) struct ForSweep;
 impl Offers for ForSweep {
     const INPUTS: &'static [&'static str] = &[];
     const BESIDES: &'static [&'static str] = &[
+        "auto-deploy",
         "labels",
         "ignore-labels",
         "drafts",
@@ -79,6 +82,7 @@ impl Offers for ForSweep {
 const WORKFLOW_ONLY: &[&str] = &[
     "auto-deploy",
     "config-from",
+    "job",
     "comment-author",
     "mode",
     "sha",
@@ -115,6 +119,9 @@ fn offered<C: Offers>() -> impl Iterator<Item = &'static InputSpec> {
 fn at_a_terminal(spec: &InputSpec) -> &str {
     match spec.name {
         "token" => "Token for GitHub's API: the pull request is read there and its comment is kept",
+        "auto-deploy" => {
+            "Whether the workflow lets pushes deploy by themselves: then a head that no run has tried is deployed too"
+        }
         "kubeconfig" => {
             "Kubeconfig of the cluster, as a path, as text or as base64; without it `~/.kube/config`, or the account of the pod that this runs in"
         }
@@ -124,7 +131,10 @@ fn at_a_terminal(spec: &InputSpec) -> &str {
 
 fn option(spec: &'static InputSpec) -> Arg {
     // An expression such as ${{ github.token }} is evaluated by a workflow only.
-    let default = if spec.default.is_empty() || spec.default.contains("${{") {
+    let default = if spec.default.is_empty()
+        || spec.default.contains("${{")
+        || WORKFLOW_ONLY.contains(&spec.name)
+    {
         String::new()
     } else {
         format!(" [default: {}]", spec.default)
@@ -194,6 +204,7 @@ mod tests {
             ForStatus::INPUTS,
             ForRender::INPUTS,
             ForDiff::INPUTS,
+            ForCheck::INPUTS,
             WORKFLOW_ONLY,
         ]
         .concat()

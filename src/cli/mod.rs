@@ -5,6 +5,7 @@
 mod action;
 mod adopt;
 mod assess;
+mod check;
 mod command_line;
 mod diff;
 mod inputs;
@@ -68,6 +69,8 @@ enum Command {
     Render(command_line::Render),
     /// Show what a deploy would change in the live preview, without changing anything
     Diff(diff::Diff),
+    /// Look for what would keep a deploy from going well, without changing anything
+    Check(check::Check),
     /// Print figures of runs and previews as OpenMetrics or JSON
     Metrics(metrics::Metrics),
     /// Play a pull request's life against a simulated GitHub and cluster
@@ -134,6 +137,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Command::Status(status) => status.run(verbose).await,
         Command::Render(render) => render.run(verbose).await,
         Command::Diff(diff) => diff.run(verbose).await,
+        Command::Check(check) => check.run(verbose).await,
         Command::Metrics(metrics) => metrics.run(verbose).await,
         Command::Simulate(simulate) => simulate.run(verbose).await,
         Command::Assess(assess) => assess.run(),

@@ -71,11 +71,6 @@ impl From<Failure> for Failed {
 
 /// Inputs are options here, and there is no container around the files.
 fn at_a_terminal(mut failure: Failure) -> Failure {
-    let options = |text: &str| {
-        let mut words = text.split("input `");
-        let first = words.next().unwrap_or_default().to_owned();
-        words.fold(first, |text, word| format!("{text}option `--{word}"))
-    };
     for cause in &mut failure.causes {
         cause.cause = options(&cause.cause);
         cause.remedy = match (
@@ -93,6 +88,13 @@ fn at_a_terminal(mut failure: Failure) -> Failure {
         };
     }
     failure
+}
+
+/// The same text with inputs named as the options that they are at a terminal.
+pub(super) fn options(text: &str) -> String {
+    let mut words = text.split("input `");
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |text, word| format!("{text}option `--{word}"))
 }
 
 impl From<anyhow::Error> for Failed {

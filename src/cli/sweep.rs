@@ -41,11 +41,35 @@ impl Sweep {
         let which = (&self.repository, self.repository_id);
         let (opened, repository) = opened(which, &self.api_url, &self.inputs.raw, verbose).await?;
         let ports = &opened.ports;
-        // The cap of a living ledger is the workflow's, unless it is given here.
-        let governs = self.inputs.raw.text("max-previews").is_some();
+        // What is the workflow's to say counts here only where it was said again.
+        let given = |names: &[&str]| {
+            names
+                .iter()
+                .any(|name| self.inputs.raw.text(name).is_some())
+        };
+        let mandate = pipeline::Mandate {
+            governs: given(&["max-previews"]),
+            expires: given(&["ttl"]),
+            deploys: given(&["domain", "host-pattern", "images", "config"]),
+            pushes: given(&["auto-deploy"]),
+        };
+        for (known, what, option) in [
+            (mandate.expires, "nothing expires", "--ttl"),
+            (
+                mandate.deploys,
+                "nobody is deployed",
+                "--domain or --images",
+            ),
+        ] {
+            if !known {
+                print::progress(&format!(
+                    "{what} by this: that takes {option} as in the workflow"
+                ));
+            }
+        }
         if self.dry_run {
             let pipeline::Outlook { due, trouble } =
-                pipeline::would_sweep(ports, &repository, governs).await?;
+                pipeline::would_sweep(ports, &repository, mandate).await?;
             if let Some(trouble) = trouble {
                 print::progress(&ports.redaction.redact(&trouble));
             }
@@ -57,7 +81,7 @@ impl Sweep {
                 }
             };
         }
-        let ending = pipeline::sweep_by_hand(ports, &repository, governs).await;
+        let ending = pipeline::sweep_by_hand(ports, &repository, mandate).await;
         match self.format.output {
             Output::Json => {
                 print::json(&ending.swept)?;

@@ -46,7 +46,7 @@ pub(super) struct Only {
 }
 
 /// The manager of dry runs that only look: it owns nothing, ever.
-const LOOKER: &str = "preview-action-look";
+pub(super) const LOOKER: &str = "preview-action-look";
 
 type Built = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 

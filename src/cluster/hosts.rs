@@ -5,9 +5,10 @@
 use super::{
     Cluster,
     answer::Class,
-    call::{Call, Selector},
+    call::{Call, Only, Selector},
     error::ClusterError,
     kinds::{self, Kind},
+    outcome::Applied,
 };
 use crate::names::Namespace;
 use serde_json::Value;
@@ -74,8 +75,33 @@ impl Cluster {
         Ok(found)
     }
 
+    /// Takes these objects away as they were applied; each is tried, and the first error told.
+    pub async fn withdraw(
+        &self,
+        namespace: &Namespace,
+        applied: impl Iterator<Item = &Applied>,
+    ) -> Result<(), ClusterError> {
+        let mut first = Ok(());
+        for one in applied {
+            let uid = one.live["metadata"]["uid"].as_str();
+            let (Some(kind), Some(uid)) = (Kind::of(&one.id), uid) else {
+                continue;
+            };
+            let only = Only {
+                uid: uid.into(),
+                version: None,
+            };
+            let call = Call::delete(kind, Some(namespace), &one.id.name, only, None)?;
+            match self.send(call).await {
+                Err(error) if !error.is_not_found() => first = first.and(Err(error)),
+                _ => {}
+            }
+        }
+        first
+    }
+
     /// Every object of a kind; none when that may not be read.
-    async fn everywhere(&self, kind: &Kind) -> Result<Option<Vec<Value>>, ClusterError> {
+    pub(super) async fn everywhere(&self, kind: &Kind) -> Result<Option<Vec<Value>>, ClusterError> {
         let call = Call::list(kind, None, &Selector::default())?;
         match self.send(call).await {
             Ok(mut answer) => Ok(Some(match answer.body["items"].take() {

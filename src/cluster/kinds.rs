@@ -90,6 +90,26 @@ pub(super) static POD_METRICS: Kind = Kind {
     namespaced: true,
 };
 
+/// What `/check` asks: which rights a credential has, and which classes of Ingress there are. No preview is made of these.
+pub(super) static RULES_REVIEW: Kind = review("SelfSubjectRulesReview", "selfsubjectrulesreviews");
+pub(super) static ACCESS_REVIEW: Kind =
+    review("SelfSubjectAccessReview", "selfsubjectaccessreviews");
+pub(super) static INGRESS_CLASS: Kind = Kind {
+    group: "networking.k8s.io",
+    kind: "IngressClass",
+    ..review("", "ingressclasses")
+};
+
+const fn review(kind: &'static str, plural: &'static str) -> Kind {
+    Kind {
+        group: "authorization.k8s.io",
+        version: "v1",
+        kind,
+        plural,
+        namespaced: false,
+    }
+}
+
 /// Kinds that a policy has opened and no table knows. They live as long as the process: a run opens a handful.
 static OPENED: Mutex<Vec<&'static Kind>> = Mutex::new(Vec::new());
 

@@ -3,7 +3,7 @@
 //! One ConfigMap and its `resourceVersion` are the lock, so no server and no lease of ours has to be alive.
 
 use super::{
-    Cluster, answer::Class, call::Call, error::ClusterError, kinds, last_good::digest,
+    Cluster, answer::Class, call::Call, error::ClusterError, kinds, last_good::digest, packed,
     request::Answer, retry::RetryPolicy,
 };
 use crate::capacity::{Ledger, LedgerName, Newer};
@@ -11,9 +11,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{sync::PoisonError, time::Duration};
 use tokio::time::Instant;
-
-/// Key of the ConfigMap that holds the ledger.
-const KEY: &str = "state.json";
 
 /// Patience with other writers: fifty that begin at once are through in a fraction of it.
 ///
@@ -188,20 +185,14 @@ impl Cluster {
             Err(ClusterError::LedgerCorrupt { .. }) => {}
             Err(other) => return Err(other),
         }
-        let data = &answer.body["data"];
-        let text = match data[KEY].as_str() {
-            Some(text) => text.to_owned(),
-            None => data.to_string(),
-        };
-        let mut hash = digest(text.as_bytes());
+        let mut object = packed::ruin(&answer.body);
+        let mut hash = digest(object.to_string().as_bytes());
         hash.truncate(10);
         let copy = format!("{}-broken-{hash}", name.object());
-        let object = json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": copy, "namespace": name.namespace, "labels": labels(name)},
-            "data": {"broken.txt": text},
-        });
+        object["apiVersion"] = "v1".into();
+        object["kind"] = "ConfigMap".into();
+        object["metadata"] =
+            json!({"name": copy, "namespace": name.namespace, "labels": labels(name)});
         let call = Call::create(&kinds::CONFIG_MAP, Some(&name.namespace), &copy, &object)?;
         match self.send(call).await {
             Ok(_) => {}
@@ -239,12 +230,12 @@ impl Cluster {
     }
 
     async fn create(&self, name: &LedgerName, ledger: &Ledger) -> Result<Answer, ClusterError> {
-        let object = json!({
+        let mut object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": name.object(), "namespace": name.namespace, "labels": labels(name)},
-            "data": {KEY: text(name, ledger)?},
         });
+        put(name, &mut object, ledger)?;
         let call = Call::create(
             &kinds::CONFIG_MAP,
             Some(&name.namespace),
@@ -266,7 +257,7 @@ impl Cluster {
         ledger: &Ledger,
     ) -> Result<Answer, ClusterError> {
         // The object goes back as it was read, its resourceVersion included: that is the comparison.
-        object["data"][KEY] = Value::String(text(name, ledger)?);
+        put(name, &mut object, ledger)?;
         if let Some(metadata) = object["metadata"].as_object_mut() {
             metadata.remove("managedFields");
         }
@@ -289,21 +280,20 @@ fn labels(name: &LedgerName) -> Value {
 }
 
 fn parsed(name: &LedgerName, object: &Value) -> Result<Ledger, ClusterError> {
-    let text = object["data"][KEY]
-        .as_str()
-        .ok_or_else(|| corrupt(name, format!("it has no key {KEY}")))?;
-    if let Some(newer) = Newer::of(text) {
+    let text = packed::text(object).map_err(|problem| corrupt(name, problem))?;
+    if let Some(newer) = Newer::of(&text) {
         return Err(ClusterError::LedgerNewer {
             namespace: name.namespace.clone(),
             name: name.object(),
             newer,
         });
     }
-    serde_json::from_str(text).map_err(|error| corrupt(name, error.to_string()))
+    serde_json::from_str(&text).map_err(|error| corrupt(name, error.to_string()))
 }
 
-fn text(name: &LedgerName, ledger: &Ledger) -> Result<String, ClusterError> {
-    serde_json::to_string(ledger).map_err(|error| corrupt(name, error.to_string()))
+fn put(name: &LedgerName, object: &mut Value, ledger: &Ledger) -> Result<(), ClusterError> {
+    let text = serde_json::to_string(ledger).map_err(|error| corrupt(name, error.to_string()))?;
+    packed::put(object, text).map_err(|error| corrupt(name, error.to_string()))
 }
 
 fn corrupt(name: &LedgerName, problem: String) -> ClusterError {

@@ -24,6 +24,13 @@ pub struct Applied {
     pub live: Value,
 }
 
+impl Applied {
+    /// True for what leads visitors to the preview by a host.
+    pub fn is_route(&self) -> bool {
+        ["Ingress", "HTTPRoute"].contains(&self.id.kind.as_str())
+    }
+}
+
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]

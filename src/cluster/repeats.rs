@@ -93,10 +93,21 @@ async fn the_time_that_the_server_asks_for_is_waited_or_the_request_is_given_up(
         give_up_after: Duration::from_secs(3),
         ..cluster.retry
     };
-    for (asks, wanted, least) in [("1", 2, 1000), ("3600", 1, 0)] {
+    // A date is meant by the server's clock, and to the second.
+    let date = |seconds| {
+        let at = world.clock.now() + jiff::SignedDuration::from_secs(seconds);
+        jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at)
+    };
+    let seconds = |text: &str| text.to_owned();
+    for (asks, wanted, least) in [
+        (seconds("1"), 2, 1000),
+        (seconds("3600"), 1, 0),
+        (date(2).unwrap(), 2, 900),
+        (date(3600).unwrap(), 1, 0),
+    ] {
         world.log.clear();
         let busy = Fault::answer("GET", "/**", 429, json!("slow down"));
-        world.cluster.inject(busy.header("retry-after", asks));
+        world.cluster.inject(busy.header("retry-after", &asks));
         let begun = Instant::now();
         let _ = cluster.send(call("GET")).await;
         let took = begun.elapsed();

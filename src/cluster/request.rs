@@ -9,6 +9,7 @@ use super::{
     error::ClusterError,
     retry::Again,
 };
+use crate::names::retry_after;
 use jiff::Timestamp;
 use kube::client::Body;
 use serde_json::Value;
@@ -44,7 +45,10 @@ impl Cluster {
         self.notice(date);
         if code >= 400 {
             let mut refusal = Refusal::read(code, &bytes);
-            refusal.retry_after = retry_after(&headers).or(refusal.retry_after);
+            let asked = headers.get(http::header::RETRY_AFTER);
+            let written = date.unwrap_or_else(Timestamp::now);
+            let asked = asked.and_then(|value| retry_after(value.to_str().ok()?, written));
+            refusal.retry_after = asked.or(refusal.retry_after);
             refusal.date = date;
             return Err(ClusterError::Refused {
                 attempt,
@@ -200,11 +204,6 @@ fn quoted(text: &str) -> Vec<String> {
         }
     }
     found
-}
-
-fn retry_after(headers: &http::HeaderMap) -> Option<std::time::Duration> {
-    let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    Some(std::time::Duration::from_secs(seconds.trim().parse().ok()?))
 }
 
 fn date(headers: &http::HeaderMap) -> Option<Timestamp> {

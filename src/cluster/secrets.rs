@@ -22,12 +22,8 @@ pub struct SecretRef {
 }
 
 impl Cluster {
-    /// Copies a pull secret into a preview as [`PULL_SECRET`] and hands over its text, a `.dockerconfigjson`.
-    pub async fn copy_secret(
-        &self,
-        from: &SecretRef,
-        to: &Namespace,
-    ) -> Result<Secret, ClusterError> {
+    /// Reads a pull secret, as it is kept: base64 of a `.dockerconfigjson`.
+    pub async fn pull_secret(&self, from: &SecretRef) -> Result<Secret, ClusterError> {
         let refused = |problem, reason| ClusterError::PullSecret {
             namespace: from.namespace.clone(),
             name: from.name.clone(),
@@ -45,26 +41,32 @@ impl Cluster {
             ),
             _ => error,
         })?;
-        let data = &source.body["data"][".dockerconfigjson"];
-        if source.body["type"] != PULL_TYPE || !data.is_string() {
-            return Err(refused(
+        match source.body["data"][".dockerconfigjson"].as_str() {
+            Some(data) if source.body["type"] == PULL_TYPE => Ok(Secret::new(data)),
+            _ => Err(refused(
                 "is not of type kubernetes.io/dockerconfigjson",
                 ReasonCode::BadInput,
-            ));
+            )),
         }
+    }
+
+    /// Copies a pull secret into a preview as [`PULL_SECRET`] and hands over its text, a `.dockerconfigjson`.
+    pub async fn copy_secret(
+        &self,
+        from: &SecretRef,
+        to: &Namespace,
+    ) -> Result<Secret, ClusterError> {
+        let data = self.pull_secret(from).await?;
         let copy = json!({
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": PULL_SECRET, "namespace": to},
             "type": PULL_TYPE,
-            "data": {".dockerconfigjson": data},
+            "data": {".dockerconfigjson": data.expose()},
         });
         let call = Call::apply(&kinds::SECRET, Some(to), PULL_SECRET, &copy)?;
         self.send(call).await?;
-        let text = data
-            .as_str()
-            .and_then(|text| STANDARD.decode(text).ok())
-            .unwrap_or_default();
+        let text = STANDARD.decode(data.expose()).unwrap_or_default();
         Ok(Secret::new(String::from_utf8_lossy(&text)))
     }
 }

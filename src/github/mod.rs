@@ -158,7 +158,8 @@ impl GitHub {
 fn api_base(text: &str) -> Result<Uri, GitHubError> {
     let wrong = |problem: &str| GitHubError::Settings {
         problem: format!("the API address `{text}` {problem}"),
-        remedy: "give an address such as `https://api.github.com` or `https://HOST/api/v3`".into(),
+        remedy: "give one such as `https://HOST/api/v3`, as the runner does in `GITHUB_API_URL`"
+            .into(),
     };
     let uri: Uri = text
         .trim()

@@ -6,6 +6,7 @@ use super::{
     GitHubError,
     request::{Again, Call, Failed},
 };
+use crate::names::retry_after;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -69,13 +70,10 @@ fn limit(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Durat
     if !matches!(status.as_u16(), 403 | 429) {
         return None;
     }
-    let number = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok()?.trim().parse::<i64>().ok())
-    };
-    if let Some(seconds) = number("retry-after") {
-        return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    let asked = headers.get(http::header::RETRY_AFTER);
+    let asked = asked.and_then(|value| retry_after(value.to_str().ok()?, date(headers)));
+    if asked.is_some() {
+        return asked;
     }
     if let Some((0, reset)) = left(headers) {
         let reset = reset.as_second();

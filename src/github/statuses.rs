@@ -1,17 +1,16 @@
-//! Writes what a commit has come to where its checks are, and reads what was written there last.
+//! Writes what a commit has come to where its checks are.
 //! It decides nothing; which state means what is the pipeline's to say.
 //! A status is appended and only the newest of a context counts, so writing one twice does no harm.
 
 use super::{GitHub, GitHubError, request::Call};
 use crate::names::CommitSha;
 use http::Method;
-use serde::Deserialize;
 use serde_json::json;
 
 const WRITE: &str = "statuses: write";
 
 /// The state of a commit, of GitHub's four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CommitState {
     /// Under way.
@@ -37,12 +36,6 @@ pub struct CommitStatus<'a> {
     pub target_url: Option<&'a str>,
 }
 
-#[derive(Deserialize)]
-struct Wire {
-    context: String,
-    state: CommitState,
-}
-
 impl GitHub {
     /// Writes a status of a commit.
     pub async fn set_status(
@@ -62,18 +55,5 @@ impl GitHub {
         }
         let call = Call::new(Method::POST, path, doing, WRITE).with_body(body);
         self.ask(&call.harmless()).await.map(drop)
-    }
-
-    /// The newest state of a commit in a context; none when there is none among its newest hundred.
-    pub async fn status(
-        &self,
-        sha: &CommitSha,
-        context: &str,
-    ) -> Result<Option<CommitState>, GitHubError> {
-        let doing = format!("read the statuses of commit {}", sha.short());
-        let path = self.path(&format!("/commits/{sha}/statuses?per_page=100"));
-        let all: Vec<Wire> = self.json(&Call::get(path, doing, WRITE)).await?;
-        let newest = all.into_iter().find(|one| one.context == context);
-        Ok(newest.map(|one| one.state))
     }
 }

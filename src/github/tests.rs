@@ -441,6 +441,14 @@ async fn a_short_limit_is_waited_for_and_a_long_one_is_not() {
     assert!(soon.pull(pr()).await.is_err());
     assert!(started.elapsed() >= Duration::from_secs(1));
 
+    let in_a_while = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    let date = printer.timestamp_to_rfc9110_string(&in_a_while).unwrap();
+    let dated = always(429, &[("retry-after", date)], "{}").await;
+    let started = std::time::Instant::now();
+    assert!(dated.pull(pr()).await.is_err());
+    assert!(started.elapsed() >= Duration::from_millis(900));
+
     let now = jiff::Timestamp::now();
     let reset = (now.as_second() + 3600).to_string();
     let late = always(

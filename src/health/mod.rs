@@ -104,6 +104,18 @@ pub async fn probe(
         .unwrap_or(Ok(HealthOutcome::Stopped))
 }
 
+/// Asks once: what came back, and what it means in words.
+pub async fn once(target: &Target, options: &Options) -> Result<(Answer, Trouble), HealthError> {
+    let asker = Asker::new(target, options)?;
+    let answer = asker.ask().await?;
+    let attempt = Attempt {
+        after: Duration::ZERO,
+        answer: answer.clone(),
+        times: 1,
+    };
+    Ok((answer, Trouble::new(asker.url(), vec![attempt])))
+}
+
 async fn until_healthy(asker: &Asker, options: &Options) -> Result<HealthOutcome, HealthError> {
     let started = Instant::now();
     let deadline = started + options.deadline.max(options.unreachable_after);

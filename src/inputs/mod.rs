@@ -10,8 +10,8 @@ mod settings;
 
 pub use raw::{RawInputs, UnknownInput};
 pub use settings::{
-    ASSOCIATIONS, Bots, CommentMode, CommentPosition, ConfigFrom, Deployments, Filters,
-    HealthAddress, HealthMode, ImageInput, InputError, InputErrors, KubeconfigSource,
+    ASSOCIATIONS, ApprovalGate, Bots, CommentMode, CommentPosition, ConfigFrom, Deployments,
+    Filters, HealthAddress, HealthMode, ImageInput, InputError, InputErrors, KubeconfigSource,
     MinPermission, Mode, Nodes, OnFailedUpdate, Paths, Promote, SecretRef, Settings, TextOrPath,
     UrlMode, WhenFull, extension,
 };

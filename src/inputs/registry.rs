@@ -121,7 +121,7 @@ pub const INPUTS: &[InputSpec] = &[
     },
     InputSpec {
         name: "approval-gate",
-        purpose: "With `mode: plan`, whether the job that deploys waits for the approval of a GitHub environment, so that the comment says so.",
+        purpose: "With `mode: plan`, whether the job that deploys waits for the approval of a GitHub environment, so that the comment says so; `ended`, with the commit in `sha`, takes that back once the job has ended and nobody approved it.",
         default: "false",
         example: "true",
         required: false,
@@ -288,6 +288,13 @@ pub const INPUTS: &[InputSpec] = &[
         required: false,
     },
     InputSpec {
+        name: "job",
+        purpose: "Number of the workflow's job, by which comments link to its own log; GitHub fills it in, and where it knows none they link to the run.",
+        default: "${{ job.check_run_id }}",
+        example: "51725241954",
+        required: false,
+    },
+    InputSpec {
         name: "comment-author",
         purpose: "Login whose comments are the action's own; empty means that the API is asked whose token it is.",
         default: "",
@@ -393,7 +400,7 @@ pub const OUTPUTS: &[OutputSpec] = &[
     },
     OutputSpec {
         name: "decision",
-        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `extend`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `approve`, `status`, `help`, `sweep`, `skip` where a filter kept it back, or `ignore`.",
+        purpose: "What the event led to: `deploy`, `announce`, `remove`, `rollback`, `extend`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `check`, `approve`, `status`, `help`, `sweep`, `skip` where a filter kept it back, or `ignore`.",
     },
     OutputSpec {
         name: "reason-code",

@@ -16,6 +16,8 @@ pub enum MarkerKind {
     Logs,
     /// The answer to `/diff`.
     Diff,
+    /// The answer to `/check`.
+    Check,
     /// The warning that a preview expires at that time: one comment for each such time.
     Expiry(jiff::Timestamp),
 }
@@ -28,6 +30,7 @@ impl MarkerKind {
             Self::Help => "help",
             Self::Logs => "logs",
             Self::Diff => "diff",
+            Self::Check => "check",
             Self::Expiry(_) => "expiry",
         }
     }

@@ -9,6 +9,7 @@ mod marker;
 mod object;
 pub mod quantity;
 mod reason;
+mod retry_after;
 mod secret;
 mod vcs;
 
@@ -18,6 +19,7 @@ pub use guard::may_be_asked;
 pub use marker::{Marker, MarkerKind};
 pub use object::{ObjectId, PreviewKey};
 pub use reason::{ReasonCode, State};
+pub use retry_after::retry_after;
 pub use secret::{Redactor, Secret};
 pub use vcs::{CommitSha, PrNumber, RepoId, RepoName};
 

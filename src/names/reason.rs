@@ -108,6 +108,8 @@ reason_codes! {
     LogsShown = "logs-shown",
     /// What a deploy would change was shown.
     DiffShown = "diff-shown",
+    /// What would keep a deploy from going well was looked for and shown.
+    CheckShown = "check-shown",
     /// The sweep has finished.
     Swept = "swept",
     /// The event starts nothing.

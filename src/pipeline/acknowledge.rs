@@ -4,13 +4,13 @@
 
 use super::{Ending, Exit, Ports};
 use crate::{
-    github::Reaction,
+    github::{GitHubError, Reaction},
     names::{ReasonCode, State},
     trigger::Trigger,
 };
 use std::time::Duration;
 
-/// What a reaction may take.
+/// What a courtesy may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reacts to the comment that a trigger came from, if one did.
@@ -21,11 +21,21 @@ pub(super) async fn react(ports: &Ports, trigger: &Trigger, reaction: Reaction) 
     let (Some(comment), Some(github)) = (comment, &ports.github) else {
         return;
     };
-    match tokio::time::timeout(PATIENCE, github.react(comment, reaction)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::info!("no reaction {}: {error}", reaction.as_str()),
-        Err(_) => tracing::info!("no reaction {}: GitHub took too long", reaction.as_str()),
+    let without = format!("no reaction {}", reaction.as_str());
+    courtesy(&without, github.react(comment, reaction)).await;
+}
+
+/// GitHub's answer to what nothing hangs on; where there is none, the log says what the run goes on without.
+pub(super) async fn courtesy<T>(
+    without: &str,
+    asked: impl Future<Output = Result<T, GitHubError>>,
+) -> Option<T> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(answer)) => return Some(answer),
+        Ok(Err(error)) => tracing::info!("{without}: {error}"),
+        Err(_) => tracing::info!("{without}: GitHub took too long"),
     }
+    None
 }
 
 /// The reaction that says how a command ended; none when another run goes on with it.

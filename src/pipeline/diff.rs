@@ -4,10 +4,14 @@
 
 use super::{DeployRequest, Failure, Ports, sources::Sources};
 use crate::{
-    cluster::outcome::{Difference, Differs},
+    cluster::{
+        NamespaceInfo,
+        outcome::{Difference, Differs},
+    },
+    inputs::configuration::Configuration,
     manifests::ManifestSet,
     names::{ReasonCode, Redactor},
-    plan::{self, Facts},
+    plan::{self, Facts, Plan},
 };
 
 /// What a deploy would do to each object; no value that is registered as a secret is in it.
@@ -18,33 +22,15 @@ pub async fn diff(
 ) -> Result<Vec<Difference>, Failure> {
     let configuration = sources.configuration(ports).await?;
     let facts = request.facts(ports.now());
-    let mut plan = plan::decide(&ports.settings, &configuration, &facts)?;
+    let plan = plan::decide(&ports.settings, &configuration, &facts)?;
     let cluster = ports.cluster()?;
     let found = cluster.namespace(&plan.namespace).await?;
-    let label = found.as_ref().and_then(|info| info.labels.get("slot"));
-    if let (Some(_), Some(slot)) = (plan.slot, label.and_then(|slot| slot.parse().ok())) {
-        // Its hosts are made of the slot that it has.
-        let facts = Facts {
-            slot: Some(slot),
-            ..facts
-        };
-        plan = plan::decide(&ports.settings, &configuration, &facts)?;
-    }
+    let plan = in_its_slot(ports, &configuration, facts, plan, found.as_ref())?;
     let set = super::render::objects(ports, sources, &plan, &configuration).await?;
     let Some(info) = found else {
         return Ok(all_new(&set));
     };
-    let owner = info.labels.get("preview-action/repository-id");
-    if owner != Some(&plan.key.repository.to_string()) {
-        return Err(Failure::yours(
-            ReasonCode::BadInput,
-            format!(
-                "namespace {} is no preview of this repository",
-                plan.namespace
-            ),
-            "set the input `namespace-pattern` to one that differs, such as `pr-{repo-id}-{number}`",
-        ));
-    }
+    owned(&plan, &info)?;
     let (known, _) = super::existing::existing(ports, sources, &plan.namespace, &set).await?;
     let mut differences = cluster.diff(&plan.namespace, &set, &known).await?;
     let redactor = ports.redaction.snapshot();
@@ -52,6 +38,41 @@ pub async fn diff(
         redact(difference, &redactor);
     }
     Ok(differences)
+}
+
+/// The plan with the slot that the preview has, where its hosts are made of it.
+pub(super) fn in_its_slot(
+    ports: &Ports,
+    configuration: &Configuration,
+    facts: Facts,
+    plan: Plan,
+    found: Option<&NamespaceInfo>,
+) -> Result<Plan, Failure> {
+    let label = found.and_then(|info| info.labels.get("slot"));
+    let Some(slot) = plan.slot.and(label).and_then(|slot| slot.parse().ok()) else {
+        return Ok(plan);
+    };
+    let facts = Facts {
+        slot: Some(slot),
+        ..facts
+    };
+    Ok(plan::decide(&ports.settings, configuration, &facts)?)
+}
+
+/// Refuses a Namespace that another repository, or nobody of ours, has made.
+pub(super) fn owned(plan: &Plan, info: &NamespaceInfo) -> Result<(), Failure> {
+    let owner = info.labels.get("preview-action/repository-id");
+    if owner == Some(&plan.key.repository.to_string()) {
+        return Ok(());
+    }
+    Err(Failure::yours(
+        ReasonCode::BadInput,
+        format!(
+            "namespace {} is no preview of this repository",
+            plan.namespace
+        ),
+        "set the input `namespace-pattern` to one that differs, such as `pr-{repo-id}-{number}`",
+    ))
 }
 
 fn all_new(set: &ManifestSet) -> Vec<Difference> {

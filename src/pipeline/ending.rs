@@ -122,13 +122,11 @@ impl Ending {
         }
     }
 
-    /// Spells the commands that its sentences name as people have to write them; the comment's are spelled already.
+    /// Spells the commands that its sentences name as people have to write them; the view's are spelled already.
     pub fn spell(&mut self, word: Option<&str>) {
         let failed = self.failure.iter_mut().flat_map(|all| &mut all.causes);
         let told = failed.flat_map(|one| [&mut one.cause, &mut one.remedy]);
-        let warned = self.view.iter_mut().flat_map(|view| &mut view.warnings);
-        let told = told.chain(warned).chain(&mut self.notices);
-        for text in told.chain([&mut self.why]) {
+        for text in told.chain(&mut self.notices).chain([&mut self.why]) {
             *text = prefix::spell(word, text);
         }
     }

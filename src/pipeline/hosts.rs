@@ -4,6 +4,7 @@
 
 use super::{Failure, desk::Taken, teller::Teller};
 use crate::{
+    capacity::Holder,
     cluster::{
         Cluster, NamespaceInfo,
         hosts::{Elsewhere, Wanted},
@@ -12,10 +13,11 @@ use crate::{
     names::ReasonCode,
     plan::Plan,
 };
+use std::collections::BTreeSet;
 
 /// Fails when a host of these objects is served from another Namespace; warns where that could not be looked at.
 ///
-/// A preview whose Namespace is confirmed was checked when it came, and is not asked about again.
+/// A preview that was ready at this address was checked when it came, and is not asked about again.
 pub(super) async fn free(
     cluster: &Cluster,
     plan: &Plan,
@@ -23,47 +25,103 @@ pub(super) async fn free(
     taken: &Taken,
     teller: &mut Teller<'_>,
 ) -> Result<(), Failure> {
-    let placed = |holder: &crate::capacity::Holder| holder.uid.is_some();
-    if taken.holder.as_ref().is_some_and(placed) {
+    let address = plan.urls.first().map_or("", |url| url.url.as_str());
+    let same = |holder: &Holder| holder.uid.is_some() && holder.url == address;
+    if taken.record.was_ready() && taken.holder.as_ref().is_some_and(same) {
         return Ok(());
     }
-    let mut wanted = Wanted::default();
-    for manifest in &set.objects {
-        wanted.add(&manifest.object);
-    }
-    let found = cluster.hosts_elsewhere(&wanted, &plan.namespace).await?;
-    if let Some(failure) = failure(cluster, plan, &found).await? {
-        return Err(failure);
-    }
-    if !found.unchecked.is_empty() {
-        teller.warn(unchecked(&wanted, &found));
+    if let Some(unchecked) = look(cluster, plan, set).await? {
+        teller.warn(unchecked);
     }
     Ok(())
 }
 
-async fn failure(
+/// The same, whoever asks: what could not be looked at, in one sentence.
+pub(super) async fn look(
     cluster: &Cluster,
     plan: &Plan,
-    found: &Elsewhere,
+    set: &ManifestSet,
+) -> Result<Option<String>, Failure> {
+    let wanted = wanted(set);
+    let found = cluster.hosts_elsewhere(&wanted, &plan.namespace).await?;
+    match taken(plan, &others(cluster, plan, &found).await?) {
+        Some(failure) => Err(failure),
+        None if found.unchecked.is_empty() => Ok(None),
+        None => Ok(Some(unchecked(&wanted, &found))),
+    }
+}
+
+/// Looks again once the routes are applied: two that came at once have both found nobody before.
+///
+/// The older Namespace keeps the host. An error is that this is the younger one; else there may be one that has to give way,
+/// and the failure is what becomes of this preview if it does not: it may have been ready before anything could be seen here.
+pub(super) async fn again(
+    cluster: &Cluster,
+    plan: &Plan,
+    set: &ManifestSet,
 ) -> Result<Option<Failure>, Failure> {
-    let mut failure: Option<Failure> = None;
+    let found = cluster
+        .hosts_elsewhere(&wanted(set), &plan.namespace)
+        .await?;
+    let others = others(cluster, plan, &found).await?;
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let Some(own) = cluster.namespace(&plan.namespace).await? else {
+        return Ok(None);
+    };
+    let age = |info: &NamespaceInfo| (info.created, info.uid.clone());
+    let (older, younger): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|(info, _)| repository(info).is_none() || age(info) < age(&own));
+    match taken(plan, &older) {
+        Some(failure) => Err(failure),
+        None => Ok(taken(plan, &younger)),
+    }
+}
+
+fn wanted(set: &ManifestSet) -> Wanted {
+    let mut wanted = Wanted::default();
+    for manifest in &set.objects {
+        wanted.add(&manifest.object);
+    }
+    wanted
+}
+
+/// A Namespace and the hosts of ours that it serves.
+type Other<'a> = (NamespaceInfo, &'a BTreeSet<String>);
+
+/// Who else serves the hosts, and stays.
+async fn others<'a>(
+    cluster: &Cluster,
+    plan: &Plan,
+    found: &'a Elsewhere,
+) -> Result<Vec<Other<'a>>, Failure> {
+    let mut others = Vec::new();
     for (namespace, hosts) in &found.taken {
-        let info = match cluster.namespace(namespace).await? {
-            Some(info) if info.deleting.is_none() => info,
+        match cluster.namespace(namespace).await? {
+            Some(info) if info.deleting.is_none() && !in_that_slot(plan, &info) => {
+                others.push((info, hosts));
+            }
             // It was on its way out when its routes were listed.
-            _ => continue,
-        };
-        if in_that_slot(plan, &info) {
-            continue;
+            _ => {}
         }
+    }
+    Ok(others)
+}
+
+fn taken(plan: &Plan, others: &[Other<'_>]) -> Option<Failure> {
+    let mut failure: Option<Failure> = None;
+    for (info, hosts) in others {
         let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
-        let (owner, remedy) = owner(plan, &info);
+        let (owner, remedy) = owner(plan, info);
         let verb = if hosts.len() == 1 { "is" } else { "are" };
         let one = Failure::yours(
             ReasonCode::HostTaken,
             format!(
-                "{} {verb} already served from namespace {namespace}, {owner}",
-                hosts.join(", ")
+                "{} {verb} already served from namespace {}, {owner}",
+                hosts.join(", "),
+                info.name
             ),
             remedy,
         );
@@ -72,7 +130,7 @@ async fn failure(
             None => failure = Some(one),
         }
     }
-    Ok(failure)
+    failure
 }
 
 /// True for the preview of ours that took the slot which hosts were made of: the claim gives another slot then, and all is
@@ -87,12 +145,16 @@ fn in_that_slot(plan: &Plan, info: &NamespaceInfo) -> bool {
         && label("preview-action/environment") == Some(plan.key.environment.as_str())
 }
 
+/// The repository whose preview it is, if it is one.
+fn repository(info: &NamespaceInfo) -> Option<&str> {
+    let label = |name: &str| info.labels.get(name).map(String::as_str);
+    label("preview-action/repository-id").filter(|_| label("app") == Some("preview"))
+}
+
 /// Whose Namespace it is, and what sets the two apart.
 fn owner(plan: &Plan, info: &NamespaceInfo) -> (String, &'static str) {
     let label = |name: &str| info.labels.get(name).map(String::as_str);
-    let repository =
-        label("preview-action/repository-id").filter(|_| label("app") == Some("preview"));
-    let Some(repository) = repository else {
+    let Some(repository) = repository(info) else {
         return (
             "which is no preview".into(),
             "set the input `host-pattern` to one that differs, such as `{repo}-{number}-{service}.{domain}`, or take the host away from that namespace",

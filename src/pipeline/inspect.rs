@@ -8,7 +8,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{Ledger, Record},
+    capacity::{Holder, Ledger, Record},
     cluster::{
         LastFailure, Moment, NamespaceInfo, Step,
         outcome::{Readiness, WorkloadStatus},
@@ -120,6 +120,9 @@ pub struct Status {
     /// True when it holds a slot.
     #[serde(skip)]
     pub(super) holds: bool,
+    /// True unless nothing that a deploy made lasts as long as the preview.
+    #[serde(skip)]
+    pub(super) lasts: bool,
 }
 
 impl Status {
@@ -136,6 +139,7 @@ impl Status {
             Some(_) if self.record.asleep.is_some() => State::Sleeping,
             Some(_) if self.last_failed() => State::Failed,
             Some(_) if self.broke() => State::Degraded,
+            Some(_) if self.workloads.is_empty() => self.empty(),
             Some(_)
                 if self
                     .workloads
@@ -164,6 +168,16 @@ impl Status {
         }
     }
 
+    /// State of a Namespace in which nothing runs: well only where a deploy went well and nothing was to last.
+    fn empty(&self) -> State {
+        let last = self.record.attempted.as_ref();
+        match last.is_some_and(|last| last.outcome == State::Ready) {
+            true if self.lasts => State::Degraded,
+            true => State::Ready,
+            false => State::NotDeployed,
+        }
+    }
+
     fn broke(&self) -> bool {
         let last = self.record.attempted.as_ref();
         let ready = |workload: &WorkloadStatus| workload.readiness == Readiness::Ready;
@@ -182,6 +196,15 @@ impl Status {
     pub fn sha(&self) -> Option<CommitSha> {
         self.preview.as_ref()?.sha.as_ref()?.parse().ok()
     }
+}
+
+/// True unless nothing in the holder's Namespace lasts, as far as the ledger knows what is there.
+fn lasts(holder: &Holder) -> bool {
+    let lasting = |kind: &String| {
+        ["Deployment.apps", "StatefulSet.apps", "DaemonSet.apps"].contains(&kind.as_str())
+    };
+    let members = holder.members.as_ref();
+    members.is_none_or(|members| members.kinds.iter().any(lasting))
 }
 
 /// Looks at one preview.
@@ -220,6 +243,12 @@ pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failu
         }
         _ => None,
     };
+    let mut house = ledger
+        .position(&key)
+        .map(|place| House::seen(&ledger, Some(place)));
+    if let Some(house) = &mut house {
+        house.notice(&desk::rooms(cluster, &name).await);
+    }
     Ok(Status {
         failure,
         stuck: found
@@ -229,9 +258,8 @@ pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failu
         preview: found.map(Listed::from),
         workloads,
         holds: ledger.holder(&key).is_some(),
-        house: ledger
-            .position(&key)
-            .map(|place| House::seen(&ledger, Some(place))),
+        house,
+        lasts: ledger.holder(&key).is_none_or(lasts),
         busy: record.is_active(now),
         record,
         taken: ledger.holders.len() as u32,

@@ -15,7 +15,7 @@ use crate::{
     report::{self, DashboardView, PreviewRow, QueueRow},
 };
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Failures that may be over before the next sweep; all others are a person's to mend.
 const PASSING: [ReasonCode; 5] = [
@@ -25,6 +25,9 @@ const PASSING: [ReasonCode; 5] = [
     ReasonCode::ClusterRefused,
     ReasonCode::TimedOut,
 ];
+
+/// What a cluster that did not answer gets before it is asked once more.
+const AGAIN: Duration = Duration::from_secs(120);
 
 /// Writes both issues as the sweep and all that it led to have left things.
 ///
@@ -212,7 +215,8 @@ fn rows(
 
 /// Opens an issue when only a person can help, and closes it once nothing is left to do.
 ///
-/// What may pass counts when the sweep before met it too; without the ledger nobody remembers that.
+/// What may pass counts when the sweep before met it too; without the ledger nobody remembers that, so the cluster is asked
+/// once more.
 async fn operator(
     ports: &Ports,
     repository: &Repository,
@@ -223,10 +227,17 @@ async fn operator(
     let code = |cause: &Cause| cause.reason.as_str().to_owned();
     let troubles: BTreeSet<String> = causes.iter().filter(passing).map(code).collect();
     let met_before = ledger.as_ref().map(|ledger| &ledger.troubles);
+    let silent =
+        met_before.is_none() && !troubles.is_empty() && stays_silent(ports, repository).await;
     let lasts = |cause: &&Cause| {
-        !passing(cause) || met_before.is_some_and(|before| before.contains(&code(cause)))
+        !passing(cause) || met_before.map_or(silent, |before| before.contains(&code(cause)))
     };
-    let lasting: Vec<Cause> = causes.iter().filter(lasts).cloned().collect();
+    let mut lasting: Vec<Cause> = causes.iter().filter(lasts).cloned().collect();
+    // Before rendering: an escaped secret would not be found any more.
+    for one in &mut lasting {
+        one.cause = ports.redaction.redact(&one.cause);
+        one.remedy = ports.redaction.redact(&one.remedy);
+    }
     if met_before.is_some_and(|before| *before != troubles) {
         let name = ports.ledger(repository.id);
         let note = |ledger: &mut Ledger, _: Moment| {
@@ -251,6 +262,20 @@ async fn operator(
         open: Some(!lasting.is_empty()),
     };
     write(ports, repository, "operator", &text, ledger.as_ref()).await
+}
+
+/// True when the cluster does not answer a while later either.
+async fn stays_silent(ports: &Ports, repository: &Repository) -> bool {
+    let Ok(cluster) = ports.cluster() else {
+        return false;
+    };
+    tracing::info!("the cluster is asked once more before an operator is called");
+    tokio::select! {
+        () = tokio::time::sleep(cluster.patience(AGAIN)) => {}
+        () = ports.stop.cancelled() => return false,
+    }
+    let read = cluster.read_ledger(&ports.ledger(repository.id)).await;
+    read.is_err_and(|error| PASSING.contains(&error.reason_code()))
 }
 
 async fn write(

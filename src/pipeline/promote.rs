@@ -5,15 +5,16 @@
 use super::{
     Blame, Ending, Failure, Ports, Sources, approval,
     deploy::deploy,
-    desk::{Desk, House, keep_cap},
+    desk::{Desk, House, keep_cap, rooms},
     filter,
+    heap::heap,
     remove::{RemoveReason, give_way},
     request::{Basis, Word},
     sleep::Bed,
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Ledger, LedgerName, Record, Waiting},
+    capacity::{self, LedgerName, Record, Waiting},
     cluster::{Cluster, Step},
     event::{PullRequest, Repository},
     inputs::Promote,
@@ -24,8 +25,11 @@ use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeSet, time::Duration};
 
-/// A workflow that was started to deploy a preview gets this long to begin with it.
+/// A workflow that was started to deploy a preview gets this long to begin with it, twice as long after each time in vain.
 const CALLED: SignedDuration = SignedDuration::from_mins(10);
+
+/// How often that is doubled at most: ten hours.
+const DOUBLED: u64 = 6;
 
 /// What telling one place may take: the word on a preview is anybody's again half a minute after it was taken.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -204,10 +208,28 @@ impl Line<'_> {
         let wanted = |record: &Record| {
             record.by_command || record.asleep.is_some() || record.approved().is_some()
         };
-        match record.is_some_and(wanted) {
-            true => None,
-            false => filter::keeps_back(self.basis.ports, pull).await,
+        if record.is_some_and(wanted) {
+            return None;
         }
+        match record.and_then(|record| self.unbuilt(record, pull)) {
+            Some(unbuilt) => Some(unbuilt),
+            None => filter::keeps_back(self.basis.ports, pull).await,
+        }
+    }
+
+    /// That another commit was built than the newest one, where only builds deploy: its successor asks for a place of its own.
+    fn unbuilt(&self, record: &Record, pull: &PullRequest) -> Option<Denied> {
+        self.basis.ports.settings.build_workflow.as_ref()?;
+        let waits = record.under_way.as_ref()?;
+        (waits.sha != pull.head_sha).then(|| Denied {
+            reason: ReasonCode::BuildIgnored,
+            cause: format!(
+                "its build was of commit {}, and {} is newer",
+                waits.sha.short(),
+                pull.head_sha.short()
+            ),
+            remedy: "the build of the newer commit deploys it when it has ended well, and so does `/deploy`".into(),
+        })
     }
 
     /// The one commit of a fork that may run.
@@ -232,7 +254,7 @@ impl Line<'_> {
                 .await
                 .unwrap_or_else(|failure| Some(Ending::failed(failure)));
         }
-        let ending = Box::pin(deploy(self.basis.ports, &request, &sources, &mut teller)).await;
+        let ending = heap(|| deploy(self.basis.ports, &request, &sources, &mut teller)).await;
         let elsewhere = ending.reason == ReasonCode::Superseded && ending.view.is_none();
         (!elsewhere).then_some(ending)
     }
@@ -261,8 +283,16 @@ impl Line<'_> {
         }
     }
 
-    /// Starts a workflow that deploys it, unless one was started a moment ago.
+    /// Starts a workflow that deploys it, unless one was started a moment ago or waits for its reviewer.
     async fn call(&self, waiting: &Waiting) -> Result<Option<Ending>, Failure> {
+        let workflow = self.basis.ports.links.workflow.as_ref();
+        if waiting.called.is_some()
+            && let Some(workflow) = workflow
+            && self.basis.ports.github()?.runs_workflow(workflow).await?
+        {
+            tracing::info!(pr = %waiting.pr, "a run that was started for who waits has not ended");
+            return Ok(None);
+        }
         let called = self.call_noted(&waiting.key, true).await?;
         if !called {
             return Ok(None);
@@ -303,8 +333,10 @@ impl Line<'_> {
         // An answer may be lost: then the second look finds what the first one wrote.
         let mut ours = None;
         let noted = self.cluster.transact(&self.ledger, |ledger, moment| {
-            let young = |at: &Timestamp| moment.now.duration_since(*at) < CALLED;
             let waiting = ledger.queue.iter_mut().find(|one| one.key == key);
+            let patience =
+                CALLED * (1 << waiting.as_ref().map_or(0, |one| one.in_vain.min(DOUBLED)));
+            let young = |at: &Timestamp| moment.now.duration_since(*at) < patience;
             match waiting {
                 Some(waiting) if !called => waiting.called = None,
                 Some(waiting) if ours.is_some() && waiting.called == ours => {
@@ -312,6 +344,7 @@ impl Line<'_> {
                 }
                 Some(waiting) if !waiting.called.as_ref().is_some_and(young) => {
                     ours = Some(moment.now);
+                    waiting.in_vain += u64::from(waiting.called.is_some());
                     waiting.called = ours;
                 }
                 _ => return Step::Keep(false),
@@ -362,10 +395,12 @@ impl Line<'_> {
             let Some(ledger) = house.filter(|_| !places.is_empty()) else {
                 return Ok(!tried.is_empty());
             };
+            let rooms = rooms(self.cluster, &self.ledger).await;
             let tell = |(waiting, place): (Waiting, usize)| {
-                let ledger = &ledger;
+                let mut house = House::seen(&ledger, Some(place));
+                house.notice(&rooms);
                 async move {
-                    let told = self.tell(&waiting, place, ledger).await;
+                    let told = self.tell(&waiting, house).await;
                     told.then_some(waiting.key)
                 }
             };
@@ -385,8 +420,8 @@ impl Line<'_> {
     }
 
     /// True when the comment names the place now, or never has to.
-    async fn tell(&self, waiting: &Waiting, place: usize, ledger: &Ledger) -> bool {
-        let told = tokio::time::timeout(PATIENCE, self.tell_one(waiting, place, ledger));
+    async fn tell(&self, waiting: &Waiting, house: House) -> bool {
+        let told = tokio::time::timeout(PATIENCE, self.tell_one(waiting, house));
         match told.await {
             Ok(Ok(())) => return true,
             Ok(Err(failure)) => {
@@ -399,12 +434,7 @@ impl Line<'_> {
         false
     }
 
-    async fn tell_one(
-        &self,
-        waiting: &Waiting,
-        place: usize,
-        ledger: &Ledger,
-    ) -> Result<(), Failure> {
+    async fn tell_one(&self, waiting: &Waiting, house: House) -> Result<(), Failure> {
         let Some(preview) = self.preview(&waiting.key) else {
             return Ok(());
         };
@@ -415,7 +445,7 @@ impl Line<'_> {
         let name = &self.basis.repository.name;
         let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
         teller.about(&pull.head_sha);
-        teller.waits(House::seen(ledger, Some(place))).await
+        teller.waits(house).await
     }
 }
 

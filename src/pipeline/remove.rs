@@ -271,8 +271,11 @@ impl Work<'_> {
         let found = self.cluster.namespace(&name).await?;
         let bound = taken.holder.as_ref().and_then(|holder| holder.uid.clone());
         let known = bound.as_ref().or(sleeps.map(|asleep| &asleep.uid));
+        // What an adoption that was cut short has not labelled never became ours.
+        let adopted = taken.holder.as_ref().is_some_and(Holder::is_adopted);
         if let Some(found) = &found
             && known == Some(&found.uid)
+            && !adopted
         {
             self.desk.recognises(found)?;
         }

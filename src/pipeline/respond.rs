@@ -16,16 +16,19 @@ pub use plan::{Planned, plan};
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
     Subject,
-    acknowledge::{react, verdict},
+    acknowledge::{courtesy, react, verdict},
+    check::check,
     deploy,
     diff::diff,
-    filter, inspect, issues, life, logs, metrics,
+    filter,
+    heap::heap,
+    inspect, issues, life, logs, metrics,
     promote::promote,
     remove,
     request::{Basis, Word},
     rollback,
     sleep::Bed,
-    sweep,
+    sweep::{Mandate, sweep},
     take::Taking,
     teller::{Audience, Teller},
 };
@@ -104,23 +107,34 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
-            Trigger::Built(build) => Box::pin(built::deploy(ports, build, caller, audience)).await,
+            Trigger::Built(build) => heap(|| built::deploy(ports, build, caller, audience)).await,
             // On the heap, because the largest of them would be the size of all.
-            Trigger::Sweep(repository) => Box::pin(sweep(ports, repository, true)).await,
-            Trigger::Deploy(request) => Box::pin(story(request).deploy()).await,
-            Trigger::Take { request, from } => Box::pin(story(request).take(*from)).await,
-            Trigger::Approve(request) => Box::pin(story(request).approve()).await,
-            Trigger::Announce(request) => Box::pin(story(request).announce()).await,
-            Trigger::Remove(request) => Box::pin(story(request).remove()).await,
-            Trigger::Rollback(request) => Box::pin(story(request).rollback()).await,
-            Trigger::Life(request, wish) => Box::pin(story(request).live(*wish)).await,
-            Trigger::Sleep(request) => Box::pin(story(request).sleep(false)).await,
-            Trigger::Wake(request) => Box::pin(story(request).sleep(true)).await,
-            Trigger::Logs(request, which) => Box::pin(story(request).logs(which)).await,
-            Trigger::Diff(request) => Box::pin(story(request).diff()).await,
-            Trigger::Status(request) => Box::pin(story(request).status()).await,
-            Trigger::Help(request) => Box::pin(story(request).help()).await,
-            Trigger::Mistake(request, answer) => Box::pin(story(request).mistake(answer)).await,
+            Trigger::Sweep(repository) => {
+                heap(|| sweep(ports, repository, Mandate::of_workflow(true))).await
+            }
+            Trigger::Deploy(request) => heap(|| async { story(request).deploy().await }).await,
+            Trigger::Take { request, from } => {
+                heap(|| async { story(request).take(*from).await }).await
+            }
+            Trigger::Approve(request) => heap(|| async { story(request).approve().await }).await,
+            Trigger::Announce(request) => heap(|| async { story(request).announce().await }).await,
+            Trigger::Remove(request) => heap(|| async { story(request).remove().await }).await,
+            Trigger::Rollback(request) => heap(|| async { story(request).rollback().await }).await,
+            Trigger::Life(request, wish) => {
+                heap(|| async { story(request).live(*wish).await }).await
+            }
+            Trigger::Sleep(request) => heap(|| async { story(request).sleep(false).await }).await,
+            Trigger::Wake(request) => heap(|| async { story(request).sleep(true).await }).await,
+            Trigger::Logs(request, which) => {
+                heap(|| async { story(request).logs(which).await }).await
+            }
+            Trigger::Diff(request) => heap(|| async { story(request).diff().await }).await,
+            Trigger::Check(request) => heap(|| async { story(request).check().await }).await,
+            Trigger::Status(request) => heap(|| async { story(request).status().await }).await,
+            Trigger::Help(request) => heap(|| async { story(request).help().await }).await,
+            Trigger::Mistake(request, answer) => {
+                heap(|| async { story(request).mistake(answer).await }).await
+            }
         }
     };
     let answer = async {
@@ -153,7 +167,10 @@ pub async fn respond(
     if let Some(reaction) = verdict(&ending).filter(|_| !ports.stop.is_cancelled()) {
         react(ports, trigger, reaction).await;
     }
-    if let Some(repository) = trigger.repository().filter(|_| !ports.stop.is_cancelled()) {
+    // Who asked what would be changed has changed nothing, also nobody else's place in line.
+    let looks = matches!(trigger, Trigger::Check(_) | Trigger::Diff(_));
+    let acts = !looks && !ports.stop.is_cancelled();
+    if let Some(repository) = trigger.repository().filter(|_| acts) {
         let sweeps = matches!(trigger, Trigger::Sweep(_));
         let promoted = async {
             let basis = basis(ports, repository, caller);
@@ -377,7 +394,7 @@ impl<'a> Story<'a> {
         let basis = basis(self.ports, &self.request.repository, self.caller);
         let word = Word::Asked(Entrance::First);
         let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
-        let ending = Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await;
+        let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
         let mut ending = self.asked_anew(ending, &pull).await;
         ending.notices.extend(notice);
         Ok(ending)
@@ -398,7 +415,7 @@ impl<'a> Story<'a> {
     async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
         let (request, sources) = self.request_for(sha.clone(), pull);
         let mut teller = self.teller(sha, pull.open);
-        let ending = Box::pin(deploy(self.ports, &request, &sources, &mut teller)).await;
+        let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
         if teller.leaves_it_to_nobody() && !pull.from_fork() {
             return self.in_its_place(ending).await;
         }
@@ -580,6 +597,28 @@ impl<'a> Story<'a> {
             None,
             ReasonCode::DiffShown,
             "what a deploy would change was written as a comment",
+        ))
+    }
+
+    async fn check(&self) -> Result<Ending, Failure> {
+        let pull = match self.deployable().await? {
+            Ok(pull) => pull,
+            Err(ending) => return Ok(ending),
+        };
+        let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
+        let findings = Box::pin(check(self.ports, &request, &sources)).await;
+        let prefix = self.ports.settings.command_prefix.as_deref();
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        teller
+            .answer(MarkerKind::Check, |marker| {
+                report::check(&findings, &pull.head_sha, prefix, marker)
+            })
+            .await?;
+        let faults = findings.iter().filter(|one| one.verdict.is_fault()).count();
+        Ok(Ending::quiet(
+            None,
+            ReasonCode::CheckShown,
+            format!("what was found was written as a comment; in the way of a deploy: {faults}"),
         ))
     }
 

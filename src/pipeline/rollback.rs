@@ -28,6 +28,8 @@ const LAST_WORDS: Duration = Duration::from_secs(4);
 
 const NOTHING: &str = "there is no earlier commit of this preview to go back to";
 
+const ASLEEP: &str = "the preview sleeps and was not rolled back; comment `/wake` first";
+
 /// Rolls back, and tells the comment how it went.
 ///
 /// The `head` is held then; where nobody knows it, the commit that was deployed last counts as the newest.
@@ -54,12 +56,12 @@ pub async fn rollback(
         let last = tokio::time::timeout(LAST_WORDS, back.settle(Err(Stopped::Cancelled), teller));
         return Ok(last.await.unwrap_or_else(|_| Ending::cancelled()));
     }
-    if let Ok(Done::Nothing) = result {
+    if let Ok(Done::Nothing(why)) = result {
         back.settle(result, teller).await;
         let Some(head) = head else {
-            return Ok(Ending::quiet(None, ReasonCode::NothingToRollBack, NOTHING));
+            return Ok(Ending::quiet(None, ReasonCode::NothingToRollBack, why));
         };
-        teller.warn(NOTHING.into());
+        teller.warn(why.into());
         let mut ending = inspect::show(ports, preview, head, teller).await?;
         ending.reason = ReasonCode::NothingToRollBack;
         return Ok(ending);
@@ -69,8 +71,8 @@ pub async fn rollback(
 
 enum Done {
     Back,
-    /// There is no earlier commit.
-    Nothing,
+    /// Nothing was changed, because of this.
+    Nothing(&'static str),
 }
 
 /// Which set was chosen, and what the marks are once it is live.
@@ -98,8 +100,12 @@ impl Back<'_> {
         };
         let taken = self.desk.take_turn(asking).await?;
         let taken = taken.ok_or(Stopped::Overtaken)?;
+        // Nothing could start that is applied now.
+        if taken.record.asleep.is_some() {
+            return Ok(Done::Nothing(ASLEEP));
+        }
         let Some(holder) = &taken.holder else {
-            return Ok(Done::Nothing);
+            return Ok(Done::Nothing(NOTHING));
         };
         let found = self.cluster.namespace(&holder.namespace).await?;
         let ours = |found: &NamespaceInfo| {
@@ -108,10 +114,10 @@ impl Back<'_> {
                 && holder.uid.as_ref() == Some(&found.uid)
         };
         let Some(found) = found.filter(ours) else {
-            return Ok(Done::Nothing);
+            return Ok(Done::Nothing(NOTHING));
         };
         let Some(chosen) = choose(&taken.record, &found, self.head) else {
-            return Ok(Done::Nothing);
+            return Ok(Done::Nothing(NOTHING));
         };
         *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen.clone());
         teller.about(&chosen.mark.sha);

@@ -4,7 +4,7 @@
 
 use super::{
     Blame, Ending, Failure, Ports,
-    deploy::{Stopped, Waiting},
+    deploy::{self, Stopped, Waiting},
     desk::{self, Desk, Place, Taken},
     life::{self, Home},
     restore,
@@ -15,15 +15,21 @@ use crate::{
     cluster::{Cluster, NamespaceInfo, Reapplied},
     event::PullRequest,
     inputs::{self, UrlMode},
-    names::{PreviewKey, ReasonCode, State},
+    names::{Namespace, PreviewKey, ReasonCode, State},
     report::Reached,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Pods end within this; ours are given ten seconds, those of others may take longer.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a cancelled run spends on its comment at most, so that time is left for the ledger.
+const WORD: Duration = Duration::from_secs(2);
 
 /// A command about the sleep of one preview.
 pub(super) struct Bed<'a> {
@@ -127,7 +133,7 @@ impl<'a> Bed<'a> {
             return Err(failure);
         }
         // Nothing is undone any more: an answer that was lost may have given the slot away.
-        let keeps = self.keeps_slot() && slot.is_some();
+        let keeps = self.ports.settings.sleepers_keep_slots() && slot.is_some();
         let Some(record) = self.desk.fall_asleep(&asleep, keeps).await? else {
             return Ok(Some(Ending::superseded()));
         };
@@ -138,12 +144,6 @@ impl<'a> Bed<'a> {
         teller.recalls(&record);
         teller.sleeps(&record, keeps);
         Ok(Some(teller.asleep().await))
-    }
-
-    /// Whether a sleeper keeps its slot: in any case where its hosts are made of it, or else its routes would stand there for
-    /// somebody else's hosts.
-    fn keeps_slot(&self) -> bool {
-        self.ports.settings.sleep_keeps_slot || self.hosts_of_slot()
     }
 
     fn hosts_of_slot(&self) -> bool {
@@ -170,13 +170,17 @@ impl<'a> Bed<'a> {
     async fn undo(&self, found: &NamespaceInfo) -> Result<(), Failure> {
         let (name, run) = (&found.name, &self.ports.run);
         let quota = self.cluster.put_to_sleep_by(name, run).await?;
-        self.cluster.rouse(name, quota.as_deref()).await?;
         let mut before = life::as_ours(found);
         let state = &mut before["metadata"]["labels"]["preview-action/state"];
         if state == State::Sleeping.as_str() {
             *state = json!(State::Ready.as_str());
         }
         self.cluster.apply_namespace(&before).await?;
+        // A ledger that was made anew before that counts it for none that runs.
+        if !self.desk.alive().await? {
+            return Ok(());
+        }
+        self.cluster.rouse(name, quota.as_deref()).await?;
         self.desk.stay_awake().await
     }
 
@@ -195,30 +199,38 @@ impl<'a> Bed<'a> {
             let newest = self.desk.finish(None, |_, _, _| {}).await?;
             return Ok((!newest).then(Ending::superseded));
         }
+        teller.recalls(&taken.record);
+        let roused = AtomicBool::new(false);
         let result = tokio::select! {
-            result = Box::pin(self.rise(&taken, &asleep, teller)) => result,
+            result = Box::pin(self.rise(&taken, &asleep, &roused, teller)) => result,
             () = self.desk.lose_turn() => Err(Stopped::Overtaken),
             () = self.ports.stop.cancelled() => Err(Stopped::Cancelled),
         };
-        let awake = result.is_ok() || matches!(result, Err(Stopped::Failed(_)));
+        let waits = matches!(result, Err(Stopped::Full(_)));
+        // What was cancelled sleeps on, however far it had come.
+        let cancelled = matches!(result, Err(Stopped::Cancelled));
         let ending = match result {
             Ok(()) => teller.woken().await,
             Err(Stopped::Failed(failure)) => teller.failed(failure).await,
             Err(Stopped::Full(house)) => teller.full(*house).await,
-            Err(Stopped::Cancelled) => Ending::cancelled(),
+            Err(Stopped::Cancelled) => tokio::time::timeout(WORD, teller.cancelled())
+                .await
+                .unwrap_or_else(|_| Ending::cancelled()),
             Err(_) => Ending::superseded(),
         };
         let untold = teller.unheard();
         let ended = self.desk.finish(None, |ledger, key, run| {
             capacity::withdraw(ledger, key, run);
-            let held = ledger.holder(key).is_some();
+            let roused = roused.load(Ordering::Relaxed) && !cancelled;
+            let awake = roused && ledger.holder(key).is_some();
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.untold = untold;
-                if awake {
-                    teller.note(record);
-                }
-                if awake && held {
-                    record.asleep = None;
+                teller.note(record);
+                match &mut record.asleep {
+                    Some(_) if awake => record.asleep = None,
+                    // What keeps it asleep stands still: it can be woken again, or the sweep gives its slot back and says so.
+                    Some(asleep) => asleep.unfinished = !waits,
+                    None => {}
                 }
             }
             let mine = |holder: &&mut Holder| holder.key == key && holder.url.is_empty();
@@ -236,6 +248,7 @@ impl<'a> Bed<'a> {
         &self,
         taken: &Taken,
         asleep: &Asleep,
+        awake: &AtomicBool,
         teller: &mut Teller<'_>,
     ) -> Result<(), Stopped> {
         let home = (asleep.namespace.clone(), asleep.uid.clone());
@@ -250,6 +263,7 @@ impl<'a> Bed<'a> {
         if let Some(Ok(sha)) = found.annotations.get(restore::SHA).map(|sha| sha.parse()) {
             teller.about(&sha);
         }
+        self.finds_room(taken, &found.name, teller).await?;
         // Before the slot is confirmed: the quota of a later sleep is not ours to take away.
         let quota = self.cluster.sleeping_by(&found.name).await?;
         let object = |slot: u32| self.object(&found, State::Deploying, Some(slot));
@@ -277,10 +291,15 @@ impl<'a> Bed<'a> {
         if !self.mark(&found, State::Deploying, Some(slot)).await? {
             return Err(gone());
         }
+        // A ledger that was made anew before it was marked counts it for none that runs.
+        if !self.desk.alive().await? {
+            return Err(Stopped::Overtaken);
+        }
         teller.wakes(&found, slot, taken);
         teller.reaches(Reached::Applied);
         teller.mention(State::Deploying).await;
         let roused = self.cluster.rouse(&found.name, quota.as_deref()).await?;
+        awake.store(true, Ordering::Relaxed);
         let waiting = Waiting {
             ports: self.ports,
             cluster: self.cluster,
@@ -292,8 +311,34 @@ impl<'a> Bed<'a> {
             let good = restore::kept(self.cluster, &found.name, mark).await?;
             waiting.healthy(&good.urls, teller).await?;
         }
-        self.mark(&found, State::Ready, Some(slot)).await?;
+        // It is awake whatever its label says, which the next run repairs.
+        if let Err(failure) = self.mark(&found, State::Ready, Some(slot)).await {
+            tracing::warn!(reason = %failure.reason(), "the state is not written onto the namespace: {}", failure.line());
+        }
         Ok(())
+    }
+
+    /// Holds what was good last against the nodes, as a deploy does, unless the preview has kept its place.
+    async fn finds_room(
+        &self,
+        taken: &Taken,
+        namespace: &Namespace,
+        teller: &mut Teller<'_>,
+    ) -> Result<(), Stopped> {
+        let placed = taken.holder.as_ref().is_some_and(|one| one.uid.is_some());
+        let Some(mark) = taken.record.good.as_ref().filter(|_| !placed) else {
+            return Ok(());
+        };
+        let pods = match restore::kept(self.cluster, namespace, mark).await {
+            Ok(good) => capacity::demand(&good.set(&Default::default())),
+            Err(failure) => {
+                tracing::warn!(reason = %failure.reason(), "what it needs was not looked at: {}", failure.line());
+                return Ok(());
+            }
+        };
+        let login = &self.pull.author.login;
+        let guest = (&self.desk, namespace, self.preview.pr, login.as_str());
+        deploy::finds_room(self.ports, self.cluster, guest, &pods, teller).await
     }
 
     /// The Namespace of the preview, if it is there, ours, and stays.

@@ -17,7 +17,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         mode: crate::inputs::Mode::Run,
         sha: None,
-        approval_gate: false,
+        approval_gate: crate::inputs::ApprovalGate::None,
         deploy_command: None,
         build_workflow: None,
         token: None,
@@ -51,6 +51,7 @@ pub(crate) fn settings() -> Settings {
         environment: "preview".parse().unwrap(),
         control_namespace: "preview-system".parse().unwrap(),
         config_from: ConfigFrom::Head,
+        job: None,
         comment_author: None,
         comment: crate::inputs::CommentMode::Sticky,
         comment_position: crate::inputs::CommentPosition::Keep,
@@ -63,6 +64,7 @@ pub(crate) fn settings() -> Settings {
         health: HealthMode::Auto,
         health_address: None,
         ca_bundle: None,
+        notable: Vec::new(),
     }
 }
 

@@ -114,7 +114,7 @@ fn fill(
         return Err(PlanError {
             reason,
             cause: format!("image `{image:.120}` of `{name}` in {place} is no image reference"),
-            remedy: "write one such as `ghcr.io/acme/web:{sha}`".into(),
+            remedy: "write one such as `registry.example.com/acme/web:{sha}`".into(),
         });
     }
     Ok(image)

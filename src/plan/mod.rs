@@ -156,7 +156,7 @@ pub fn decide(
                 settings.config
             ),
             remedy: format!(
-                "add the input `images` with a line such as `web=ghcr.io/{}:{{sha}}`, or the file `{}`",
+                "add the input `images` with a line such as `web=registry.example.com/{}:{{sha}}`, or the file `{}`",
                 facts.repository.to_string().to_ascii_lowercase(),
                 settings.config
             ),

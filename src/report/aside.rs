@@ -3,6 +3,7 @@
 //! A line of its own, because whoever writes it has not looked at the preview and knows nothing better of it.
 
 use super::{ReportError, engine::render_spelled, page::page, view::StatusView};
+use crate::names::CommitSha;
 
 /// How such a line begins, whichever it is.
 const BEGINS: [&str; 2] = ["> ⏭️ ", "> ⏳ "];
@@ -14,6 +15,16 @@ pub enum Aside {
     Skipped,
     /// The newest commit waits for somebody to approve its run.
     Gate,
+}
+
+/// True when a comment says that this commit waits for approval.
+pub fn awaits_gate(body: &str, sha: &CommitSha) -> bool {
+    let mut lines = body
+        .lines()
+        .skip_while(|line| !line.starts_with("### "))
+        .skip(1);
+    let first = lines.find(|line| !line.is_empty());
+    first.is_some_and(|line| line.starts_with(BEGINS[1]) && line.contains(sha.as_str()))
 }
 
 /// The comment with this line, which takes the place of another such line; none when it has no heading.

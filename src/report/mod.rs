@@ -5,6 +5,7 @@
 mod approval;
 mod aside;
 mod budget;
+mod check;
 mod comment;
 mod dashboard;
 mod diff;
@@ -20,7 +21,8 @@ mod summary;
 mod view;
 mod words;
 
-pub use aside::{Aside, with_aside};
+pub use aside::{Aside, awaits_gate, with_aside};
+pub use check::{Finding, Verdict, check};
 pub use comment::{HelpView, Setting, Typical, comment, expiry, help, with_life};
 pub use dashboard::{DashboardView, PreviewRow, QueueRow, dashboard, dashboard_marker};
 pub use diff::{answer as diff_answer, diff};

@@ -246,7 +246,7 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
         took: view.took.map(words::span),
         run: link(view.run_url.as_deref()).map(|link| link.titled("run log")),
         setup: link(view.setup_url.as_deref()).map(|link| Markdown::ours(link.as_str().into())),
-        image_path: Markdown::ours(view.repository.to_string().to_ascii_lowercase()),
+        image_path: Markdown::ours(image_path(view)),
         now: words::time(view.now),
         closed: view.closed
             || view.removal.as_ref().is_some_and(|removal| {
@@ -329,6 +329,15 @@ fn aftermath(view: &StatusView, after: &Aftermath) -> After {
         Aftermath::First => plain("first"),
         Aftermath::Removed => plain("removed"),
     }
+}
+
+/// Where an image of this repository could be: in GitHub's own registry only where there is one.
+fn image_path(view: &StatusView) -> String {
+    let registry = match view.server_url.trim_end_matches('/') {
+        "https://github.com" => "ghcr.io",
+        _ => "registry.example.com",
+    };
+    format!("{registry}/{}", view.repository).to_ascii_lowercase()
 }
 
 fn link(address: Option<&str>) -> Option<Link> {

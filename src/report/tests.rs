@@ -16,6 +16,8 @@ use crate::{
 use jiff::Timestamp;
 use std::time::Duration;
 
+mod kinds;
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -478,6 +480,12 @@ fn examples() -> Vec<(&'static str, StatusView)> {
                     remedy: "an operator looks why that finalizer stays".into(),
                     evidence: Vec::new(),
                 }];
+            }),
+        ),
+        (
+            "removing",
+            with(State::Removing, |view| {
+                view.namespace = Some("pr-web-shop-12".parse().unwrap());
             }),
         ),
         (

@@ -173,15 +173,16 @@ impl Context {
         variables
     }
 
-    /// Address of this run's page; the attempt is named from the second on.
-    pub fn run_url(&self) -> String {
+    /// Address of the log of this job, where its number is known; else of this run's page, with the attempt from the second on.
+    pub fn log_url(&self, job: Option<u64>) -> String {
         let run = format!(
             "{}/{}/actions/runs/{}",
             self.server_url, self.repository, self.run_id
         );
-        match self.run_attempt {
-            0 | 1 => run,
-            attempt => format!("{run}/attempts/{attempt}"),
+        match (job, self.run_attempt) {
+            (Some(job), _) => format!("{run}/job/{job}"),
+            (None, 0 | 1) => run,
+            (None, attempt) => format!("{run}/attempts/{attempt}"),
         }
     }
 

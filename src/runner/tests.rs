@@ -135,16 +135,19 @@ fn a_wrong_variable_is_named(#[case] name: &str, #[case] value: &str) {
 }
 
 #[test]
-fn the_run_page_is_on_the_same_server() {
-    let run_url = |attempt| {
+fn the_log_is_on_the_same_server_and_the_jobs_own_where_its_number_is_known() {
+    let log_url = |attempt, job| {
         context(&[("GITHUB_RUN_ATTEMPT", attempt)])
             .unwrap()
             .unwrap()
-            .run_url()
+            .log_url(job)
     };
     let first = "https://ghe.example.com/acme/web/actions/runs/99";
-    assert_eq!(run_url("1"), first);
-    assert_eq!(run_url("2"), format!("{first}/attempts/2"));
+    assert_eq!(log_url("1", None), first);
+    assert_eq!(log_url("2", None), format!("{first}/attempts/2"));
+    // Each attempt has jobs of its own.
+    let job = format!("{first}/job/51725241954");
+    assert_eq!(log_url("2", Some(51_725_241_954)), job);
 }
 
 #[test]

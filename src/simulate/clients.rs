@@ -51,6 +51,8 @@ fn deployment(image: &str) -> Deployment {
 #[tokio::test]
 async fn kube_applies_watches_reads_logs_and_deletes() {
     let world = World::start(WorldOptions::default()).await.unwrap();
+    // Of a Namespace that is no preview's.
+    world.cluster.lift_policy();
     let client = kube(&world).await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": "n"}})).unwrap();

@@ -35,6 +35,8 @@ pub enum Command {
     Logs(Which),
     /// `/diff`.
     Diff,
+    /// `/check`.
+    Check,
     /// `/status`.
     Status,
     /// `/help`.
@@ -74,7 +76,7 @@ pub enum FirstLine {
 }
 
 /// Every command as it is written.
-pub const COMMANDS: [&str; 13] = [
+pub const COMMANDS: [&str; 14] = [
     "/deploy",
     "/approve",
     "/undeploy",
@@ -86,6 +88,7 @@ pub const COMMANDS: [&str; 13] = [
     "/wake",
     "/logs",
     "/diff",
+    "/check",
     "/status",
     "/help",
 ];
@@ -173,6 +176,7 @@ pub fn parse(body: &str) -> Option<FirstLine> {
         ("/sleep", None) => Command::Sleep,
         ("/wake", None) => Command::Wake,
         ("/diff", None) => Command::Diff,
+        ("/check", None) => Command::Check,
         ("/status", None) => Command::Status,
         (_, None) => Command::Help,
     };
@@ -265,6 +269,7 @@ mod tests {
     #[case("/unpin", Command::Unpin)]
     #[case("/sleep", Command::Sleep)]
     #[case("/wake", Command::Wake)]
+    #[case("/check", Command::Check)]
     #[case("/status", Command::Status)]
     #[case("/help", Command::Help)]
     fn the_first_line_alone_is_the_command(#[case] line: &str, #[case] expected: Command) {
@@ -349,6 +354,7 @@ mod tests {
     #[case("/extend 2d please")]
     #[case("/pin 2d")]
     #[case("/status 12")]
+    #[case("/check web")]
     #[case("/help deploy")]
     fn anything_else_behind_a_command_makes_it_none(#[case] body: &str) {
         assert!(

@@ -33,6 +33,7 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
         "sleep" => Command::Sleep,
         "wake" => Command::Wake,
         "diff" => Command::Diff,
+        "check" => Command::Check,
         "status" => Command::Status,
         "help" => Command::Help,
         "sweep" if event.pr.is_empty() => return Ok(Trigger::Sweep(event.repository.clone())),
@@ -82,7 +83,7 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
 
 const FULL: &str = "write all 40 hexadecimal digits of the pull request's head";
 
-const COMMANDS: &str = "write `deploy`, `approve`, `undeploy`, `rollback`, `extend 2d`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `status`, `help` or `sweep`";
+const COMMANDS: &str = "write `deploy`, `approve`, `undeploy`, `rollback`, `extend 2d`, `pin`, `unpin`, `sleep`, `wake`, `logs`, `diff`, `check`, `status`, `help` or `sweep`";
 
 fn pr(event: &DispatchEvent) -> Result<PrNumber, Denied> {
     let fix = "write the number of the pull request, such as `12`";

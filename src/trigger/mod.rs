@@ -99,7 +99,7 @@ fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
             "the comment was sent by somebody else than its author",
         );
     }
-    let command = match first_line(&event.body, settings) {
+    let command = match read(&event.body, settings) {
         Some(FirstLine::Command(command)) => Ok(command),
         Some(FirstLine::NearMiss { written, meant }) => Err(format!(
             "`{written}` is no command; did you mean `{meant}`?"
@@ -148,7 +148,7 @@ fn known(association: &str) -> &str {
 }
 
 /// Reads the first line of a comment as these settings have it: behind the prefix, if there is one, or with the other word for `/deploy`.
-pub fn first_line(body: &str, settings: &Settings) -> Option<FirstLine> {
+pub fn read(body: &str, settings: &Settings) -> Option<FirstLine> {
     let alias = settings.deploy_command.as_deref();
     let rest = alias.and_then(|alias| body.strip_prefix(alias));
     match rest.filter(|rest| !rest.starts_with(|next: char| !next.is_ascii_whitespace())) {
@@ -189,6 +189,7 @@ impl About<'_> {
             Command::Wake => (Trigger::Wake, Commit::Head),
             Command::Logs(which) => return Trigger::Logs(self.head(), which),
             Command::Diff => (Trigger::Diff, Commit::Head),
+            Command::Check => (Trigger::Check, Commit::Head),
             Command::Status => (Trigger::Status, Commit::Head),
             Command::Help => (Trigger::Help, Commit::Head),
         };
@@ -237,6 +238,8 @@ pub enum Trigger {
     Logs(Request, Which),
     /// Show what a deploy would change.
     Diff(Request),
+    /// Look for what would keep a deploy from going well.
+    Check(Request),
     /// Show the status.
     Status(Request),
     /// Show the help.
@@ -374,6 +377,7 @@ impl Trigger {
             | Self::Wake(request)
             | Self::Logs(request, _)
             | Self::Diff(request)
+            | Self::Check(request)
             | Self::Status(request)
             | Self::Help(request)
             | Self::Mistake(request, _) => Some(request),
@@ -405,6 +409,7 @@ impl Trigger {
             Self::Wake(_) => "wake",
             Self::Logs(..) => "logs",
             Self::Diff(_) => "diff",
+            Self::Check(_) => "check",
             Self::Status(_) => "status",
             Self::Help(_) => "help",
             Self::Sweep(_) => "sweep",

@@ -66,6 +66,7 @@ fn request(trigger: &Trigger) -> &Request {
         | Trigger::Wake(request)
         | Trigger::Logs(request, _)
         | Trigger::Diff(request)
+        | Trigger::Check(request)
         | Trigger::Status(request)
         | Trigger::Help(request)
         | Trigger::Mistake(request, _) => request,

@@ -18,6 +18,7 @@
 mod alone;
 mod applyset;
 mod both;
+mod check;
 mod contents;
 mod failures;
 mod kill;

@@ -3,9 +3,11 @@
 //! The corner is the input `environment`: previews, hosts and the ledger of one are none of another's.
 
 use crate::world::Real;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::{Compression, write::GzEncoder};
 use preview_action::cli::Stage;
 use regex::Regex;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write};
 
 /// One test's corner of the real cluster.
 pub(crate) struct Stay {
@@ -100,10 +102,18 @@ impl Stay {
     /// Puts this ledger in the place of the one that is there.
     pub(crate) fn write_ledger(&self, ledger: &serde_json::Value) {
         let name = self.ledgers().into_iter().next().expect("a ledger");
-        let patch = serde_json::json!({"data": {"state.json": ledger.to_string()}}).to_string();
+        let text = ledger.to_string();
+        let patch = if text.len() < 1_000_000 {
+            serde_json::json!({"data": {"state.json": text}})
+        } else {
+            let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+            packer.write_all(text.as_bytes()).unwrap();
+            let packed = STANDARD.encode(packer.finish().unwrap());
+            serde_json::json!({"data": {"state.json": null}, "binaryData": {"state.json.gz": packed}})
+        };
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("patch.json");
-        std::fs::write(&file, patch).unwrap();
+        std::fs::write(&file, patch.to_string()).unwrap();
         let merge = ["--type=merge", "--patch-file", file.to_str().unwrap()];
         let patch = ["patch", "configmap", &name, "-n", CONTROL];
         self.real.kubectl(&[&patch[..], &merge].concat());

@@ -118,10 +118,15 @@ fn multiply(stay: &Stay, world: &World) {
     let mut deployment = real.objects("deployments", &one).remove(0);
     // Ready, and no pod to wait for.
     deployment["spec"]["replicas"] = json!(0);
+    let mut bounds = real.objects("limitranges,resourcequotas", &one);
+    assert_eq!(bounds.len(), 2, "{bounds:#?}");
     let copies: Vec<String> = [&mut namespace, &mut deployment]
         .into_iter()
+        .chain(&mut bounds)
         .map(|object| {
-            object["status"].take();
+            if let Some(fields) = object.as_object_mut() {
+                fields.remove("status");
+            }
             let metadata = object["metadata"].as_object_mut().unwrap();
             for field in [
                 "uid",

@@ -7,10 +7,11 @@ use preview_action::inputs::{RawInputs, Settings, registry::INPUTS};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "docs/workflows/build-and-deploy.yml",
     "docs/workflows/after-a-build.yml",
     "docs/workflows/approval.yml",
+    "docs/workflows/enterprise-harbor.yml",
 ];
 
 fn jobs(file: &str) -> BTreeMap<String, Value> {
@@ -146,5 +147,42 @@ fn deploys_wait_for_approval_and_removals_do_not() {
     assert_eq!(with(&jobs["preview"]).unwrap()["promote"], "dispatch");
     for job in ["preview", "rest"] {
         assert_eq!(jobs[job]["permissions"]["actions"], "write", "starts runs");
+    }
+}
+
+/// What the Enterprise Server example is for: another registry, another authority, a proxy, and no word of GitHub's own hosts.
+#[test]
+fn behind_a_proxy_everything_comes_from_ones_own_servers() {
+    let file = "docs/workflows/enterprise-harbor.yml";
+    let job = &jobs(file)["preview"];
+    let with = with(job).unwrap();
+    let own = |key: &str| with[key].as_str().unwrap().contains("harbor");
+    assert!(own("images") && own("pull-secret"), "{with}");
+    assert!(with["ca-bundle"].as_str().unwrap().contains("vars."));
+    let proxied = ["HTTPS_PROXY", "NO_PROXY"].map(|name| job["env"][name].is_string());
+    assert_eq!(proxied, [true, true]);
+    for host in ["ghcr.io", "github.com", "GITHUB_API_URL"] {
+        assert!(!read(file).contains(host), "{host}");
+    }
+}
+
+/// Each job that acts has what a run cannot do without, and what its inputs ask for.
+#[test]
+fn jobs_have_the_rights_that_their_inputs_need() {
+    for file in FILES {
+        let workflow: Value = serde_saphyr::from_str(&read(file)).unwrap();
+        for (name, job) in jobs(file) {
+            let Some(with) = with(&job) else {
+                continue;
+            };
+            let rights = match &job["permissions"] {
+                Value::Null => &workflow["permissions"],
+                own => own,
+            };
+            assert_eq!(rights["contents"], "read", "{file}: {name}");
+            assert_eq!(rights["pull-requests"], "write", "{file}: {name}");
+            let starts = with["promote"] == "dispatch";
+            assert_eq!(rights["actions"] == "write", starts, "{file}: {name}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Namespaces that were made before this tool came: shown, and taken over on request.
 
 use crate::support::{Shop, binary};
+use preview_action::simulate::{Action, Fault};
 use serde_json::{Value, json};
 use std::{process::Stdio, time::Duration};
 use tokio::io::AsyncWriteExt as _;
@@ -20,6 +21,7 @@ async fn says(shop: &Shop, arguments: &[&str], answer: &str) -> Said {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
@@ -181,4 +183,33 @@ async fn what_was_adopted_is_left_alone_by_the_sweep_and_expires_like_any_other(
         assert_eq!(shop.namespaces(), ["pr-shop-1"]);
         shop.ends();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adoption_that_dies_before_its_label_gives_the_slot_back_when_the_pull_request_is_closed()
+ {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.opens(9);
+    old(&shop, "old-9", json!({"app": "preview", "pr": "9"}));
+    let home = "/api/v1/namespaces/old-9";
+    shop.world
+        .cluster
+        .inject(Fault::on("PATCH", home, Action::Hang));
+    let labels = |record: &preview_action::simulate::Record| {
+        record.method == "PATCH" && record.path.ends_with("/namespaces/old-9")
+    };
+    tokio::select! {
+        said = adopts(&shop, "old-9", "9", &["--yes"], "") => panic!("it ended: {}", said.err),
+        () = shop.world.log.wait_until(|records| records.iter().any(labels)) => {}
+    }
+    shop.world.cluster.clear_faults();
+    assert_eq!(shop.holders(), [1, 9]);
+    shop.world.github.close("acme/shop", 9);
+    shop.world.advance(Duration::from_secs(31));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.holders(), [1]);
+    let there = shop.world.cluster.object("Namespace", "", "old-9");
+    assert!(there.is_some(), "it never became ours");
+    shop.ends();
 }

@@ -225,3 +225,31 @@ async fn a_command_that_is_stopped_while_another_run_has_the_turn_says_so() {
         shop.ends();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waking_that_is_stopped_says_so_and_the_next_sweep_has_it_sleep_on() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.hears(&shop.says(1, "alice", "/sleep"))
+        .await
+        .ends(0, "slept");
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    // The comment says by now that it is being deployed.
+    let roused = "/apis/apps/v1/namespaces/pr-shop-1/deployments/web";
+    let fault = Fault::run("PATCH", roused, move || token.cancel());
+    shop.world.cluster.inject(fault);
+    let event = shop.says(1, "alice", "/wake");
+    let seen = shop.run(&event).stopping(&stop).go().await;
+    seen.ends(130, "cancelled");
+    seen.says("cancelled");
+    seen.one_comment();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let comment = shop.comment(1);
+    assert!(comment.contains("Preview asleep"), "{comment}");
+    assert_eq!(shop.holders(), [0; 0]);
+    shop.hears(&shop.says(1, "alice", "/wake"))
+        .await
+        .ends(0, "woken");
+    shop.ends();
+}

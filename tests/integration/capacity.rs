@@ -245,6 +245,19 @@ async fn a_namespace_that_cannot_go_keeps_its_slot_until_it_is_gone() {
     fourth.says("terminating since");
     fourth.says("held by `finalizer example.com/hold`");
     assert_eq!(shop.holders(), [1, 2, 3]);
+    let held = "held by `finalizer example.com/hold`";
+    shop.hears(&shop.says(4, "alice", "/status"))
+        .await
+        .says(held);
+    // Nor does a place that is told anew forget it.
+    shop.hears(&shop.opens(5)).await.ends(0, "queued");
+    shop.hears(&shop.says(4, "alice", "/undeploy")).await;
+    let told = shop.comment(5);
+    assert!(
+        told.contains("number 1 in line") && told.contains(held),
+        "{told}"
+    );
+    shop.hears(&shop.says(5, "alice", "/undeploy")).await;
     let mut freed = shop
         .world
         .cluster

@@ -1,6 +1,6 @@
 //! The binary at a terminal: no workflow, and nothing in its environment.
 
-use crate::support::{ONE_SERVICE, Shop, binary};
+use crate::support::{ONE_SERVICE, Shop, binary, printed};
 use assert_cmd::Command;
 use predicates::{prelude::PredicateBooleanExt as _, str::contains};
 use serde_json::Value;
@@ -354,12 +354,7 @@ async fn the_command_line_deploys_shows_and_removes_like_the_action() {
             .output()
             .await
             .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (
-            output.status.code().unwrap(),
-            text(&output.stdout),
-            text(&output.stderr),
-        )
+        printed(&output)
     };
     let deploy = [
         "deploy",

@@ -220,6 +220,31 @@ async fn help_says_how_long_commands_take_here() {
         assert!(line.contains(&format!("`{command}` ")), "{command}: {told}");
     }
     assert_eq!(line.matches("(1 run)").count(), 4, "{line}");
+    // What is not as it is by default is in force here, and whoever gives commands should know.
+    assert!(!told.contains("`drafts`"), "{told}");
+    let asked = shop.says(1, "bob", "/help");
+    let inputs = [
+        ("drafts", "false"),
+        ("labels", "demo\npreview"),
+        ("deploy-command", "/ship"),
+    ];
+    shop.run(&asked)
+        .inputs(&inputs)
+        .go()
+        .await
+        .ends(0, "help-shown");
+    let all = shop.world.github.comments(SHOP, 1);
+    let told = all
+        .iter()
+        .find(|one| one.body.contains("kind=help"))
+        .unwrap();
+    for text in [
+        "| `drafts` | `false` |",
+        "| `labels` | `demo preview` |",
+        "| `deploy-command` | `/ship` |",
+    ] {
+        assert!(told.body.contains(text), "{text}: {}", told.body);
+    }
     assert!(!line.contains("/rollback"), "{line}");
     shop.ends();
 }
@@ -476,5 +501,50 @@ async fn closed_and_reopened_pull_requests_follow_the_api_and_not_the_event() {
     shop.hears(&shop.pull_event(1, "reopened"))
         .await
         .ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_without_workloads_is_not_called_ready() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.hears(&shop.says(1, "bob", "/status"))
+        .await
+        .ends(0, "status-shown");
+    assert!(
+        shop.comment(1).contains("Preview ready"),
+        "{}",
+        shop.comment(1)
+    );
+    assert!(shop.world.cluster.delete("Deployment", "pr-shop-1", "web"));
+    shop.world
+        .cluster
+        .wait_until(|cluster| cluster.objects("Deployment", "pr-shop-1").is_empty())
+        .await;
+    let seen = shop.hears(&shop.says(1, "bob", "/status")).await;
+    seen.ends(0, "status-shown");
+    assert_eq!(seen.output("state"), "degraded");
+    assert!(
+        shop.comment(1).contains("Preview degraded"),
+        "{}",
+        shop.comment(1)
+    );
+
+    // A claim whose run died before it applied anything.
+    shop.change_record(1, |record| record["attempted"] = serde_json::Value::Null);
+    let seen = shop.hears(&shop.says(1, "bob", "/status")).await;
+    assert_eq!(seen.output("state"), "not-deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_in_which_nothing_was_to_run_is_ready() {
+    let shop = Shop::selling("version: 1\ntemplates: [deploy/*.yaml]\n").await;
+    let data = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\ndata: {a: b}\n";
+    shop.commit(&[("deploy/own.yaml", data)]);
+    shop.deployed(1).await;
+    let seen = shop.hears(&shop.says(1, "bob", "/status")).await;
+    seen.ends(0, "status-shown");
+    assert_eq!(seen.output("state"), "ready");
     shop.ends();
 }

@@ -1,6 +1,6 @@
 //! The command `diff` against a preview that lives: what it shows, what it hides, and that it writes nothing.
 
-use crate::support::{ONE_SERVICE, Shop, binary};
+use crate::support::{ONE_SERVICE, Shop, binary, printed};
 use preview_action::simulate::{WorldOptions, cluster};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -66,12 +66,7 @@ async fn run(
         .args(["--manifests", "rendered.yaml"])
         .args(more);
     let output = command.output().await.unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        output.status.code().unwrap(),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
+    printed(&output)
 }
 
 /// What becomes of each ConfigMap and Secret, and in which fields.

@@ -2,12 +2,12 @@
 
 use crate::support::{CONFIGURATION, Event, ONE_SERVICE, SHOP, Seen, Shop};
 use preview_action::simulate::{
-    WorldOptions,
+    Fault, WorldOptions,
     cluster::{self, Denial},
     github, request_depth,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Another repository on the same cluster and domain.
 const CAFE: &str = "acme/cafe";
@@ -192,8 +192,8 @@ async fn only_a_preview_without_a_place_is_checked_and_that_takes_no_longer() {
     let shop = Shop::with(options, ONE_SERVICE).await;
     let since = shop.now();
     shop.deployed(1).await;
-    // No HTTPRoute is wanted, so none is asked for.
-    assert_eq!(looks(&shop, since), 1);
+    // Before it has a place, and once its routes stand; no HTTPRoute is wanted, so none is asked for.
+    assert_eq!(looks(&shop, since), 2);
     // The look goes out while GitHub is asked for the head.
     let all: Vec<_> = shop.world.requests();
     let look = all
@@ -212,6 +212,173 @@ async fn only_a_preview_without_a_place_is_checked_and_that_takes_no_longer() {
     shop.hears(&shop.says(1, "alice", "/deploy"))
         .await
         .ends(0, "unchanged");
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
     assert_eq!(looks(&shop, since), 0);
+    shop.ends();
+}
+
+/// A preview of another repository.
+fn rival(shop: &Shop) {
+    let labels = json!({"app": "preview", "pr": "7", "preview-action/repository-id": "999"});
+    namespace(shop, "rival", labels);
+}
+
+/// Does this right before the next such request is served.
+fn before(
+    shop: &Arc<Shop>,
+    method: &str,
+    path: &str,
+    hook: impl Fn(&Shop) + Send + Sync + 'static,
+) {
+    let weak = Arc::downgrade(shop);
+    let fault = Fault::run(method, path, move || {
+        if let Some(shop) = weak.upgrade() {
+            hook(&shop);
+        }
+    });
+    shop.world.cluster.inject(fault);
+}
+
+const OUR_ROUTE: &str = "/apis/networking.k8s.io/v1/namespaces/pr-shop-1/ingresses/*";
+
+/// Hosts of the routes of the shop's preview.
+fn routes(shop: &Shop) -> Vec<String> {
+    let routes = shop.world.cluster.objects("Ingress", "pr-shop-1");
+    let host = |route: &Value| {
+        route["spec"]["rules"][0]["host"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    routes.iter().map(host).collect()
+}
+
+/// A younger preview takes the host just before our route stands.
+fn a_younger_one_comes(shop: &Arc<Shop>) {
+    before(shop, "PATCH", OUR_ROUTE, |shop| {
+        shop.world.advance(Duration::from_secs(2));
+        rival(shop);
+        ingress(shop, "rival", HOST);
+    });
+}
+
+async fn opens_without_health(shop: &Shop) -> Seen {
+    shop.run(&shop.opens(1)).input("health", "off").go().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_came_at_once_the_younger_gives_way_and_takes_its_routes_along() {
+    let shop = Arc::new(Shop::open().await);
+    rival(&shop);
+    shop.world.advance(Duration::from_secs(2));
+    before(&shop, "PATCH", OUR_ROUTE, |shop| {
+        ingress(shop, "rival", HOST)
+    });
+    let seen = opens_without_health(&shop).await;
+    seen.ends(1, "host-taken");
+    seen.says(
+        "already served from namespace rival, a preview of repository 999 for pull request 7",
+    );
+    assert_eq!(routes(&shop), [""; 0]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_came_at_once_the_older_stays_once_the_younger_has_gone() {
+    let shop = Arc::new(Shop::open().await);
+    a_younger_one_comes(&shop);
+    // The second look of this run, and the younger one is about to look as well.
+    let weak = Arc::downgrade(&shop);
+    let goes = Fault::run("GET", EVERYWHERE[0], move || {
+        if let Some(shop) = weak.upgrade() {
+            assert!(shop.world.cluster.delete("Ingress", "rival", "web"));
+        }
+    });
+    shop.world.cluster.inject(goes.nth(4));
+    opens_without_health(&shop).await.ends(0, "deployed");
+    assert_eq!(routes(&shop), [HOST]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_younger_one_that_was_ready_before_it_could_see_us_keeps_its_host() {
+    let shop = Arc::new(Shop::open().await);
+    a_younger_one_comes(&shop);
+    let seen = opens_without_health(&shop).await;
+    seen.ends(1, "host-taken");
+    assert_eq!(routes(&shop), [""; 0]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_real_runs_at_once_never_end_ready_with_one_host() {
+    let shop = Shop::open().await;
+    let ours = shop.opens(1);
+    let theirs = cafe_opens(&shop);
+    let (one, other) = tokio::join!(
+        shop.run(&ours).input("health", "off").go(),
+        cafe_hears(&shop, &theirs, "")
+    );
+    let mut ends = [one.exit, other.exit];
+    ends.sort_unstable();
+    assert_ne!(ends, [0, 0], "{one:#?} {other:#?}");
+    assert!(
+        ends.contains(&0),
+        "one of them is served: {one:#?} {other:#?}"
+    );
+    let serving = shop.world.cluster.objects("Ingress", "");
+    assert_eq!(serving.len(), 1, "{serving:#?}");
+    shop.ends();
+}
+
+/// What was ready at its host is no newcomer: somebody else's Ingress beside it fails a push and costs no live route.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_live_keeps_its_route_when_somebody_else_takes_its_host() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    namespace(&shop, "proxy", json!({}));
+    ingress(&shop, "proxy", HOST);
+    let route = || shop.world.cluster.objects("Ingress", "pr-shop-1").remove(0);
+    let uid = route()["metadata"]["uid"].clone();
+    let more = ONE_SERVICE.replace("public: true", "public: {path: /api}");
+    let event = shop.pushes_files(1, &[(CONFIGURATION, &more)]);
+    shop.hears(&event).await.ends(1, "host-taken");
+    assert_eq!(route()["metadata"]["uid"], uid, "it was never gone");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_changes_on_a_redeploy_is_looked_at_before_anything_is_applied() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    namespace(&shop, "production", json!({}));
+    ingress(&shop, "production", "shop-1.preview.example.test");
+    let event = shop.pushes(1);
+    let run = shop
+        .run(&event)
+        .input("host-pattern", "{repo}-{number}.{domain}");
+    let seen = run.go().await;
+    seen.ends(1, "host-taken");
+    assert_eq!(routes(&shop), [HOST]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_changes_in_a_template_is_looked_at_and_the_good_one_comes_back() {
+    let own = |host: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: own}}\nspec:\n  rules:\n  - host: {host}.preview.example.test\n    http:\n      \
+             paths:\n      - {{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 8080}}}}}}}}\n"
+        )
+    };
+    let shop = Shop::selling(&format!("{ONE_SERVICE}templates: [deploy/*.yaml]\n")).await;
+    shop.commit(&[("deploy/own.yaml", &own("pr-1-own"))]);
+    shop.deployed(1).await;
+    namespace(&shop, "production", json!({}));
+    ingress(&shop, "production", "pr-1-new.preview.example.test");
+    let event = shop.pushes_files(1, &[("deploy/own.yaml", &own("pr-1-new"))]);
+    let seen = shop.hears(&event).await;
+    seen.ends(1, "host-taken");
+    assert_eq!(routes(&shop), ["pr-1-own.preview.example.test", HOST]);
     shop.ends();
 }

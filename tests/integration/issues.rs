@@ -161,6 +161,20 @@ async fn a_sweep_that_cannot_even_begin_calls_for_an_operator() {
     assert_eq!(issue(&shop, "operator").unwrap().state, "open");
 }
 
+/// While the cluster is away nobody remembers the sweep before, so the sweep itself looks twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_stays_away_calls_for_an_operator() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let away = Fault::answer("GET", "/**", 503, json!({"message": "away"}));
+    shop.world.cluster.inject(away.always());
+    assert_eq!(shop.hears(&shop.schedule()).await.exit, 3);
+    let called = issue(&shop, "operator").unwrap();
+    assert_eq!(called.state, "open");
+    assert!(called.body.contains("Close this issue"), "{}", called.body);
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_right_to_write_issues_is_told_with_the_line_that_grants_it() {
     let shop = Shop::open().await;

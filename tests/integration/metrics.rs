@@ -133,3 +133,21 @@ async fn the_command_line_prints_the_figures_for_scrapers_and_for_programs() {
     assert_eq!(json["now"]["capacity"], 3);
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleep_that_nobody_asked_for_leaves_a_record_as_well() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.world
+        .advance(std::time::Duration::from_secs(13 * 3600));
+    let event = shop.schedule();
+    let swept = shop.run(&event).input("sleep-after", "12h").go().await;
+    swept.ends(0, "swept");
+    let slept: Vec<_> = records(&shop)
+        .into_iter()
+        .filter(|one| one["action"] == "sleep")
+        .collect();
+    assert_eq!(slept.len(), 1, "{slept:?}");
+    assert_eq!(slept[0]["outcome"], "sleeping");
+    shop.ends();
+}

@@ -244,7 +244,7 @@ async fn the_limit_that_people_read_is_the_one_that_holds() {
     let second = shop.opens(2);
     let seen = shop.run(&second).input("max-previews", "5").go().await;
     seen.ends(0, "queued");
-    assert!(seen.log.contains("the 1 slots are taken"), "{}", seen.log);
+    assert!(seen.log.contains("no slot of 1 is free"), "{}", seen.log);
     shop.ends();
 }
 

@@ -378,6 +378,43 @@ async fn a_plan_says_that_the_commit_waits_for_approval() {
     shop.ends();
 }
 
+/// Whoever says no to an environment ends the job before it has a word of its own: the call must not stand there for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_for_approval_is_taken_back_once_its_job_has_ended() {
+    let shop = Shop::open().await;
+    let gate = [("approval-gate", "true")];
+    let opened = shop.opens(1);
+    let first = shop.world.github.head(SHOP, 1);
+    plan(&shop, &opened, &gate).await.says("waits for approval");
+    let ended = [("approval-gate", "ended"), ("sha", first.as_str())];
+    let seen = plan(&shop, &opened, &ended).await;
+    decides(&seen, "ignore", "planned");
+    seen.one_comment();
+    seen.says("was **not** deployed");
+    seen.says("nobody has approved it");
+    assert!(!seen.comment().contains("⏳") && !seen.comment().contains("Preview pending"));
+    let told = shop.comment(1);
+    plan(&shop, &opened, &ended).await;
+    assert_eq!(shop.comment(1), told, "once");
+
+    // What is live stays so, and a newer commit that waits is another story.
+    let run = shop.run(&opened).input("sha", &first).go().await;
+    run.ends(0, "deployed");
+    let pushed = shop.pushes(1);
+    let second = shop.world.github.head(SHOP, 1);
+    plan(&shop, &pushed, &gate).await.says("waits for approval");
+    plan(&shop, &opened, &ended).await;
+    assert!(shop.comment(1).contains("waits for approval"));
+    let ended = [("approval-gate", "ended"), ("sha", second.as_str())];
+    let seen = plan(&shop, &pushed, &ended).await;
+    seen.says("Preview ready");
+    seen.says("nobody has approved it");
+    assert!(!seen.comment().contains("waits for approval"));
+    let without = plan(&shop, &pushed, &ended[..1]).await;
+    without.ends(1, "bad-input");
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_that_cannot_be_told_of_changes_no_decision() {
     let shop = Shop::open().await;
@@ -429,5 +466,27 @@ async fn a_cancelled_or_failing_plan_decides_nothing() {
         "{seen:#?}"
     );
     assert_eq!(seen.output("pr"), "1", "what is known is said");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_the_jobs_own_and_an_approval_is_given_in_the_run() {
+    let shop = Shop::open().await;
+    let runs = "https://github.example/acme/shop/actions/runs";
+    let opened = shop.opens(1);
+    let job = ("job", "51725241954");
+    let seen = shop.run(&opened).inputs(&[job]).go().await;
+    seen.ends(0, "deployed");
+    seen.says(&format!("[run log]({runs}/1/job/51725241954)"));
+    let pushed = shop.pushes(1);
+    let seen = plan(&shop, &pushed, &[job, ("approval-gate", "true")]).await;
+    decides(&seen, "deploy", "planned");
+    seen.says(&format!("approve does so in the [run log]({runs}/2)"));
+    // What a server that knows no such number hands over, and what one may hand over some day.
+    for (job, run) in [("", 3), ("5.1725241954E+10", 4)] {
+        let seen = shop.run(&shop.pushes(1)).input("job", job).go().await;
+        seen.ends(0, "deployed");
+        seen.says(&format!("[run log]({runs}/{run})"));
+    }
     shop.ends();
 }

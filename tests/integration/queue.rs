@@ -1,8 +1,9 @@
 //! Who finds no slot waits in line, and is deployed by the run that frees one.
 
-use crate::support::{CONFIGURATION, ONE_SERVICE, SHOP, Shop};
+use crate::support::{CONFIGURATION, Event, ONE_SERVICE, SHOP, Shop};
 use preview_action::simulate::Fault;
 use serde_json::json;
+use std::time::Duration;
 
 /// Three previews that hold all slots, and these pull requests in line.
 async fn full(shop: &Shop, waiting: std::ops::RangeInclusive<u64>) {
@@ -237,7 +238,7 @@ async fn a_run_that_dies_while_it_promotes_loses_nobodys_place() {
         let close = shop.closes(1);
         shop.run(&close).dies_at("cluster", k).await;
         // Half a minute later the dead run's turns are anybody's.
-        shop.world.advance(std::time::Duration::from_secs(180));
+        shop.world.advance(Duration::from_secs(180));
         shop.hears(&shop.schedule()).await.ends(0, "swept");
         shop.hears(&shop.schedule()).await.ends(0, "swept");
         assert_eq!(shop.holders().len(), 3, "at {k}: {:?}", shop.ledger());
@@ -300,6 +301,32 @@ async fn by_dispatch_a_run_of_its_own_is_started_once() {
         .ends(0, "deployed");
     assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 4], vec![5]));
     comment_says(&shop, 5, "number 1 in line");
+    shop.ends();
+}
+
+/// A run that waits for the reviewers of an environment is not started again beside itself, nor soon after they have said no.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_dispatch_reviewers_are_asked_once() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=4).await;
+    let by_dispatch = async |event: &Event| shop.run(event).input("promote", "dispatch").go().await;
+    by_dispatch(&shop.closes(1)).await.ends(0, "removed");
+    let started = || shop.world.github.started(SHOP).len();
+    let minutes = |minutes: u64| shop.world.advance(Duration::from_secs(60 * minutes));
+    assert_eq!(started(), 1);
+    for status in ["waiting", "queued", "in_progress"] {
+        shop.world.github.set_started(SHOP, status);
+        minutes(60);
+        by_dispatch(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!(started(), 1, "{status}");
+    }
+    shop.world.github.set_started(SHOP, "completed");
+    for (after, calls) in [(11, 2), (11, 2), (11, 3), (30, 3), (11, 4)] {
+        minutes(after);
+        by_dispatch(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!(started(), calls, "after {after} minutes more");
+    }
+    assert_eq!(shop.line(), [4], "its place is its own");
     shop.ends();
 }
 

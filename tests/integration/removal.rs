@@ -280,3 +280,105 @@ async fn a_namespace_whose_labels_somebody_took_is_not_called_gone() {
     assert_eq!(shop.holders(), [0; 0]);
     shop.ends();
 }
+
+/// How a preview of a closed pull request ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Removed,
+    Expired,
+    Stuck,
+}
+
+/// A closed pull request whose preview has ended so, and what its comment must go on saying.
+async fn ended(end: End) -> (Shop, &'static [&'static str]) {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    volume(&shop, "uploads", "Retain");
+    match end {
+        End::Removed => shop.hears(&shop.closes(1)).await.ends(0, "removed"),
+        End::Expired => {
+            shop.unused_for(1, 8);
+            let sweep = shop.run(&shop.schedule()).input("expiry-warning", "false");
+            sweep.go().await.ends(0, "swept");
+            assert_eq!(shop.hears(&shop.closes(1)).await.exit, 0);
+        }
+        End::Stuck => {
+            hold(&shop, true);
+            shop.hears(&shop.closes(1)).await.ends(3, "removal-stuck");
+        }
+    }
+    let words: &[&str] = match end {
+        End::Removed => &[
+            "Preview removed",
+            "that took",
+            "1 Deployment",
+            "`pv-uploads` **stays with its data**",
+        ],
+        End::Expired => &[
+            "Preview expired",
+            "that took",
+            "1 Deployment",
+            "`pv-uploads` **stays with its data**",
+        ],
+        End::Stuck => &[
+            "cannot be removed yet",
+            "finalizer example.test/block of configmaps/held",
+        ],
+    };
+    (shop, words)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proof_of_a_removal_survives_every_command_on_the_closed_pull_request() {
+    let mut lost = Vec::new();
+    for end in [End::Removed, End::Expired, End::Stuck] {
+        let (shop, words) = ended(end).await;
+        shop.world
+            .github
+            .set_permission(SHOP, "bob", "admin", "admin");
+        let says = |word: &&&str| !shop.comment(1).replace('\\', "").contains(**word);
+        assert_eq!(
+            words.iter().find(says),
+            None,
+            "{end:?}: {}",
+            shop.comment(1)
+        );
+        let sha = shop.world.github.head(SHOP, 1);
+        for command in [
+            "/status".to_owned(),
+            "/deploy".into(),
+            format!("/deploy {sha}"),
+            "/rollback".into(),
+            "/sleep".into(),
+            "/wake".into(),
+            "/extend 2d".into(),
+            "/pin".into(),
+            "/unpin".into(),
+            "/logs".into(),
+            "/diff".into(),
+            "/check".into(),
+            "/deploy --take #2".into(),
+            format!("/approve {sha}"),
+            "/deplyo".into(),
+            "/undeploy".into(),
+            "/undeploy".into(),
+            "/status".into(),
+        ] {
+            let seen = shop.hears(&shop.says(1, "bob", &command)).await;
+            for word in words.iter().filter(says) {
+                let reason = seen.output("reason-code");
+                lost.push(format!(
+                    "{end:?} {command} ({reason}): no {word:?} in {}",
+                    shop.comment(1)
+                ));
+            }
+        }
+        shop.ends();
+    }
+    assert!(
+        lost.is_empty(),
+        "{} lost: {}",
+        lost.len(),
+        lost.join("\n\n")
+    );
+}

@@ -52,6 +52,24 @@ async fn an_update_costs_six_requests_for_its_comment_and_its_head() {
     shop.ends();
 }
 
+/// Below all others it is another comment each time: a list, a post, a look at it and a removal in the place of a look and an edit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_that_moves_costs_two_requests_more() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.world.github.comment(SHOP, 1, "bob", "nice");
+    let since = shop.now();
+    let pushed = shop.pushes(1);
+    let run = shop.run(&pushed).input("comment-position", "bottom").go();
+    run.await.ends(0, "deployed");
+    let asked = shop.requests("github", since);
+    let heads = of_kind(&asked, "GET", "/pulls/1") - 1;
+    let about = |one: &&Record| one.path.contains("/comments");
+    let comments = asked.iter().filter(about).count();
+    assert_eq!((heads, comments), (2, 6), "{:#?}", lines(&asked));
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_comment_that_is_not_where_the_ledger_has_it_is_searched_for() {
     let shop = Shop::open().await;

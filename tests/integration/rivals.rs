@@ -2,6 +2,7 @@
 //! And what a run leaves behind on its machine, which the next job on it could read.
 //! `SOAK_TRIALS` plays more of them, `PREVIEW_TEST_SEED` others, and `SOAK_FIRST` begins where one failed.
 
+use crate::dice::Dice;
 use crate::support::{Event, ONE_SERVICE, SHOP, Seen, Shop};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use preview_action::simulate::{Action, Fault};
@@ -13,20 +14,6 @@ const TRIALS: u64 = 50;
 
 /// How many of them are played at the same time.
 const ABREAST: usize = 4;
-
-/// Numbers of one trial, each from the one before.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        // Knuth's multiplier; the upper half is the one that looks like chance.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
 
 /// What the two runs are about.
 #[derive(Debug, Clone, Copy)]
@@ -62,13 +49,13 @@ async fn two_runs_at_once_leave_one_comment_and_the_newer_truth() {
 }
 
 async fn trial(seed: u64, number: u64) {
-    let mut chance = Chance(seed.wrapping_mul(1_000_003).wrapping_add(number));
-    let rivals = [
+    let mut dice = Dice::of_trial(seed, number);
+    let rivals = *dice.one_of(&[
         Rivals::SameEvent,
         Rivals::OpenedAndPush,
         Rivals::CommandAndPush,
         Rivals::PushAndPush,
-    ][chance.below(4) as usize];
+    ]);
     let shop = Shop::open().await;
     let first = match rivals {
         Rivals::SameEvent | Rivals::OpenedAndPush => shop.opens(1),
@@ -82,15 +69,15 @@ async fn trial(seed: u64, number: u64) {
         }
     };
     for _ in 0..3 {
-        let late = Action::Delay(Duration::from_millis(chance.below(200)));
-        let at = 1 + chance.below(70) as usize;
+        let late = Action::Delay(Duration::from_millis(dice.below(200) as u64));
+        let at = 1 + dice.below(70);
         let fault = Fault::on("*", "/**", late).nth(at);
-        match chance.below(2) {
+        match dice.below(2) {
             0 => shop.world.github.inject(fault),
             _ => shop.world.cluster.inject(fault),
         }
     }
-    let asked = shop.now() + chance.below(80) as usize;
+    let asked = shop.now() + dice.below(80);
     let (older, newer) = at_once(&shop, rivals, &first, asked).await;
     let about =
         format!("trial {number} of seed {seed}: {rivals:?}, the second after {asked} requests");

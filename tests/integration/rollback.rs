@@ -94,6 +94,32 @@ async fn without_an_earlier_commit_nothing_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_sleeps_is_woken_before_it_is_rolled_back() {
+    for keeps in ["true", "false"] {
+        let shop = Shop::open().await;
+        twice_deployed(&shop).await;
+        let sleep = shop.says(1, "alice", "/sleep");
+        let slept = shop.run(&sleep).input("sleep-keeps-slot", keeps).go().await;
+        slept.ends(0, "slept");
+        let image = shop.image("pr-shop-1", "web");
+        let seen = shop.hears(&shop.says(1, "alice", "/rollback")).await;
+        seen.ends(0, "nothing-to-roll-back");
+        seen.says("Preview asleep");
+        seen.says("comment `/wake` first");
+        assert_eq!(shop.image("pr-shop-1", "web"), image);
+        let record = shop.record(1);
+        assert!(!record["asleep"].is_null() && record["active"].is_null());
+        shop.hears(&shop.says(1, "alice", "/wake"))
+            .await
+            .ends(0, "woken");
+        shop.hears(&shop.says(1, "alice", "/rollback"))
+            .await
+            .ends(0, "rolled-back");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_write_may_not_roll_back() {
     let shop = Shop::open().await;
     twice_deployed(&shop).await;

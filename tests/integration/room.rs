@@ -104,3 +104,36 @@ async fn nodes_that_are_nearly_full_are_told_of() {
     seen.says("the cluster's nodes are 85 % full with this preview");
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_woken_into_a_cluster_without_room_waits_in_line() {
+    let shop = shop("1", "20", "4").await;
+    shop.deployed(1).await;
+    let slept = shop.hears(&shop.says(1, "alice", "/sleep")).await;
+    slept.ends(0, "slept");
+    shop.deployed(2).await;
+    let woken = shop.hears(&shop.says(1, "alice", "/wake")).await;
+    woken.ends(0, "queued");
+    woken.says("asked 3 CPU, free 2 of 4");
+    assert_eq!((shop.holders(), shop.line()), (vec![2], vec![1]));
+    assert!(!shop.record(1)["asleep"].is_null());
+    shop.hears(&shop.closes(2)).await.ends(0, "removed");
+    assert_eq!(shop.holders(), [1]);
+    assert!(shop.comment(1).contains("Preview ready"));
+    assert!(shop.record(1)["asleep"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_newcomers_pass_who_lacks_room_for_an_hour_and_no_longer() {
+    let shop = shop("1", "20", "4").await;
+    shop.deployed(1).await;
+    shop.hears(&shop.opens(2)).await.ends(0, "queued");
+    let small = asking("100m", "20").replace("replicas: 2", "replicas: 1");
+    shop.commit(&[(crate::support::CONFIGURATION, &small)]);
+    shop.deployed(3).await;
+    shop.world.advance(std::time::Duration::from_secs(3601));
+    shop.hears(&shop.opens(4)).await.ends(0, "queued");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 3], vec![2, 4]));
+    shop.ends();
+}

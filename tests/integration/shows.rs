@@ -339,6 +339,182 @@ async fn a_run_that_died_leaves_no_status_that_promises_something() {
     }
 }
 
+/// Whatever ends a place in line also ends what the commit was promised, at once or with the next sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_in_line_that_ends_promises_nothing() {
+    for (mode, why) in [
+        ("sticky", "undeploy"),
+        ("sticky", "closed"),
+        ("off", "closed"),
+        ("sticky", "filter"),
+        ("sticky", "closed unheard"),
+        ("sticky", "pushed"),
+    ] {
+        let shop = Shop::open().await;
+        let inputs = [
+            ("comment", mode),
+            ("max-previews", "1"),
+            ("drafts", "false"),
+        ];
+        go(&shop, &shop.opens(1), &inputs).await.ends(0, "deployed");
+        go(&shop, &shop.opens(2), &inputs).await.ends(0, "queued");
+        let head = shop.world.github.head(SHOP, 2);
+        // First as being deployed, then as waiting in line.
+        assert_eq!(states(&shop, &head), ["pending", "pending"], "{why}");
+        assert_eq!(shop.record(2)["underWay"]["sha"], *head, "{why}");
+        match why {
+            "undeploy" => {
+                let asked = shop.says(2, "alice", "/undeploy");
+                go(&shop, &asked, &inputs)
+                    .await
+                    .ends(0, "nothing-to-remove");
+            }
+            "closed" => {
+                let closed = shop.closes(2);
+                go(&shop, &closed, &inputs)
+                    .await
+                    .ends(0, "nothing-to-remove");
+            }
+            "pushed" => {
+                go(&shop, &shop.pushes(2), &inputs).await.ends(0, "queued");
+            }
+            _ => {
+                match why {
+                    "filter" => shop.world.github.set_draft(SHOP, 2, true),
+                    _ => shop.world.github.close(SHOP, 2),
+                }
+                go(&shop, &shop.closes(1), &inputs).await.ends(0, "removed");
+                assert_eq!(states(&shop, &head), ["pending", "pending"], "{why}");
+                go(&shop, &shop.schedule(), &inputs).await.ends(0, "swept");
+            }
+        }
+        let all = ["pending", "pending", "error"];
+        assert_eq!(states(&shop, &head), all, "{why} {mode}");
+        let theirs: Vec<_> = deployments(&shop)
+            .into_iter()
+            .filter(|one| one.contains("pr-2") && one.starts_with(&head[..7]))
+            .collect();
+        let [one] = &theirs[..] else {
+            panic!("{why}: {theirs:?}")
+        };
+        assert!(one.ends_with("queued inactive"), "{why}: {one}");
+        let newest = shop.world.github.head(SHOP, 2);
+        let under_way = &shop.record(2)["underWay"]["sha"];
+        match why {
+            "pushed" => assert_eq!(*under_way, *newest),
+            _ => assert!(under_way.is_null(), "{why}: {under_way}"),
+        }
+        let before = shop.world.github.requests().len();
+        go(&shop, &shop.schedule(), &inputs).await;
+        let again = &shop.world.github.requests()[before..];
+        let written = again
+            .iter()
+            .filter(|one| one.path.contains("/statuses/"))
+            .count();
+        assert_eq!(written, 0, "{why}: once is enough");
+        shop.ends();
+    }
+}
+
+/// What GitHub does not take when a place in line ends is said by the next sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_that_could_not_be_taken_back_is_not_forgotten() {
+    let shop = Shop::open().await;
+    let inputs = [("max-previews", "1")];
+    go(&shop, &shop.opens(1), &inputs).await.ends(0, "deployed");
+    go(&shop, &shop.opens(2), &inputs).await.ends(0, "queued");
+    let head = shop.world.github.head(SHOP, 2);
+    let busy = Fault::answer(
+        "POST",
+        "/repos/acme/shop/statuses/*",
+        503,
+        json!({"message": "busy"}),
+    );
+    shop.world.github.inject(busy.always());
+    let asked = shop.says(2, "alice", "/undeploy");
+    go(&shop, &asked, &inputs)
+        .await
+        .ends(0, "nothing-to-remove");
+    assert_eq!(newest(&shop, &head).state, "pending");
+    assert_eq!(shop.record(2)["underWay"]["sha"], *head);
+    shop.world.github.clear_faults();
+    go(&shop, &shop.schedule(), &inputs).await.ends(0, "swept");
+    assert_eq!(newest(&shop, &head).state, "error");
+    assert!(shop.record(2)["underWay"].is_null(), "{}", shop.record(2));
+    shop.ends();
+}
+
+/// Which deployment waits in line is known, so that whoever goes on with it makes no second one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_beside_what_was_live_has_one_deployment() {
+    for goes_on in [true, false] {
+        let shop = Shop::open().await;
+        let inputs = [("max-previews", "1")];
+        go(&shop, &shop.opens(1), &inputs).await.ends(0, "deployed");
+        let first = shop.world.github.head(SHOP, 1);
+        go(&shop, &shop.says(1, "alice", "/sleep"), &inputs)
+            .await
+            .ends(0, "slept");
+        go(&shop, &shop.opens(2), &inputs).await.ends(0, "deployed");
+        go(&shop, &shop.pushes(1), &inputs).await.ends(0, "queued");
+        let second = shop.world.github.head(SHOP, 1);
+        let of = |sha: &str| {
+            let all = deployments(&shop);
+            let of: Vec<_> = all
+                .into_iter()
+                .filter(|one| one.starts_with(&sha[..7]))
+                .collect();
+            of.join(", ")
+        };
+        assert_eq!(of(&first), deployed(&first, 1, "success inactive"));
+        assert_eq!(of(&second), deployed(&second, 1, "queued"));
+        match goes_on {
+            true => {
+                go(&shop, &shop.closes(2), &inputs).await.ends(0, "removed");
+                let on = deployed(&second, 1, "queued in_progress success");
+                assert_eq!(of(&second), on);
+                assert_eq!(of(&first), deployed(&first, 1, "success inactive inactive"));
+            }
+            false => {
+                go(&shop, &shop.says(1, "alice", "/undeploy"), &inputs)
+                    .await
+                    .ends(0, "removed");
+                assert_eq!(of(&second), deployed(&second, 1, "queued inactive"));
+            }
+        }
+        assert!(shop.record(1)["underWay"].is_null(), "{}", shop.record(1));
+        shop.ends();
+    }
+}
+
+/// Before its first word a run has shown nothing; that it died is told all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_died_before_its_first_word_is_told_of() {
+    let shop = Shop::open().await;
+    let asked = {
+        shop.opens(1);
+        shop.says(1, "alice", "/deploy")
+    };
+    let head = shop.world.github.head(SHOP, 1);
+    let hang = Fault::on("POST", "/repos/acme/shop/issues/1/comments", Action::Hang).always();
+    shop.world.github.inject(hang);
+    let inputs = [("auto-deploy", "false")];
+    tokio::select! {
+        seen = go(&shop, &asked, &inputs) => panic!("{seen:#?}"),
+        () = shop.world.log.wait_until(|all| {
+            all.iter().any(|one| one.method == "POST" && one.path.ends_with("/issues/1/comments"))
+        }) => {}
+    }
+    shop.world.github.clear_faults();
+    shop.world.advance(std::time::Duration::from_secs(120));
+    go(&shop, &shop.schedule(), &inputs).await;
+    assert_eq!(newest(&shop, &head).state, "error");
+    let said = shop.comment(1);
+    assert!(said.contains("ended without a word"), "{said}");
+    assert!(shop.record(1)["underWay"].is_null(), "{}", shop.record(1));
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_was_pushed_over_promises_nothing() {
     let shop = Shop::open().await;

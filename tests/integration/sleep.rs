@@ -1,7 +1,7 @@
 //! Sleep and waking: nothing runs, data stays, the slot goes to others and is claimed again.
 
 use crate::support::{Event, Shop};
-use preview_action::simulate::Fault;
+use preview_action::simulate::{Action, Fault};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -227,10 +227,7 @@ async fn a_sleeping_preview_is_removed_when_its_pull_request_is_closed() {
 async fn a_lost_ledger_does_not_let_a_sleeper_hold_a_slot() {
     let shop = Shop::open().await;
     asleep(&shop).await;
-    let name = shop.ledger_name();
-    shop.world
-        .cluster
-        .delete("ConfigMap", "preview-system", &name);
+    shop.loses_ledger();
     shop.deployed(2).await;
     assert_eq!(shop.holders(), [2]);
     shop.hears(&shop.says(1, "alice", "/wake"))
@@ -238,6 +235,33 @@ async fn a_lost_ledger_does_not_let_a_sleeper_hold_a_slot() {
         .ends(0, "woken");
     assert_eq!(shop.holders(), [2, 1]);
     shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ledger_does_not_cost_a_sleeper_the_slot_that_it_keeps() {
+    for keeps in [("sleep-keeps-slot", "true"), ("url-mode", "slot")] {
+        for corrupt in [false, true] {
+            let shop = Shop::open().await;
+            let run = async |event: Event| shop.run(&event).inputs(&[keeps]).go().await;
+            let opened = shop.opens(1);
+            run(opened).await.ends(0, "deployed");
+            run(shop.says(1, "alice", "/sleep")).await.ends(0, "slept");
+            match corrupt {
+                true => shop.corrupt("{"),
+                false => shop.loses_ledger(),
+            }
+            let second = shop.opens(2);
+            run(second).await.ends(0, "deployed");
+            let when = format!("{keeps:?}, corrupt {corrupt}");
+            assert_eq!(shop.holders(), [1, 2], "{when}");
+            let ledger = shop.ledger().unwrap();
+            assert_eq!(ledger["holders"][0]["slot"], 1, "{when}");
+            assert_eq!(ledger["holders"][1]["slot"], 2, "{when}");
+            assert!(!shop.record(1)["asleep"].is_null(), "{when}");
+            run(shop.says(1, "alice", "/wake")).await.ends(0, "woken");
+            shop.ends();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -409,5 +433,148 @@ async fn who_waits_sees_which_holder_sleeps_and_when_somebody_last_used_each() {
         .unwrap();
     assert!(row.contains("asleep") || row.contains("sleeping"), "{row}");
     assert!(!row.contains("5 h ago | 5 h ago"), "{row}");
+    shop.ends();
+}
+
+/// Refuses the next request like this for good.
+fn refuses(shop: &Shop, method: &str, pattern: &str) {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "not now"});
+    let refusal = Action::Answer {
+        status: 403,
+        body,
+        headers: Vec::new(),
+    };
+    shop.world
+        .cluster
+        .inject(Fault::on(method, pattern, refusal));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waking_that_fails_before_anything_is_awake_can_be_tried_again() {
+    let home = "/api/v1/namespaces/pr-shop-1";
+    let web = "/apis/apps/v1/namespaces/pr-shop-1/deployments/web";
+    for (keeps, method, pattern) in [
+        ("false", "PATCH", home),
+        ("true", "PATCH", home),
+        ("true", "GET", home),
+        ("false", "PATCH", web),
+    ] {
+        let when = format!("keeps {keeps}: {method} {pattern}");
+        let shop = Shop::open().await;
+        let run = async |event: Event| {
+            let run = shop.run(&event).input("sleep-keeps-slot", keeps);
+            run.go().await
+        };
+        shop.deployed(1).await;
+        run(shop.says(1, "alice", "/sleep")).await.ends(0, "slept");
+        refuses(&shop, method, pattern);
+        let failed = run(shop.says(1, "alice", "/wake")).await;
+        assert_ne!(failed.exit, 0, "{when}: {failed:#?}");
+        shop.world.cluster.clear_faults();
+        let record = shop.record(1);
+        assert!(!record["asleep"].is_null(), "{when}: {record}");
+        assert!(!record["deployment"].is_null(), "{when}: {record}");
+        run(shop.says(1, "alice", "/wake")).await.ends(0, "woken");
+        assert_eq!((pods(&shop), quota(&shop)), (1, false), "{when}");
+        assert!(shop.record(1)["asleep"].is_null(), "{when}");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waking_that_has_failed_gives_its_slot_back_with_the_next_sweep() {
+    let shop = Shop::open().await;
+    asleep(&shop).await;
+    refuses(&shop, "PATCH", "/api/v1/namespaces/pr-shop-1");
+    shop.hears(&shop.says(1, "alice", "/wake")).await;
+    assert_eq!(shop.holders(), [1]);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.holders(), [0; 0]);
+    assert_eq!((pods(&shop), quota(&shop)), (0, true));
+    let comment = shop.comment(1);
+    assert!(comment.contains("Preview asleep"), "{comment}");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_is_lost_while_a_preview_is_woken_lets_nothing_run_without_a_slot() {
+    for push in [true, false] {
+        let shop = Arc::new(Shop::open().await);
+        asleep(&shop).await;
+        let weak = Arc::downgrade(&shop);
+        // The slot is confirmed, and the label says still that it sleeps: whoever makes the ledger anew counts it for none.
+        let rebuilt = move || {
+            let Some(shop) = weak.upgrade() else { return };
+            shop.amend(|ledger| {
+                ledger["holders"] = json!([]);
+                let record = &mut ledger["previews"]["1"];
+                let slept = record["asleep"].clone();
+                *record = json!({"asleep": slept});
+                record["asleep"]["unfinished"] = json!(false);
+            });
+        };
+        let home = "/api/v1/namespaces/pr-shop-1";
+        shop.world
+            .cluster
+            .inject(Fault::run("PATCH", home, rebuilt));
+        let event = match push {
+            true => shop.pushes(1),
+            false => shop.says(1, "alice", "/wake"),
+        };
+        shop.hears(&event).await;
+        assert_eq!((pods(&shop), quota(&shop)), (0, true), "push {push}");
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        let held = !shop.holders().is_empty();
+        assert_eq!(pods(&shop) > 0, held, "push {push}");
+        assert_eq!(quota(&shop), !held, "push {push}");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_runs_without_a_slot_is_counted_although_the_ledger_calls_it_asleep() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let uid = shop.ledger().unwrap()["holders"][0]["uid"].clone();
+    let since = shop.world.clock.now().to_string();
+    shop.amend(|ledger| {
+        ledger["holders"] = json!([]);
+        ledger["previews"]["1"]["asleep"] =
+            json!({"since": since, "namespace": NAMESPACE, "uid": uid, "slot": 1});
+    });
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.holders(), [1]);
+    // What the ledger says of it becomes true then.
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!((pods(&shop), quota(&shop)), (0, true));
+    assert_eq!(shop.holders(), [0; 0]);
+    let comment = shop.comment(1);
+    assert!(comment.contains("Preview asleep"), "{comment}");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_is_lost_while_a_preview_falls_asleep_leaves_one_that_wakes() {
+    let shop = Arc::new(Shop::open().await);
+    shop.deployed(1).await;
+    let weak = Arc::downgrade(&shop);
+    let home = "/api/v1/namespaces/pr-shop-1";
+    shop.world
+        .cluster
+        .inject(Fault::run("PATCH", home, move || {
+            let Some(shop) = weak.upgrade() else { return };
+            // Made anew from the label before: awake, in its slot.
+            shop.amend(|ledger| ledger["previews"]["1"] = json!({}));
+        }));
+    let sleep = shop.says(1, "alice", "/sleep");
+    shop.hears(&sleep).await.ends(0, "superseded");
+    assert_eq!((pods(&shop), quota(&shop)), (0, true));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.holders(), [0; 0]);
+    let wake = shop.says(1, "alice", "/wake");
+    shop.hears(&wake).await.ends(0, "woken");
+    assert_eq!((pods(&shop), quota(&shop)), (1, false));
     shop.ends();
 }

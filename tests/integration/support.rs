@@ -2,6 +2,8 @@
 //! It knows what a runner sets and what people see; it knows no type of the pipeline.
 //! A run is a future here, so that a test can stop it, drop it or play two at once.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::read::GzDecoder;
 use preview_action::{
     cli::{Surroundings, act, control_namespace, read_outputs},
     pipeline::Sandbox,
@@ -38,6 +40,9 @@ services:
     health: {path: /}
     env: {GREETING: hello}
 ";
+
+/// Hosts that nobody behind an Enterprise Server may be sent to.
+const ELSEWHERE: [&str; 3] = ["github.com", "ghcr.io", "githubstatus.com"];
 
 /// Path of the ledger's ConfigMap on the API server, for faults.
 pub(crate) const LEDGER: &str = "/api/v1/namespaces/preview-system/configmaps/*";
@@ -245,7 +250,9 @@ impl Shop {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
-        (String::from_utf8(output.stdout).unwrap(), said)
+        let data = String::from_utf8(output.stdout).unwrap();
+        stays_here([data.as_str(), &said]);
+        (data, said)
     }
 
     /// Opens a pull request, deploys it and checks that this went well.
@@ -280,8 +287,12 @@ impl Shop {
             .cluster
             .objects("ConfigMap", "preview-system")
             .into_iter()
-            .find(|object| object["data"].get("state.json").is_some())?;
-        serde_json::from_str(object["data"]["state.json"].as_str()?).ok()
+            .find(|object| object["metadata"]["name"] == *self.ledger_name())?;
+        if let Some(text) = object["data"]["state.json"].as_str() {
+            return serde_json::from_str(text).ok();
+        }
+        let packed = STANDARD.decode(object["binaryData"]["state.json.gz"].as_str()?);
+        serde_json::from_reader(GzDecoder::new(&*packed.ok()?)).ok()
     }
 
     /// Lets so many days pass since a preview was used last.
@@ -315,6 +326,13 @@ impl Shop {
     pub(crate) fn ledger_name(&self) -> String {
         let id = self.world.github.create_repository(SHOP);
         format!("preview-{id}-preview")
+    }
+
+    /// Deletes the ledger.
+    pub(crate) fn loses_ledger(&self) {
+        let name = self.ledger_name();
+        let cluster = &self.world.cluster;
+        cluster.delete("ConfigMap", "preview-system", &name);
     }
 
     /// Puts this text in the place of the ledger.
@@ -601,10 +619,12 @@ impl Seen {
                 .collect(),
             took: begun.elapsed(),
         };
-        // The shop's server is another one, like somebody's Enterprise Server.
+        // The shop's server is another one, like somebody's Enterprise Server: whatever this run has said or written.
         let all = seen.everything();
-        let astray = all.lines().find(|line| line.contains("github.com"));
-        assert_eq!(astray, None, "people are sent to another server");
+        let sent = shop.world.requests();
+        let written = sent.iter().filter(|one| one.site == "github");
+        let written = written.flat_map(|one| [one.path.as_str(), &one.body]);
+        stays_here(written.chain([all.as_str()]));
         seen
     }
 
@@ -684,9 +704,26 @@ impl Seen {
     }
 }
 
+/// Checks that no text leads to another GitHub than the shop's.
+fn stays_here<'a>(texts: impl IntoIterator<Item = &'a str>) {
+    let mut lines = texts.into_iter().flat_map(str::lines);
+    let astray = lines.find(|line| ELSEWHERE.iter().any(|host| line.contains(host)));
+    assert_eq!(astray, None, "people are sent to another server");
+}
+
 /// The binary under test.
 pub(crate) fn binary() -> PathBuf {
     env!("CARGO_BIN_EXE_preview-action").into()
+}
+
+/// How a program ended: its exit code, what it wrote as data, and all else.
+pub(crate) fn printed(output: &std::process::Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
 }
 
 /// What a run prints.

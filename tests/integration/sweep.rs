@@ -169,7 +169,7 @@ async fn a_dry_run_shows_what_would_be_done_and_does_nothing() {
     shop.unused_for(2, 30);
     let before = shop.now();
     let sweep = async |format: &str| {
-        let arguments = ["sweep", "--dry-run", "--output", format];
+        let arguments = ["sweep", "--dry-run", "--ttl", "7d", "--output", format];
         shop.by_hand(&arguments).await.0
     };
     let text = sweep("text").await;

@@ -358,7 +358,7 @@ async fn a_removal_by_hand_says_whom_the_slot_is_free_for_and_how_to_let_it_in()
     let (_, said) = shop.by_hand(&["remove", "--pr", "1"]).await;
     assert!(said.contains("a slot is free for #2"), "{said}");
     assert!(
-        said.contains("preview-action sweep --repository acme/shop"),
+        said.contains("preview-action sweep --repository acme/shop --domain"),
         "{said}"
     );
     assert_eq!((shop.holders(), shop.line()), (vec![], vec![2]));
@@ -366,6 +366,42 @@ async fn a_removal_by_hand_says_whom_the_slot_is_free_for_and_how_to_let_it_in()
     assert_eq!((shop.holders(), shop.line()), (vec![2], vec![]));
     let (_, said) = shop.by_hand(&["remove", "--pr", "2"]).await;
     assert!(!said.contains("a slot is free"), "nobody waits: {said}");
+    shop.ends();
+}
+
+/// What a terminal was not given is the workflow's to say: no default of ours removes, deploys or throws anybody out of the line.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_by_hand_does_nothing_by_a_default_that_nobody_chose() {
+    let shop = Shop::open().await;
+    let capped = async |event: Event| shop.run(&event).input("max-previews", "1").go().await;
+    for (pr, reason) in [(1, "deployed"), (2, "queued")] {
+        capped(shop.opens(pr)).await.ends(0, reason);
+    }
+    shop.world.github.push(SHOP, 1, &[]);
+    let days = Duration::from_secs(8 * 24 * 3600);
+    shop.world.advance(days);
+    shop.amend(|ledger| ledger["capacity"] = json!(2));
+    let bare = ["sweep", "--dashboard-issue", "false"];
+    for _ in 0..2 {
+        let (_, said) = shop.by_hand(&bare).await;
+        assert!(said.contains("nothing expires by this"), "{said}");
+        assert!(said.contains("nobody is deployed by this"), "{said}");
+    }
+    assert_eq!((shop.holders(), shop.line()), (vec![1], vec![2]));
+    // With what a deploy needs, who waits is let in; the head that nobody asked for is still the workflow's.
+    by_hand(&shop, &[]).await;
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2], vec![]));
+    let head = shop.world.github.head(SHOP, 1);
+    assert_ne!(shop.record(1)["attempted"]["sha"], *head);
+    by_hand(&shop, &["--auto-deploy", "true"]).await;
+    assert_eq!(shop.record(1)["attempted"]["sha"], *head);
+    shop.world.advance(days);
+    by_hand(&shop, &["--ttl", "30d"]).await;
+    assert_eq!(shop.holders(), [1, 2]);
+    for _ in 0..2 {
+        by_hand(&shop, &["--ttl", "7d"]).await;
+    }
+    assert_eq!(shop.holders(), [0; 0]);
     shop.ends();
 }
 

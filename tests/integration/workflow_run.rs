@@ -224,6 +224,38 @@ async fn the_schedule_deploys_no_commit_whose_build_has_not_ended_well() {
     shop.ends();
 }
 
+/// A place in line is for the commit that was built: what was pushed since has not shown that it can be built at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_in_line_is_not_deployed_at_a_commit_that_was_not_built() {
+    let shop = Shop::open().await;
+    let one = [("build-workflow", BUILD), ("max-previews", "1")];
+    let hears = async |event: &Event| shop.run(event).inputs(&one).go().await;
+    shop.opens(7);
+    hears(&built(&shop, 7)).await.ends(0, "deployed");
+    for pr in [8, 9] {
+        shop.opens(pr);
+        hears(&built(&shop, pr)).await.ends(0, "queued");
+    }
+    shop.world.github.push(SHOP, 8, &[]);
+    let head = shop.world.github.head(SHOP, 8);
+    hears(&shop.closes(7)).await.ends(0, "removed");
+    assert_eq!(
+        shop.namespaces(),
+        ["pr-shop-9"],
+        "whose build was of its newest commit"
+    );
+    let said = shop.comment(8);
+    assert!(
+        said.contains("waits in line no more") && said.contains(&head[..7]),
+        "{said}"
+    );
+
+    hears(&built(&shop, 8)).await.ends(0, "queued");
+    hears(&shop.closes(9)).await.ends(0, "removed");
+    assert_eq!(shop.namespaces(), ["pr-shop-8"]);
+    shop.ends();
+}
+
 /// What lies in the workspace of such a run is the default branch's, or nobody's.
 #[tokio::test(flavor = "multi_thread")]
 async fn manifests_of_the_workspace_are_read_only_at_the_commit_that_was_built() {

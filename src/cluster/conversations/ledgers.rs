@@ -1,6 +1,10 @@
 //! Conversations about the ledger: compare-and-swap, lost races, lost answers.
 
 use super::*;
+use crate::{
+    capacity::Ledger,
+    cluster::{Moment, last_good::digest},
+};
 
 fn ledger() -> LedgerName {
     LedgerName {
@@ -33,11 +37,7 @@ async fn take(cluster: &Cluster, run: &str) -> Result<usize, ClusterError> {
             .await?;
         match taken {
             Some(taken) => return Ok(taken),
-            None => {
-                cluster
-                    .create_ledger(&ledger(), &crate::capacity::Ledger::empty(3))
-                    .await?
-            }
+            None => cluster.create_ledger(&ledger(), &Ledger::empty(3)).await?,
         }
     }
 }
@@ -66,7 +66,7 @@ async fn a_step_that_keeps_writes_nothing() {
         .await;
     assert_eq!(answer.unwrap(), None);
     cluster
-        .create_ledger(&ledger(), &crate::capacity::Ledger::empty(3))
+        .create_ledger(&ledger(), &Ledger::empty(3))
         .await
         .unwrap();
     let answer = cluster
@@ -89,7 +89,7 @@ async fn the_moment_is_the_servers() {
         .put(&object(&kinds::NAMESPACE, "preview-system"))
         .unwrap();
     cluster
-        .create_ledger(&ledger(), &crate::capacity::Ledger::empty(3))
+        .create_ledger(&ledger(), &Ledger::empty(3))
         .await
         .unwrap();
     for _ in 0..2 {
@@ -170,6 +170,41 @@ async fn a_ledger_that_cannot_be_read_is_never_guessed() {
             "{error}"
         );
         assert!(requests(&world, "PUT", "configmaps").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_of_three_thousand_previews_finds_room_and_shrinks_again() {
+    let (world, cluster) = with_control_namespace().await;
+    take(&cluster, "a").await.unwrap();
+    let kept = |key: &str| {
+        let found = world
+            .cluster
+            .object("ConfigMap", "preview-system", "preview-7-preview");
+        let found = found.unwrap();
+        let held = found[key].as_object();
+        held.is_some_and(|held| !held.is_empty())
+    };
+    for previews in [3000, 0] {
+        let fill = |ledger: &mut Ledger, _: Moment| {
+            let record = |pr: u64| {
+                // as much that cannot be packed as in a record that has been through everything
+                let words: Vec<_> = (0..6)
+                    .map(|word| digest(format!("{pr} {word}").as_bytes()))
+                    .collect();
+                let record = serde_json::from_value(json!({ "words": words })).unwrap();
+                (pr.to_string(), record)
+            };
+            ledger.previews = (0..previews).map(record).collect();
+            Step::Write(())
+        };
+        cluster.transact(&ledger(), fill).await.unwrap();
+        assert_eq!(
+            (kept("data"), kept("binaryData")),
+            (previews == 0, previews > 0)
+        );
+        let read = cluster.read_ledger(&ledger()).await.unwrap().unwrap();
+        assert_eq!(read.previews.len(), usize::try_from(previews).unwrap());
     }
 }
 

@@ -8,6 +8,17 @@ use super::{
 };
 use crate::names::CommitSha;
 
+/// What stands between a plan and the job that deploys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApprovalGate {
+    /// Nothing.
+    None,
+    /// Somebody has to approve that job.
+    Waits,
+    /// That job has ended, and nobody may have approved it.
+    Ended,
+}
+
 /// Whether a run acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -15,6 +26,19 @@ pub enum Mode {
     Run,
     /// It decides, and does nothing.
     Plan,
+}
+
+/// What stands between a plan and the job that deploys.
+pub(super) fn approval_gate(text: &str) -> Result<ApprovalGate, Problem> {
+    match text {
+        "false" => Ok(ApprovalGate::None),
+        "true" => Ok(ApprovalGate::Waits),
+        "ended" => Ok(ApprovalGate::Ended),
+        _ => Err(Problem::new(
+            format!("{} is none of the three", shown(text)),
+            "write `false`, `true` or `ended`",
+        )),
+    }
 }
 
 pub(super) fn mode(text: &str) -> Result<Mode, Problem> {

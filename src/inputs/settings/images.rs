@@ -28,7 +28,7 @@ pub(super) fn list(read: &mut Reader<'_>) -> Vec<ImageInput> {
 }
 
 fn image(line: &str) -> Result<ImageInput, Problem> {
-    let fix = "write `name=reference`, such as `web=ghcr.io/acme/web:{sha}`";
+    let fix = "write `name=reference`, such as `web=registry.example.com/acme/web:{sha}`";
     let Some((name, reference)) = line.split_once('=') else {
         return Err(Problem::new(format!("{} has no `=`", shown(line)), fix));
     };
@@ -61,7 +61,7 @@ pub(in crate::inputs) fn check_reference(reference: &str) -> Result<(), Problem>
 }
 
 fn fault(reference: &str) -> Option<(&'static str, &'static str)> {
-    let example = "write one such as `ghcr.io/acme/web:{sha}`";
+    let example = "write one such as `registry.example.com/acme/web:{sha}`";
     if reference.is_empty() {
         return Some(("is empty", example));
     }
@@ -176,7 +176,7 @@ mod tests {
         let short = "web=ghcr.io/acme/web@sha256:abc";
         for (line, expected) in [
             ("web", "name=reference"),
-            ("web=", "ghcr.io/acme/web"),
+            ("web=", "registry.example.com/acme/web"),
             ("=nginx", "name=reference"),
             ("Web=nginx", "name=reference"),
             ("web=https://ghcr.io/acme/web", "https://"),
@@ -186,12 +186,12 @@ mod tests {
                 "`{sha}`, `{short-sha}`, `{number}`, `{branch}`",
             ),
             ("web=nginx:{sha", "`{sha}`"),
-            ("web=nginx:", "ghcr.io/acme/web"),
-            ("web=nginx:a b", "ghcr.io/acme/web"),
-            ("web=nginx latest", "ghcr.io/acme/web"),
-            ("web=ghcr.io//web", "ghcr.io/acme/web"),
-            ("web=ghcr.io:x/web", "ghcr.io/acme/web"),
-            ("web=../web", "ghcr.io/acme/web"),
+            ("web=nginx:", "registry.example.com/acme/web"),
+            ("web=nginx:a b", "registry.example.com/acme/web"),
+            ("web=nginx latest", "registry.example.com/acme/web"),
+            ("web=ghcr.io//web", "registry.example.com/acme/web"),
+            ("web=ghcr.io:x/web", "registry.example.com/acme/web"),
+            ("web=../web", "registry.example.com/acme/web"),
             (short, "whole digest"),
         ] {
             match image(line) {

@@ -13,7 +13,7 @@ mod reader;
 mod scalars;
 
 pub use filters::{Bots, Filters};
-pub use flow::Mode;
+pub use flow::{ApprovalGate, Mode};
 pub(super) use images::check_reference;
 pub use paths::Paths;
 pub use scalars::ASSOCIATIONS;
@@ -31,7 +31,7 @@ pub struct Settings {
     /// Commit that a plan has named; nothing else is deployed.
     pub sha: Option<CommitSha>,
     /// True when the plan says that somebody has to approve the run.
-    pub approval_gate: bool,
+    pub approval_gate: ApprovalGate,
     /// Another word that means `/deploy`.
     pub deploy_command: Option<String>,
     /// Path of the workflow whose success deploys what it has built.
@@ -92,6 +92,8 @@ pub struct Settings {
     pub control_namespace: Namespace,
     /// Whose configuration and templates count.
     pub config_from: ConfigFrom,
+    /// Number of the workflow's job; none where the runner does not know it.
+    pub job: Option<u64>,
     /// Login that our comments have; asked of GitHub when absent.
     pub comment_author: Option<String>,
     /// When a status comment is begun; one that is there is kept up to date in any case.
@@ -116,6 +118,35 @@ pub struct Settings {
     pub health_address: Option<HealthAddress>,
     /// Additional certificate authorities.
     pub ca_bundle: Option<TextOrPath>,
+    /// What else whoever gives commands should know of, as it was given: inputs that are not as they are by default.
+    pub notable: Vec<(&'static str, String)>,
+}
+
+/// Inputs that change what happens by itself, or by which word.
+const NOTABLE: [&str; 9] = [
+    "deploy-command",
+    "when-full",
+    "sleep-after",
+    "labels",
+    "ignore-labels",
+    "drafts",
+    "bots",
+    "paths",
+    "build-workflow",
+];
+
+fn notable(raw: &RawInputs) -> Vec<(&'static str, String)> {
+    let specs = super::registry::INPUTS.iter();
+    let specs = specs.filter(|spec| NOTABLE.contains(&spec.name));
+    specs
+        .filter_map(|spec| {
+            let text = raw.text(spec.name).filter(|text| *text != spec.default)?;
+            Some((
+                spec.name,
+                text.split_whitespace().collect::<Vec<_>>().join(" "),
+            ))
+        })
+        .collect()
 }
 
 impl Settings {
@@ -140,7 +171,7 @@ impl Settings {
         }
         let mode = read.or("mode", "run", flow::mode);
         let sha = read.optional("sha", flow::sha);
-        let approval_gate = read.or("approval-gate", "false", scalars::boolean);
+        let approval_gate = read.or("approval-gate", "false", flow::approval_gate);
         let deploy_command = read.optional("deploy-command", flow::command);
         let build_workflow = read.optional("build-workflow", flow::workflow);
         let token = read.optional("token", scalars::token);
@@ -172,6 +203,8 @@ impl Settings {
         let environment = read.or("environment", "preview", scalars::environment);
         let control_namespace = read.or("control-namespace", "preview-system", scalars::namespace);
         let config_from = read.or("config-from", "head", scalars::config_from);
+        // GitHub fills it in; what it may write there one day costs a link, never a run.
+        let job = raw.text("job").and_then(|text| text.parse().ok());
         let comment_author = read.optional("comment-author", scalars::login);
         let comment = read.or("comment", "sticky", scalars::comment);
         let comment_position = read.or("comment-position", "keep", scalars::comment_position);
@@ -222,6 +255,7 @@ impl Settings {
                 environment: environment?,
                 control_namespace: control_namespace?,
                 config_from: config_from?,
+                job,
                 comment_author,
                 comment: comment?,
                 comment_position: comment_position?,
@@ -234,6 +268,7 @@ impl Settings {
                 health: health?,
                 health_address,
                 ca_bundle,
+                notable: notable(raw),
             })
         };
         read.finish(complete())
@@ -241,8 +276,14 @@ impl Settings {
 
     /// True where a commit needs nothing but to be pushed: neither somebody's word, nor a build, a plan or an approval before it.
     pub fn deploys_pushes(&self) -> bool {
-        let planned = self.sha.is_some() || self.approval_gate;
+        let planned = self.sha.is_some() || self.approval_gate != ApprovalGate::None;
         self.auto_deploy && self.build_workflow.is_none() && !planned
+    }
+
+    /// True where a sleeper keeps its slot: in any case where its hosts are made of it, or else its routes would stand there for
+    /// somebody else's hosts.
+    pub fn sleepers_keep_slots(&self) -> bool {
+        self.sleep_keeps_slot || self.url_mode == UrlMode::Slot
     }
 
     /// Every text that must not leave the process, for the redactor to learn.

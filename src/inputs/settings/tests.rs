@@ -42,7 +42,7 @@ fn nothing_given_means_the_defaults() {
             Settings {
                 mode: Mode::Run,
                 sha: None,
-                approval_gate: false,
+                approval_gate: ApprovalGate::None,
                 deploy_command: None,
                 build_workflow: None,
                 token: None,
@@ -76,6 +76,7 @@ fn nothing_given_means_the_defaults() {
                 environment: "preview".parse().unwrap(),
                 control_namespace: "preview-system".parse().unwrap(),
                 config_from: ConfigFrom::Head,
+                job: None,
                 comment_author: None,
                 comment: CommentMode::Sticky,
                 comment_position: CommentPosition::Keep,
@@ -88,6 +89,7 @@ fn nothing_given_means_the_defaults() {
                 health: HealthMode::Auto,
                 health_address: None,
                 ca_bundle: None,
+                notable: Vec::new(),
             }
         );
     }
@@ -181,7 +183,7 @@ fn all_mistakes_are_reported_together_each_with_its_fix() {
     assert_eq!(
         errors.to_string(),
         "input `host-pattern`: uses `{domain}`, and input `domain` is empty; set `domain`, or write the whole host\n\
-         input `images`: \"web\" has no `=`; write `name=reference`, such as `web=ghcr.io/acme/web:{sha}`\n\
+         input `images`: \"web\" has no `=`; write `name=reference`, such as `web=registry.example.com/acme/web:{sha}`\n\
          input `images`: image \"https://x\" begins with a scheme; leave out `https://`\n\
          input `images`: names the service `web` twice; write each service on one line\n\
          input `max-previews`: \"many\" is not a whole number from 0 to 1000; write a number such as `3`; 0 means that nothing is deployed\n\

@@ -148,6 +148,10 @@ impl Work<'_> {
             return Ok(None);
         }
         if asleep {
+            // A ledger that was made anew before it was marked counts it for none that runs.
+            if !self.desk.alive().await? {
+                return Err(Stopped::Overtaken);
+            }
             self.rouse(plan).await?;
         }
         let (existing, warning) = existing?;

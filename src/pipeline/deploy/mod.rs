@@ -4,22 +4,26 @@
 
 mod aftermath;
 mod apply;
-mod room;
+mod contest;
+pub(super) mod room;
 mod settle;
 mod wait;
 
+pub(super) use room::finds_room;
 pub(super) use wait::Waiting;
 
 use super::{
     Ending, Failure, Ports,
     desk::{Ahead, Asking, Begun, Desk, House, Taken},
     filter,
+    heap::heap,
     restore::{self, Marks},
+    show::announced,
     sources::Sources,
     teller::Teller,
 };
 use crate::{
-    capacity::{Deployed, Members, Said},
+    capacity::{Deployed, Members, Said, UnderWay},
     cluster::{
         Cluster, Existing, LastGood,
         outcome::{Applied, Change},
@@ -106,15 +110,18 @@ pub async fn deploy(
         notes: Mutex::default(),
     };
     let result = tokio::select! {
-        result = Box::pin(work.run(teller)) => result,
+        result = heap(|| work.run(teller)) => result,
         () = ports.stop.cancelled() => Err(Stopped::Cancelled),
     };
     if ports.stop.is_cancelled() {
-        let ending =
-            tokio::time::timeout(LAST_WORDS, work.settle(Err(Stopped::Cancelled), teller)).await;
+        let ending = tokio::time::timeout(
+            LAST_WORDS,
+            heap(|| work.settle(Err(Stopped::Cancelled), teller)),
+        )
+        .await;
         return ending.unwrap_or_else(|_| Ending::cancelled());
     }
-    work.settle(result, teller).await
+    heap(|| work.settle(result, teller)).await
 }
 
 impl DeployRequest {
@@ -233,8 +240,8 @@ struct Notes {
     silent: bool,
     /// Which comment is the preview's.
     comment: Option<Said>,
-    /// The deployment that shows it, once this run has looked after that.
-    shown: Option<Option<Deployed>>,
+    /// What is shown of it beside the comment, once this run has looked after that.
+    shown: Option<(Option<Deployed>, Option<UnderWay>)>,
 }
 
 impl Work<'_> {
@@ -248,9 +255,11 @@ impl Work<'_> {
             yields: self.request.entrance == Entrance::FromQueue,
             from_queue: self.request.entrance == Entrance::FromQueue,
             used: true,
+            shows: Some(announced(self.ports, &self.request.sha)),
         };
         let taken = self.desk.take_turn(asking).await?;
         let mut taken = taken.ok_or(Stopped::Overtaken)?;
+        teller.recalls(&taken.record);
         let tried = taken.record.attempted.as_ref().map(|last| &last.sha);
         teller.comes_after(taken.after_another, tried);
         lock(&self.notes).ahead = std::mem::take(&mut taken.ahead);
@@ -271,7 +280,7 @@ impl Work<'_> {
             }
         }
         tokio::select! {
-            result = Box::pin(self.work(&taken, teller)) => result,
+            result = heap(|| self.work(&taken, teller)) => result,
             () = self.desk.lose_turn() => Err(Stopped::Overtaken),
         }
     }
@@ -374,22 +383,30 @@ impl Work<'_> {
         // Registries are asked while the cluster is at work; those that want the pull secret once it is known.
         let anonymous = self.ports.settings.pull_secret.is_none();
         let asking = anonymous.then(|| self.ask_revisions(plan));
-        let applied = self.applied(plan, set, taken, waiting, teller).await?;
+        // On the heap, as the parts of every long story: their sizes would add up.
+        let applied = heap(|| self.applied(plan, set, taken, waiting, teller)).await?;
         teller.applied(set, &applied);
         teller.show(State::Deploying);
         let asking = asking.unwrap_or_else(|| self.ask_revisions(plan));
-        let (ready, revisions) = tokio::join!(
-            waiting.ready(&plan.namespace, &applied, teller),
-            self.other_revisions(plan, asking)
-        );
+        let ready = async {
+            // Beside each other: who has to give way does so at once.
+            tokio::try_join!(
+                heap(|| waiting.ready(&plan.namespace, &applied, teller)),
+                heap(|| self.alone(plan, set, taken, &applied))
+            )
+        };
+        let (ready, revisions) = tokio::join!(ready, self.other_revisions(plan, asking));
         for (service, revision) in revisions {
             teller.other_revision(&service, &revision);
         }
-        ready?;
+        let ((), contested) = ready?;
         teller.rolled_over();
         teller.stage("wait until ready");
-        waiting.healthy(&plan.urls, teller).await?;
+        heap(|| waiting.healthy(&plan.urls, teller)).await?;
         teller.stage("ask the address");
+        if contested {
+            heap(|| self.outlasts(plan, set, taken, &applied)).await?;
+        }
         Ok(applied)
     }
 

@@ -4,11 +4,16 @@
 
 use super::{Stopped, Work};
 use crate::{
-    capacity::{self, Amounts, Fit, Short, Shortage},
+    capacity::{self, Amounts, Fit, Pods, Short, Shortage},
+    cluster::Cluster,
     inputs,
     manifests::ManifestSet,
-    names::{ReasonCode, quantity},
-    pipeline::{Failure, desk::Taken, teller::Teller},
+    names::{Namespace, PrNumber, ReasonCode, quantity},
+    pipeline::{
+        Failure, Ports,
+        desk::{Desk, Taken},
+        teller::Teller,
+    },
     plan::Plan,
 };
 
@@ -24,8 +29,8 @@ impl Work<'_> {
         taken: &Taken,
         teller: &mut Teller<'_>,
     ) -> Result<(), Stopped> {
-        let pods = capacity::demand(set);
-        let beyond = capacity::beyond_quota(set, &pods);
+        let demand = capacity::demand(set);
+        let beyond = capacity::beyond_quota(set, &demand);
         let placed = taken.holder.as_ref().is_some_and(|one| one.uid.is_some());
         if !beyond.is_empty() {
             let failure = over_quota(&beyond, set);
@@ -34,37 +39,12 @@ impl Work<'_> {
             }
             teller.warn(failure.line());
         }
-        if placed || self.ports.settings.nodes == inputs::Nodes::Elastic {
+        if placed {
             return Ok(());
         }
-        let room = match self.cluster.room().await {
-            Ok(Some(room)) => room,
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                tracing::warn!("how much room the nodes have was not looked at: {error}");
-                return Ok(());
-            }
-        };
-        match room.fit(&pods) {
-            Fit::Now => {
-                let filled = room.filled(&pods);
-                if filled >= NOTICE {
-                    teller.warn(format!(
-                        "the cluster's nodes are {filled} % full with this preview"
-                    ));
-                }
-                Ok(())
-            }
-            Fit::Later(shortage) => {
-                let lacks = shortage_words(&shortage);
-                let house = self
-                    .desk
-                    .wait_for_room(&plan.namespace, plan.pr, &self.request.author, &lacks)
-                    .await?;
-                Err(Stopped::Full(Box::new(house)))
-            }
-            Fit::Never(shortage) => Err(Stopped::Failed(never(&shortage))),
-        }
+        let author = &self.request.author;
+        let guest = (self.desk, &plan.namespace, plan.pr, author.as_str());
+        finds_room(self.ports, self.cluster, guest, &demand, teller).await
     }
 
     /// Lets the run of a new preview warn that few slots are left, before somebody has to wait for one.
@@ -82,7 +62,49 @@ impl Work<'_> {
     }
 }
 
-fn over_quota(beyond: &[Short], set: &ManifestSet) -> Failure {
+/// Who asks for room: its desk, its Namespace, its number, its author.
+pub(in crate::pipeline) type Guest<'a> = (&'a Desk<'a>, &'a Namespace, PrNumber, &'a str);
+
+/// Ends a run whose pods the nodes have no room for: they wait in line where room may come, and fail where none will.
+pub(in crate::pipeline) async fn finds_room(
+    ports: &Ports,
+    cluster: &Cluster,
+    (desk, namespace, pr, author): Guest<'_>,
+    demand: &[Vec<Pods>],
+    teller: &mut Teller<'_>,
+) -> Result<(), Stopped> {
+    if ports.settings.nodes == inputs::Nodes::Elastic {
+        return Ok(());
+    }
+    let room = match cluster.room().await {
+        Ok(Some(room)) => room,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            tracing::warn!("how much room the nodes have was not looked at: {error}");
+            return Ok(());
+        }
+    };
+    match room.fit(demand) {
+        Fit::Now => {
+            let filled = room.filled(demand);
+            if filled >= NOTICE {
+                teller.warn(format!(
+                    "the cluster's nodes are {filled} % full with this preview"
+                ));
+            }
+            Ok(())
+        }
+        Fit::Later(shortage) => {
+            let lacks = shortage_words(&shortage);
+            let house = desk.wait_for_room(namespace, pr, author, &lacks).await?;
+            let full = |house| Stopped::Full(Box::new(house));
+            Err(house.map_or(Stopped::Overtaken, full))
+        }
+        Fit::Never(shortage) => Err(Stopped::Failed(never(&shortage))),
+    }
+}
+
+pub(in crate::pipeline) fn over_quota(beyond: &[Short], set: &ManifestSet) -> Failure {
     let mut quotas = set
         .objects
         .iter()
@@ -103,7 +125,7 @@ fn over_quota(beyond: &[Short], set: &ManifestSet) -> Failure {
     )
 }
 
-fn never(shortage: &Shortage) -> Failure {
+pub(in crate::pipeline) fn never(shortage: &Shortage) -> Failure {
     Failure::yours(
         ReasonCode::NoRoom,
         format!(
@@ -115,7 +137,7 @@ fn never(shortage: &Shortage) -> Failure {
 }
 
 /// What is asked, what is free, what there is in all; or which pod is too large for each node by itself.
-fn shortage_words(shortage: &Shortage) -> String {
+pub(in crate::pipeline) fn shortage_words(shortage: &Shortage) -> String {
     if shortage.short.is_empty() {
         let (of, amounts) = &shortage.pod;
         return format!(

@@ -9,7 +9,7 @@ use crate::{
     manifests,
     metrics::Action,
     names::State,
-    pipeline::{Blame, Ending, Failure, desk, metrics, restore, teller::Teller},
+    pipeline::{Blame, Ending, Failure, desk, heap::heap, metrics, restore, teller::Teller},
     report::Aftermath,
 };
 use std::{sync::atomic::Ordering, time::Duration};
@@ -80,15 +80,16 @@ impl Work<'_> {
         if let Err(Stopped::Failed(failure)) = &result {
             lock(&self.notes).github_failed = failure.is_of_github();
         }
+        let cancelled = Ending::cancelled();
         match (&result, began) {
             // The ledger has just failed, and there is no turn to end.
-            (Err(Stopped::Failed(_)), false) => return self.speak(result, teller).await,
+            (Err(Stopped::Failed(_)), false) => return heap(|| self.speak(result, teller)).await,
             (Err(Stopped::Overtaken), false) => return Ending::superseded(),
             // Without a turn the word is ours only if nobody came after us.
             (Err(Stopped::Cancelled), false) => {
-                return match self.end_turn(state, None, line, &Ending::cancelled()).await {
+                return match heap(|| self.end_turn(state, None, line, &cancelled)).await {
                     Ok(false) => Ending::cancelled(),
-                    _ => self.speak(result, teller).await,
+                    _ => heap(|| self.speak(result, teller)).await,
                 };
             }
             _ => {}
@@ -104,11 +105,11 @@ impl Work<'_> {
                 Ending::superseded()
             }
             false if state == State::Cancelled => {
-                tokio::time::timeout(WORD, self.speak(result, teller))
+                tokio::time::timeout(WORD, heap(|| self.speak(result, teller)))
                     .await
                     .unwrap_or_else(|_| Ending::cancelled())
             }
-            false => self.speak(result, teller).await,
+            false => heap(|| self.speak(result, teller)).await,
         };
         let untold = teller.unheard();
         {
@@ -122,7 +123,7 @@ impl Work<'_> {
             line => line,
         };
         let (ended, ()) = tokio::join!(
-            self.end_turn(state, url.as_deref(), line, &ending),
+            heap(|| self.end_turn(state, url.as_deref(), line, &ending)),
             metrics::leave(
                 self.ports,
                 self.request.repository.id,
@@ -257,7 +258,7 @@ impl Work<'_> {
         // Who says nothing has not said what an earlier run could not say.
         record.untold = notes.untold || (notes.silent && record.untold);
         if let Some(shown) = &notes.shown {
-            record.deployment.clone_from(shown);
+            (record.deployment, record.under_way) = shown.clone();
         }
         if notes.comment.is_some() {
             record.comment.clone_from(&notes.comment);

@@ -1,10 +1,11 @@
 //! A full house, as somebody without a slot sees it: who holds the slots, who gives way, what holds those that are leaving.
-//! It reads and changes nothing; the ledger and Namespaces are handed over.
+//! It changes nothing; the ledger is handed over, and so are Namespaces but where nobody else has read them.
 //! Comment and claim look at the same picture, so that what people are told is what was decided by.
 
+use super::selector;
 use crate::{
-    capacity::{Holder, Ledger, Record},
-    cluster::NamespaceInfo,
+    capacity::{Holder, Ledger, LedgerName, Record},
+    cluster::{Cluster, NamespaceInfo},
     names::PrNumber,
     report::Leaving,
 };
@@ -59,6 +60,10 @@ impl House {
     /// Who gives way to somebody who would have to wait: the one whose first deploy failed first, if nobody is at work on it.
     pub(in crate::pipeline) fn gives_way(&self) -> Option<&Lodger> {
         self.place?;
+        // Where a slot is free nobody has to give one up: what is lacking is room, or somebody else's turn.
+        if self.holders.len() < self.capacity as usize {
+            return None;
+        }
         let idle = |record: &Record| record.active.is_none() && record.removing.is_none();
         self.holders
             .iter()
@@ -68,7 +73,7 @@ impl House {
     }
 
     /// Notes which Namespaces are being deleted, and what holds them.
-    pub(super) fn notice(&mut self, found: &[NamespaceInfo]) {
+    pub(in crate::pipeline) fn notice(&mut self, found: &[NamespaceInfo]) {
         for lodger in &mut self.holders {
             let info = found
                 .iter()
@@ -81,6 +86,15 @@ impl House {
             });
         }
     }
+}
+
+/// The previews' Namespaces, for [`House::notice`]; without them a house is as the ledger has it.
+pub(in crate::pipeline) async fn rooms(cluster: &Cluster, name: &LedgerName) -> Vec<NamespaceInfo> {
+    let found = cluster.list_namespaces(&selector(name)).await;
+    found.unwrap_or_else(|error| {
+        tracing::info!("which namespaces are being deleted could not be seen: {error}");
+        Vec::new()
+    })
 }
 
 /// What holds a Namespace that is being deleted, in a few words; empty when nothing is known.

@@ -10,12 +10,14 @@ mod rebuild;
 mod rest;
 
 pub(super) use cap::keep_cap;
-pub(super) use house::{House, Lodger, held_by};
-pub(super) use rebuild::{anew, begin, mend, owned_by_label};
+pub(super) use house::{House, Lodger, held_by, rooms};
+pub(super) use rebuild::{anew, begin, is_labelled_asleep, mend, owned_by_label};
 
 use super::{Adopted, Failure, Ports, life::Home};
 use crate::{
-    capacity::{self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn},
+    capacity::{
+        self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn, UnderWay,
+    },
     cluster::{Cluster, ClusterError, Existing, Step},
     names::{PreviewKey, ReasonCode, State},
 };
@@ -65,6 +67,8 @@ pub(super) struct Asking {
     pub(super) from_queue: bool,
     /// True when somebody uses the preview by this: it lives on from now.
     pub(super) used: bool,
+    /// What GitHub shows as under way from now on.
+    pub(super) shows: Option<UnderWay>,
 }
 
 /// A look into a preview's Namespace that is under way; dropping it ends its requests.
@@ -130,6 +134,9 @@ impl Asking {
         }
         if self.used {
             record.last_activity = Some(now);
+        }
+        if self.shows.is_some() {
+            record.under_way.clone_from(&self.shows);
         }
         match &self.removal {
             Begun::Now(removing) => record.removing = Some(removing.clone()),
@@ -402,6 +409,9 @@ impl<'a> Desk<'a> {
             let Some(slot) = capacity::adopt(ledger, owned, owner, now) else {
                 return Step::Keep(None);
             };
+            // Whoever holds a slot has a record, or nobody would ever ask about it.
+            let record = ledger.previews.entry(self.key.clone()).or_default();
+            record.last_activity = Some(now);
             Step::Write(Some(Adopted {
                 namespace: owned.namespace.clone(),
                 slot,

@@ -87,14 +87,14 @@ impl Desk<'_> {
         ))
     }
 
-    /// Puts this preview in line until the cluster's nodes have room for it.
+    /// Puts this preview in line until the cluster's nodes have room for it; none when a newer run exists.
     pub(in crate::pipeline) async fn wait_for_room(
         &self,
         name: &Namespace,
         pr: PrNumber,
         owner: &str,
         lacks: &str,
-    ) -> Result<House, Failure> {
+    ) -> Result<Option<House>, Failure> {
         let who = Claimant {
             key: self.key.clone(),
             pr,
@@ -103,10 +103,12 @@ impl Desk<'_> {
             run: self.run().clone(),
             when_full: WhenFull::Queue,
         };
-        self.transact(|ledger, now| {
-            let place = capacity::wait(ledger, &who, lacks, now);
-            Step::Write(House::seen(ledger, Some(place)))
-        })
+        self.transact(
+            |ledger, now| match capacity::wait(ledger, &who, lacks, now) {
+                Some(place) => Step::Write(Some(House::seen(ledger, Some(place)))),
+                None => Step::Keep(None),
+            },
+        )
         .await
     }
 

@@ -58,7 +58,12 @@ pub(in crate::pipeline) fn anew(ports: &Ports, owned: Vec<Owned>) -> Ledger {
     let now = ports.now();
     Ledger {
         floor: u64::try_from(now.as_second()).unwrap_or_default(),
-        ..capacity::rebuild(ports.settings.max_previews, owned, now)
+        ..capacity::rebuild(
+            ports.settings.max_previews,
+            owned,
+            ports.settings.sleepers_keep_slots(),
+            now,
+        )
     }
 }
 
@@ -75,6 +80,7 @@ pub(in crate::pipeline) fn owned_by_label(info: NamespaceInfo) -> Option<Owned> 
         Some(variant) => format!("{pr}-{variant}"),
     };
     let url = info.annotations.get("preview-action/url").cloned();
+    let asleep = is_labelled_asleep(&info);
     Some(Owned {
         key,
         pr,
@@ -85,8 +91,13 @@ pub(in crate::pipeline) fn owned_by_label(info: NamespaceInfo) -> Option<Owned> 
             _ if info.annotations.contains_key(plan::PINNED) => Some(None),
             expires => expires.and_then(|text| text.parse().ok()).map(Some),
         },
-        asleep: info.labels.get("preview-action/state").map(String::as_str)
-            == Some(State::Sleeping.as_str()),
+        asleep,
         namespace: info.name,
     })
+}
+
+/// True when nothing runs in a Namespace, as its label says.
+pub(in crate::pipeline) fn is_labelled_asleep(info: &NamespaceInfo) -> bool {
+    let state = info.labels.get("preview-action/state");
+    state.map(String::as_str) == Some(State::Sleeping.as_str())
 }

@@ -10,6 +10,10 @@ use crate::{
     trigger::{Asked, Denied, permission},
 };
 
+/// Why there is nothing to approve.
+pub(super) const NO_FORK: &str =
+    "this pull request comes from no fork, so nothing has to be approved";
+
 impl Story<'_> {
     /// Lets through what may be deployed; else says what it needs. The event of a fork never deploys, not even what is approved.
     pub(super) async fn gate(&self, pull: &PullRequest) -> Result<Result<(), Ending>, Failure> {
@@ -59,8 +63,7 @@ impl Story<'_> {
             Err(denied) => return Ok(quiet(denied)),
         };
         if !pull.from_fork() {
-            let why = "this pull request comes from no fork, so nothing has to be approved";
-            return self.answered(&pull, why.into()).await;
+            return self.answered(&pull, NO_FORK.into()).await;
         }
         if let Err(denied) = permission::may_be_approved(&pull) {
             return self.denied(&pull, denied).await;

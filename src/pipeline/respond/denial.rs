@@ -2,12 +2,9 @@
 //! Names are a courtesy: where GitHub does not give them, the denial says the role and stands as it is.
 //! It mentions nobody, so that no stranger can ring anybody's bell through us.
 
-use super::Story;
+use super::{Story, courtesy};
 use crate::{inputs::MinPermission, trigger::Denied};
-use std::time::Duration;
 
-/// What looking for names may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Names are enough.
 const ENOUGH: usize = 3;
 
@@ -28,14 +25,11 @@ impl Story<'_> {
             MinPermission::Maintain => "maintain",
             MinPermission::Admin => "admin",
         };
-        match tokio::time::timeout(PATIENCE, github.who_has(permission)).await {
-            Ok(Ok(names)) if !names.is_empty() => {
-                let names: Vec<_> = names.into_iter().take(ENOUGH).collect();
-                denied.remedy = format!("{}; who has it here: {}", denied.remedy, names.join(", "));
-            }
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::info!("nobody is named who could help: {error}"),
-            Err(_) => tracing::info!("nobody is named who could help: GitHub took too long"),
+        let asked = github.who_has(permission);
+        let names = courtesy("nobody is named who could help", asked).await;
+        let names: Vec<_> = names.into_iter().flatten().take(ENOUGH).collect();
+        if !names.is_empty() {
+            denied.remedy = format!("{}; who has it here: {}", denied.remedy, names.join(", "));
         }
         denied
     }

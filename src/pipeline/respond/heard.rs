@@ -74,7 +74,7 @@ impl Story<'_> {
                 comment.id < id
                     && comment.author.eq_ignore_ascii_case(login)
                     && comment.written.is_some_and(|written| written >= since)
-                    && trigger::first_line(&comment.body, &self.ports.settings).is_some()
+                    && trigger::read(&comment.body, &self.ports.settings).is_some()
             })
             .count()
     }

@@ -2,11 +2,14 @@
 //! It asks the same questions of GitHub as the run itself, by the same functions, and refuses whatever the ledger would have to allow.
 //! The decision is an output: a build, or the approval of an environment, comes between it and the run that acts on it.
 
-use super::{Allows, Story, Teller, built, filter, ignored, quiet, react, subject};
+use super::{
+    Allows, Story, Teller, approve::NO_FORK, built, filter, ignored, quiet, react, subject,
+};
 use crate::{
     event::PullRequest,
     github::Reaction,
-    names::{PreviewKey, ReasonCode},
+    inputs::ApprovalGate,
+    names::ReasonCode,
     pipeline::{Audience, Caller, Ending, Failure, Ports},
     trigger::{Asked, Denied, Trigger, filters, permission},
 };
@@ -122,6 +125,9 @@ fn would(trigger: &Trigger) -> Ending {
 impl Story<'_> {
     /// Lets through what a run would do; else how it would end.
     async fn plan(&self) -> Result<Result<(), Ending>, Failure> {
+        if self.ports.settings.approval_gate == ApprovalGate::Ended {
+            return self.gate_ended().await.map(Err);
+        }
         let allows: Allows = match self.trigger {
             Trigger::Take { .. } => (permission::may_take, self.maintainers()),
             Trigger::Approve(_) => (permission::may_approve, self.maintainers()),
@@ -148,7 +154,7 @@ impl Story<'_> {
             Trigger::Deploy(_) | Trigger::Take { .. } | Trigger::Approve(_)
         );
         if deploys
-            && self.ports.settings.approval_gate
+            && self.ports.settings.approval_gate == ApprovalGate::Waits
             && let Err(failure) = self.say_gate(&pull).await
         {
             // The decision is none the worse for it: GitHub itself shows who waits.
@@ -175,7 +181,7 @@ impl Story<'_> {
             Trigger::Take { .. } => permission::may_deploy(pull, None),
             Trigger::Approve(_) if !pull.from_fork() => Err(Denied {
                 reason: ReasonCode::NothingToApprove,
-                cause: "this pull request comes from no fork, so nothing has to be approved".into(),
+                cause: NO_FORK.into(),
                 remedy: "comment `/deploy`".into(),
             }),
             Trigger::Approve(_) => {
@@ -200,9 +206,27 @@ impl Story<'_> {
 
     /// Says in the comment that the run waits for the approval of a GitHub environment.
     async fn say_gate(&self, pull: &PullRequest) -> Result<(), Failure> {
-        let preview: &PreviewKey = &self.preview();
+        self.teller_of_gates().awaits_gate(&pull.head_sha).await
+    }
+
+    /// Takes that back where it stands there still, because the job has ended without a word of its own.
+    async fn gate_ended(&self) -> Result<Ending, Failure> {
+        let Some(sha) = &self.ports.settings.sha else {
+            return Err(Failure::yours(
+                ReasonCode::BadInput,
+                "input `approval-gate`: `ended` needs the commit that was to be approved",
+                "set `sha` to the output `sha` of the step that has planned",
+            ));
+        };
+        let why = match self.teller_of_gates().gate_ended(sha).await? {
+            true => "the comment does not call for an approval any more",
+            false => "the comment calls for no approval of that commit",
+        };
+        Ok(Ending::quiet(None, ReasonCode::Planned, why))
+    }
+
+    fn teller_of_gates(&self) -> Teller<'_> {
         let name = &self.request.repository.name;
-        let mut teller = Teller::open(self.ports, preview, name, self.audience);
-        teller.awaits_gate(&pull.head_sha).await
+        Teller::open(self.ports, &self.preview(), name, self.audience)
     }
 }

@@ -9,11 +9,12 @@ pub(super) use verdict::{Verdict, Word, line};
 
 use super::Ports;
 use crate::{
-    capacity::{Deployed, Record},
+    capacity::{Deployed, Record, UnderWay},
     github::{CommitState, CommitStatus, DeploymentState, GitHub, GitHubError},
     inputs::Deployments,
     names::{CommitSha, PreviewKey, State},
 };
+use futures::future::OptionFuture;
 use stand::{stand, status_of, task};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -44,6 +45,8 @@ pub(super) struct Board {
     known: Option<Deployed>,
     /// The commit that was ready last, and whether it has broken since.
     serving: Option<(CommitSha, bool)>,
+    /// What is shown as under way: by this run, or by one before it that did not come to its end.
+    under_way: Option<UnderWay>,
     /// True when this run deploys, and so may make a deployment.
     creates: bool,
     /// What is being written while the run works.
@@ -63,6 +66,7 @@ impl Board {
     /// Takes up what the ledger knows.
     pub(super) fn recalls(&mut self, record: &Record) {
         self.known.clone_from(&record.deployment);
+        self.under_way.clone_from(&record.under_way);
         let broke = |sha: &CommitSha| {
             let last = record.attempted.as_ref();
             last.is_some_and(|last| last.outcome == State::Degraded && last.sha == *sha)
@@ -73,12 +77,17 @@ impl Board {
 
     /// Notes what the next run must know.
     pub(super) fn note(&self, record: &mut Record) {
-        record.deployment = self.shown();
+        (record.deployment, record.under_way) = self.shown();
     }
 
-    /// The deployment that shows what is live.
-    pub(super) fn shown(&self) -> Option<Deployed> {
-        self.known.clone()
+    /// The deployment that shows what is live, and what is shown as under way.
+    pub(super) fn shown(&self) -> (Option<Deployed>, Option<UnderWay>) {
+        (self.known.clone(), self.under_way.clone())
+    }
+
+    /// True when nothing is shown as under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_none()
     }
 
     /// Allows that a deployment is made for a commit that has none.
@@ -99,19 +108,26 @@ impl Board {
     /// Begins to show that a commit is being deployed, while the run goes on.
     pub(super) fn begin(&mut self, ports: &Ports, preview: &PreviewKey, word: Word) {
         self.creates = true;
-        let (Some(github), Some(sha)) = (ports.github.clone(), word.sha.clone()) else {
+        let Some(sha) = word.sha.clone() else {
             return;
         };
-        if !github.spares(OPENING) {
-            return;
-        }
+        let again = self.under_way.take_if(|one| one.sha == sha);
+        let ours = UnderWay {
+            deployment: again.and_then(|one| one.deployment),
+            ..announced(ports, &sha)
+        };
+        let left = self.under_way.replace(ours);
+        self.forget(left.as_ref());
         let (statuses, deployments) = (writes_statuses(ports), writes_deployments(ports));
+        let Some(github) = ports.github.clone().filter(|github| github.spares(OPENING)) else {
+            return;
+        };
         if !statuses && !deployments {
             return;
         }
         self.begun = true;
         let (context, task) = (context(preview), task(preview));
-        let known = self.known.clone();
+        let known = self.deployment_of(&sha);
         self.opening.spawn(async move {
             let status = async {
                 let status = CommitStatus {
@@ -131,20 +147,23 @@ impl Board {
                 }
                 Ok(found.map(|(found, _)| found))
             };
-            let (status, deployment) = tokio::join!(
-                async {
-                    match statuses {
-                        true => Some(status.await),
-                        false => None,
-                    }
-                },
-                async {
-                    match deployments {
-                        true => Some(deployment.await),
-                        false => None,
-                    }
-                }
-            );
+            let newer = Word {
+                text: "a newer commit is deployed".into(),
+                ..word.clone()
+            };
+            let left =
+                left.map(|left| abandon(&github, &context, left, &newer, (statuses, deployments)));
+            let status = OptionFuture::from(statuses.then_some(status));
+            let deployment = OptionFuture::from(deployments.then_some(deployment));
+            let (status, deployment, left) =
+                tokio::join!(status, deployment, OptionFuture::from(left));
+            let (of_status, of_deployment) = left.unwrap_or((Ok(()), Ok(())));
+            for error in [of_status, of_deployment]
+                .into_iter()
+                .filter_map(Result::err)
+            {
+                tracing::info!("what was shown of the commit before is left so: {error}");
+            }
             Opened { status, deployment }
         });
     }
@@ -152,6 +171,7 @@ impl Board {
     /// Shows what has become of it.
     pub(super) async fn end(&mut self, ports: &Ports, preview: &PreviewKey, word: Word) {
         let Some(github) = &ports.github else {
+            self.under_way.take_if(|_| !word.verdict.waits());
             return;
         };
         let patience = match ports.stop.is_cancelled() {
@@ -165,6 +185,15 @@ impl Board {
             self.opening.abort_all();
         }
         self.stale |= late;
+    }
+
+    /// Ends what is shown as under way, and says nothing of anything else.
+    pub(super) async fn close(&mut self, ports: &Ports, preview: &PreviewKey, word: Word) {
+        if let Some(github) = &ports.github {
+            let closed = self.clear(ports, github, preview, &word, None);
+            let late = tokio::time::timeout(PATIENCE, closed).await.is_err();
+            self.stale |= late;
+        }
     }
 
     async fn write(&mut self, ports: &Ports, github: &GitHub, preview: &PreviewKey, word: &Word) {
@@ -182,6 +211,7 @@ impl Board {
             return;
         }
         let commit = self.commit(word).filter(|_| statuses);
+        let said = commit.as_ref().map(|(sha, _)| sha.clone());
         let status = async {
             let (sha, state) = commit?;
             let (context, word) = (context(preview), word);
@@ -193,19 +223,75 @@ impl Board {
             };
             Some(github.set_status(&sha, &status).await)
         };
-        let settled = async {
-            match deployments {
-                true => Some(self.settle(github, preview, word, opened).await),
-                false => None,
-            }
-        };
+        let settled = deployments.then(|| self.settle(github, preview, word, opened));
+        let settled = OptionFuture::from(settled);
         let (status, settled) = tokio::join!(status, settled);
+        let said = said.filter(|_| matches!(status, Some(Ok(()))));
         if let Some(Err(error)) = status {
             self.stale |= untold(ports, &ports.refused.statuses, STATUS, &error);
         }
         if let Some(Err(error)) = settled {
             self.stale |= untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
         }
+        if !word.verdict.waits() {
+            self.clear(ports, github, preview, word, said.as_ref())
+                .await;
+        }
+    }
+
+    /// Ends what is shown as under way, but for the commit of which that was said just now.
+    async fn clear(
+        &mut self,
+        ports: &Ports,
+        github: &GitHub,
+        preview: &PreviewKey,
+        word: &Word,
+        said: Option<&CommitSha>,
+    ) {
+        let Some(left) = self.under_way.clone() else {
+            return;
+        };
+        let rights = (
+            writes_statuses(ports) && said != Some(&left.sha),
+            writes_deployments(ports),
+        );
+        let word = match word.sha.as_ref() == Some(&left.sha) {
+            true => word.clone(),
+            false => Word {
+                text: "nobody goes on with it".into(),
+                ..word.clone()
+            },
+        };
+        let (status, deployment) = abandon(github, &context(preview), left, &word, rights).await;
+        let mut mends = false;
+        if let Err(error) = status {
+            mends |= untold(ports, &ports.refused.statuses, STATUS, &error);
+        }
+        if let Err(error) = deployment {
+            mends |= untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
+        }
+        self.stale |= mends;
+        if !mends {
+            let left = self.under_way.take();
+            self.forget(left.as_ref());
+        }
+    }
+
+    /// Forgets a deployment that was never live.
+    fn forget(&mut self, left: Option<&UnderWay>) {
+        let never = left.and_then(|left| left.deployment);
+        self.known.take_if(|known| Some(known.id) == never);
+    }
+
+    /// The deployment that shows a commit which is under way, or else what is live.
+    fn deployment_of(&self, sha: &CommitSha) -> Option<Deployed> {
+        let under_way = self.under_way.as_ref().filter(|one| one.sha == *sha);
+        let own = under_way.and_then(|one| one.deployment);
+        let own = own.map(|id| Deployed {
+            id,
+            sha: sha.clone(),
+        });
+        own.or_else(|| self.known.clone())
     }
 
     /// The deployment that was begun with; what was refused is off from now on.
@@ -234,7 +320,7 @@ impl Board {
                 };
                 Some((sha, state))
             }
-            Verdict::Waits | Verdict::Queued | Verdict::GivenUp if !self.begun => None,
+            verdict if verdict.is_open() && !self.begun => None,
             verdict => Some((word.sha.clone()?, verdict.commit())),
         }
     }
@@ -256,18 +342,19 @@ impl Board {
         let found = match opened {
             Some(found) => Some(found),
             // Nobody deploys what this run has not begun to deploy.
-            None if matches!(
-                word.verdict,
-                Verdict::Waits | Verdict::Queued | Verdict::GivenUp
-            ) && !self.begun =>
-            {
-                None
-            }
+            None if word.verdict.is_open() && !self.begun => None,
             None => {
                 let (environment, task) = (context(preview), task(preview));
-                let known = self.known.as_ref();
-                let found = stand(github, sha, &environment, &task, known, self.creates).await?;
-                found.map(|(found, _)| found)
+                let known = self.deployment_of(sha);
+                let found = stand(
+                    github,
+                    sha,
+                    &environment,
+                    &task,
+                    known.as_ref(),
+                    self.creates,
+                );
+                found.await?.map(|(found, _)| found)
             }
         };
         let Some(found) = found else {
@@ -277,10 +364,8 @@ impl Board {
         let state = match word.verdict {
             Verdict::Ready => DeploymentState::Success,
             Verdict::Failed => DeploymentState::Failure,
-            Verdict::Queued => DeploymentState::Queued,
-            // The run that goes on with it makes another, since the ledger knows the one that is live.
-            Verdict::Waits | Verdict::GivenUp if before.is_some() => DeploymentState::Inactive,
-            Verdict::Waits => DeploymentState::Queued,
+            Verdict::Waits | Verdict::Queued => DeploymentState::Queued,
+            Verdict::GivenUp if before.is_some() => DeploymentState::Inactive,
             _ => DeploymentState::Error,
         };
         github
@@ -296,6 +381,9 @@ impl Board {
             let status = status_of(DeploymentState::Inactive, &gone);
             github.set_deployment(before.id, &status).await?;
         }
+        if let Some(under_way) = &mut self.under_way {
+            under_way.deployment = word.verdict.waits().then_some(found.id);
+        }
         if before.is_none() || replaced {
             self.known = Some(found);
         }
@@ -309,6 +397,9 @@ impl Board {
         };
         let status = status_of(DeploymentState::Inactive, word);
         github.set_deployment(known.id, &status).await?;
+        if let Some(under_way) = &mut self.under_way {
+            under_way.deployment.take_if(|id| *id == known.id);
+        }
         if !word.returns {
             self.known = None;
         }
@@ -316,10 +407,50 @@ impl Board {
     }
 }
 
-/// Ends the deployment of a preview that is gone; false when that is to be tried again.
+/// What a run that begins to deploy shows as under way.
+pub(super) fn announced(ports: &Ports, sha: &CommitSha) -> UnderWay {
+    UnderWay {
+        sha: sha.clone(),
+        run: ports.run.clone(),
+        deployment: None,
+    }
+}
+
+/// Says of a commit that nobody goes on with it; whether there may be a status, and whether a deployment.
+async fn abandon(
+    github: &GitHub,
+    context: &str,
+    left: UnderWay,
+    word: &Word,
+    (statuses, deployments): (bool, bool),
+) -> (Result<(), GitHubError>, Result<(), GitHubError>) {
+    let status = async {
+        let status = CommitStatus {
+            state: CommitState::Error,
+            context,
+            description: &word.text,
+            target_url: word.more.as_deref(),
+        };
+        match statuses {
+            true => github.set_status(&left.sha, &status).await,
+            false => Ok(()),
+        }
+    };
+    let deployment = async {
+        let over = status_of(DeploymentState::Inactive, word);
+        match left.deployment.filter(|_| deployments) {
+            Some(id) => github.set_deployment(id, &over).await.map(drop),
+            None => Ok(()),
+        }
+    };
+    tokio::join!(status, deployment)
+}
+
+/// Ends what is shown of a preview that is gone; false when that is to be tried again.
 pub(super) async fn retire(ports: &Ports, preview: &PreviewKey, record: &Record) -> bool {
     let mut board = Board {
         known: record.deployment.clone(),
+        under_way: record.under_way.clone(),
         ..Board::default()
     };
     let word = Word {
@@ -334,16 +465,6 @@ pub(super) async fn retire(ports: &Ports, preview: &PreviewKey, record: &Record)
     };
     board.end(ports, preview, word).await;
     !board.is_stale()
-}
-
-/// True when a status of a commit still promises that somebody is at work on it.
-pub(super) async fn hangs(ports: &Ports, preview: &PreviewKey, sha: &CommitSha) -> bool {
-    let Some(github) = ports.github.as_ref().filter(|_| writes_statuses(ports)) else {
-        return false;
-    };
-    let context = context(preview);
-    let asked = tokio::time::timeout(PATIENCE, github.status(sha, &context));
-    matches!(asked.await, Ok(Ok(Some(CommitState::Pending))))
 }
 
 /// What is not written without a right: its name, the right, and the input that turns it off.

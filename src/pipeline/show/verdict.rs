@@ -46,6 +46,16 @@ impl Verdict {
         })
     }
 
+    /// True when somebody goes on with it.
+    pub(in crate::pipeline) fn waits(self) -> bool {
+        matches!(self, Self::Waits | Self::Queued)
+    }
+
+    /// True when it says nothing of how good a commit is.
+    pub(super) fn is_open(self) -> bool {
+        self.waits() || self == Self::GivenUp
+    }
+
     pub(super) fn commit(self) -> CommitState {
         match self {
             Self::Waits | Self::Queued => CommitState::Pending,

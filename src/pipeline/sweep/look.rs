@@ -15,20 +15,37 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How a sweep looks.
+/// Which of the settings are the workflow's own: what a terminal was not given has a default there that nobody chose.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
-    /// True where the cap that this run was given is the workflow's.
-    pub(super) governs: bool,
-    /// True when nothing may be written.
-    pub(super) dry: bool,
+pub struct Mandate {
+    /// True where the cap is.
+    pub governs: bool,
+    /// True where it is known how long previews live.
+    pub expires: bool,
+    /// True where it is known what a deploy needs.
+    pub deploys: bool,
+    /// True where it is known whether pushes deploy by themselves.
+    pub pushes: bool,
+}
+
+impl Mandate {
+    /// That of a workflow; its cap counts only in runs of the default branch's.
+    pub fn of_workflow(governs: bool) -> Self {
+        Self {
+            governs,
+            expires: true,
+            deploys: true,
+            pushes: true,
+        }
+    }
 }
 
 /// Looks at everything once: one list of open pull requests, one of Namespaces, the ledger; then at what is in doubt.
 pub(super) async fn look<'a>(
     ports: &'a Ports,
     repository: &'a Repository,
-    manner: Manner,
+    mandate: Mandate,
+    dry: bool,
 ) -> Result<Sight<'a>, Failure> {
     let (cluster, github) = (ports.cluster()?, ports.github()?);
     let name = ports.ledger(repository.id);
@@ -43,12 +60,13 @@ pub(super) async fn look<'a>(
         tracing::warn!("what has broken cannot be seen: {error}");
     };
     let found = found?;
-    let (mut ledger, now, trouble) = known(ports, repository, ledger, &found, manner.dry).await?;
-    if manner.governs {
+    let (mut ledger, now, trouble) = known(ports, repository, ledger, &found, dry).await?;
+    if mandate.governs {
         ledger.capacity = ports.settings.max_previews;
     }
     let mut sight = Sight {
         settings: &ports.settings,
+        mandate,
         repository,
         ledger,
         now,

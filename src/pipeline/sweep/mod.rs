@@ -10,7 +10,9 @@ mod plan;
 pub use outlook::{Due, Outlook, would_sweep};
 
 use super::{
-    Ending, Exit, Failure, Ports, approval, deploy, desk, filter, issues,
+    Ending, Exit, Failure, Ports, approval, deploy, desk, filter,
+    heap::heap,
+    issues, metrics,
     promote::promote,
     remove::{RemoveReason, RemoveRequest, remove},
     request::{Basis, Word},
@@ -26,7 +28,8 @@ use crate::{
     trigger::{Denied, permission},
 };
 use futures::{StreamExt, stream};
-use look::{Manner, look};
+pub use look::Mandate;
+use look::look;
 use plan::{Action, Sight, Task};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -59,18 +62,10 @@ pub struct Swept {
 pub async fn sweep(
     ports: &Ports,
     repository: &Repository,
-    governs: bool,
+    mandate: Mandate,
 ) -> Result<Ending, Failure> {
-    let sight = look(
-        ports,
-        repository,
-        Manner {
-            governs,
-            dry: false,
-        },
-    )
-    .await?;
-    if governs {
+    let sight = look(ports, repository, mandate, false).await?;
+    if mandate.governs {
         desk::keep_cap(ports, repository.id).await?;
     }
     count(ports, repository, &sight).await?;
@@ -79,7 +74,6 @@ pub async fn sweep(
         ports,
         repository,
         sight: &sight,
-        governs,
     };
     let endings: Vec<(Swept, Ending)> = stream::iter(sight.tasks())
         .map(|task| broom.act(task))
@@ -89,17 +83,21 @@ pub async fn sweep(
     Ok(summed_up(endings))
 }
 
-/// The same from a terminal: who waits gets what the sweep has freed, as in the scheduled run.
-pub async fn sweep_by_hand(ports: &Ports, repository: &Repository, governs: bool) -> Ending {
-    let swept = sweep(ports, repository, governs).await;
+/// The same from a terminal, as far as that was given the workflow's inputs: nobody expires, is deployed or shown by a default.
+pub async fn sweep_by_hand(ports: &Ports, repository: &Repository, mandate: Mandate) -> Ending {
+    let swept = sweep(ports, repository, mandate).await;
     let mut ending = swept.unwrap_or_else(Ending::failed);
     let basis = Basis {
         ports,
         repository,
         workspace: None,
     };
-    ending.promoted = Box::pin(promote(basis, governs, true)).await;
-    Box::pin(issues::keep(ports, repository, &ending)).await;
+    if mandate.deploys {
+        ending.promoted = Box::pin(promote(basis, mandate.governs, true)).await;
+    }
+    if mandate.expires {
+        Box::pin(issues::keep(ports, repository, &ending)).await;
+    }
     ending.notices.extend(ports.take_notices());
     ending
 }
@@ -107,11 +105,15 @@ pub async fn sweep_by_hand(ports: &Ports, repository: &Repository, governs: bool
 /// Brings the ledger in line with what exists: a Namespace that nobody counts gets its slot, a claim whose run died goes back
 /// in line, and what is left of closed pull requests is forgotten.
 async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Result<(), Failure> {
-    let owned: Vec<Owned> = sight
-        .uncounted()
-        .into_iter()
-        .filter_map(desk::owned_by_label)
-        .collect();
+    let cluster = ports.cluster()?;
+    let mut owned: Vec<Owned> = Vec::new();
+    for seen in sight.uncounted() {
+        // Read after the ledger, which calls nothing asleep before the label says so.
+        let found = cluster.namespace(&seen.name).await?;
+        let same = found.filter(|found| found.uid == seen.uid && found.deleting.is_none());
+        owned.extend(same.and_then(desk::owned_by_label));
+    }
+    let keep_slots = ports.settings.sleepers_keep_slots();
     let forgotten = sight.forgotten();
     if owned.is_empty() && forgotten.is_empty() && !sight.has_dead_claims() {
         return Ok(());
@@ -120,14 +122,14 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
     let step = |ledger: &mut Ledger, moment: Moment| {
         for one in owned.clone() {
             tracing::warn!(namespace = %one.namespace, "no slot was noted for it; it counts from now on");
-            capacity::bind(ledger, one, moment.now);
+            capacity::bind(ledger, one, keep_slots, moment.now);
         }
         capacity::give_up_old_claims(ledger, moment.now);
         let dropped = capacity::forget(ledger, &forgotten);
         tracing::debug!(dropped, "forgot previews of closed pull requests");
         Step::Write(())
     };
-    ports.cluster()?.transact(&name, step).await?;
+    cluster.transact(&name, step).await?;
     Ok(())
 }
 
@@ -140,11 +142,11 @@ async fn retire(ports: &Ports, sight: &Sight<'_>) {
         if !show::retire(ports, &preview, record).await {
             continue;
         }
-        let known = record.deployment.clone();
+        let known = (record.deployment.clone(), record.under_way.clone());
         let desk = desk::Desk::new(ports, cluster, preview, false);
         let forget = |record: &mut Record, _| {
-            if record.deployment == known {
-                record.deployment = None;
+            if (&record.deployment, &record.under_way) == (&known.0, &known.1) {
+                (record.deployment, record.under_way) = (None, None);
             }
         };
         if let Err(failure) = desk.change(forget).await {
@@ -183,7 +185,6 @@ struct Broom<'a> {
     ports: &'a Ports,
     repository: &'a Repository,
     sight: &'a Sight<'a>,
-    governs: bool,
 }
 
 impl<'a> Broom<'a> {
@@ -212,7 +213,7 @@ impl<'a> Broom<'a> {
                     namespace: task.namespace,
                     reason: *reason,
                 };
-                Box::pin(remove(self.ports, &request, &mut teller)).await
+                heap(|| remove(self.ports, &request, &mut teller)).await
             }
             Action::Warn(expires) => self
                 .warn(&task.preview, *expires)
@@ -250,7 +251,7 @@ impl<'a> Broom<'a> {
 
     async fn see_to(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
         match &task.action {
-            Action::Deploy(sha) => Ok(Box::pin(self.deploy(&task.preview, sha, pull)).await),
+            Action::Deploy(sha) => Ok(heap(|| self.deploy(&task.preview, sha, pull)).await),
             Action::Ask => self.ask(&task.preview).await,
             Action::End => self.end(&task.preview, pull).await,
             Action::Tell => self.tell(&task.preview, pull).await,
@@ -276,12 +277,12 @@ impl<'a> Broom<'a> {
             workspace: None,
         };
         let word = Word::Missed {
-            governs: self.governs,
+            governs: self.sight.mandate.governs,
         };
         let (request, sources) = basis.request(word, sha.clone(), pull);
         let mut teller = self.teller(preview);
         teller.about(sha);
-        let ending = deploy(self.ports, &request, &sources, &mut teller).await;
+        let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
         tolerant(ending)
     }
 
@@ -317,9 +318,10 @@ impl<'a> Broom<'a> {
             return Ok(Ending::superseded());
         };
         let mut teller = self.teller(preview);
-        teller.about(&pull.head_sha);
+        let shown = taken.record.under_way.as_ref();
+        teller.about(shown.map_or(&pull.head_sha, |shown| &shown.sha));
         let promises = teller.promises().await?;
-        let hangs = !promises && teller.hangs().await;
+        let hangs = !promises && shown.is_some();
         // Where no comment was begun, nothing but the status knows how far that run came.
         let silent = hangs && teller.comment_so_far().await?.is_none();
         let ending = match promises || silent {
@@ -524,7 +526,21 @@ impl<'a> Broom<'a> {
         let mut teller = self.teller(preview);
         teller.about(&pull.head_sha);
         let bed = Bed::of(self.ports, preview, pull)?;
-        Box::pin(bed.sleep(&mut teller)).await
+        let begun = Instant::now();
+        let ending = Box::pin(bed.sleep(&mut teller)).await?;
+        let counts = ending.failure.is_some() || ending.reason == ReasonCode::Slept;
+        if let Some(state) = ending.state.filter(|_| counts) {
+            let run = metrics::Run {
+                pr: preview.pr,
+                action: crate::metrics::Action::Sleep,
+                sha: None,
+                first: false,
+                took: begun.elapsed(),
+                waited: Duration::ZERO,
+            };
+            metrics::leave(self.ports, self.repository.id, run, state, &ending).await;
+        }
+        Ok(ending)
     }
 
     /// Tells the author, and notes that this was done: only then may the preview be removed.

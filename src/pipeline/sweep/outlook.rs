@@ -3,7 +3,7 @@
 //! The plan is the sweep's own, so that what is shown is what would be done.
 
 use super::{
-    look::{Manner, look},
+    look::{Mandate, look},
     plan::Sight,
 };
 use crate::{
@@ -39,9 +39,9 @@ pub struct Due {
 pub async fn would_sweep(
     ports: &Ports,
     repository: &Repository,
-    governs: bool,
+    mandate: Mandate,
 ) -> Result<Outlook, Failure> {
-    let sight = look(ports, repository, Manner { governs, dry: true }).await?;
+    let sight = look(ports, repository, mandate, true).await?;
     let tasks = sight.tasks().into_iter().map(|task| Due {
         pr: task.preview.pr,
         namespace: task.namespace,
@@ -51,7 +51,9 @@ pub async fn would_sweep(
     let mut due = counted(&sight);
     due.extend(put_back(&sight));
     due.extend(tasks);
-    due.extend(let_in(&sight));
+    if mandate.deploys {
+        due.extend(let_in(&sight));
+    }
     Ok(Outlook {
         due,
         trouble: sight.trouble,

@@ -2,13 +2,14 @@
 //! It asks nobody and changes nothing, so that `--dry-run` shows exactly what would be done.
 //! What is not proved finished is kept: only a pull request that GitHub itself calls closed, or a time that is over.
 
+use super::look::Mandate;
 use crate::{
     capacity::{Because, Holder, Ledger, Record, Remembered},
     cluster::{NamespaceInfo, outcome::Applied},
     event::{PullRequest, Repository},
     inputs::{Settings, WhenFull},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
-    pipeline::{RemoveReason, life::Home},
+    pipeline::{RemoveReason, desk::is_labelled_asleep, life::Home},
     plan,
     trigger::filters,
 };
@@ -53,7 +54,7 @@ pub(super) enum Action {
     Warn(Timestamp),
     /// Put it to sleep, because nobody uses it.
     Sleep,
-    /// Finish a sleep whose run has ended on the way.
+    /// Finish a sleep whose run has ended on the way, or put back to sleep what was not woken.
     FinishSleep,
     /// Deploy a commit that no run has tried.
     Deploy(CommitSha),
@@ -105,7 +106,7 @@ impl Action {
             Self::Remove { .. } => "closed".into(),
             Self::Warn(at) => format!("expires {at}"),
             Self::Sleep => "idle".into(),
-            Self::FinishSleep => "its sleep was cut short".into(),
+            Self::FinishSleep => "its sleep or its waking was cut short".into(),
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
             Self::Ask => "it comes from a fork and needs approval".into(),
             Self::Tell => "its last word did not reach its comment".into(),
@@ -121,6 +122,7 @@ impl Action {
 /// What there is, seen at one moment.
 pub(super) struct Sight<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) mandate: Mandate,
     pub(super) repository: &'a Repository,
     pub(super) ledger: Ledger,
     /// The server's time.
@@ -171,8 +173,8 @@ impl Sight<'_> {
     pub(super) fn forgotten(&self) -> Vec<Remembered> {
         self.over()
             .filter(|(preview, _)| self.closed.contains_key(&preview.pr))
-            // First its deployment ends.
-            .filter(|(_, record)| record.deployment.is_none())
+            // First what is shown of them ends.
+            .filter(|(_, record)| record.deployment.is_none() && record.under_way.is_none())
             .map(|(preview, record)| Remembered {
                 key: preview.in_ledger(),
                 sequence: record.sequence,
@@ -180,10 +182,14 @@ impl Sight<'_> {
             .collect()
     }
 
-    /// Previews of which nothing is left but a deployment that nobody has ended.
+    /// Previews of which nothing is left but what is shown of them and nobody has ended.
     pub(super) fn shown_still(&self) -> impl Iterator<Item = (PreviewKey, &Record)> {
-        self.over()
-            .filter(|(_, record)| record.deployment.is_some() && record.stalled.is_none())
+        // Of an open one that is told like the rest of it.
+        let closed = |preview: &PreviewKey| self.closed.contains_key(&preview.pr);
+        self.over().filter(move |(preview, record)| {
+            let hangs = record.under_way.is_some() && closed(preview);
+            (record.deployment.is_some() || hangs) && record.stalled.is_none()
+        })
     }
 
     /// Previews of which nothing is left but what the ledger remembers.
@@ -277,7 +283,7 @@ impl Sight<'_> {
             let settled =
                 self.is_stalled(preview, pull) || touched.is_none_or(|ago| ago >= SETTLED);
             let wanted = !self.is_stranger(preview) || self.is_alive(pull, *touched);
-            (settled && wanted && self.is_missed(preview, pull))
+            (self.mandate.deploys && settled && wanted && self.is_missed(preview, pull))
                 .then(|| Action::Deploy(pull.head_sha.clone()))
         };
         let Some(record) = self.record(preview) else {
@@ -298,7 +304,7 @@ impl Sight<'_> {
             .or_else(|| self.dozes(preview, record).then_some(Action::FinishSleep))
             .or_else(|| lost.then_some(Action::End))
             .or_else(|| self.vanished(preview))
-            .or_else(|| self.untold(record))
+            .or_else(|| self.untold(preview, pull, record))
             .or_else(|| self.idle(preview, record))
             .or_else(|| self.health(preview, record))
     }
@@ -347,7 +353,9 @@ impl Sight<'_> {
                 .record(preview)
                 .is_none_or(|record| record.attempted.is_none());
         // Whether a commit was built, and well, only the end of its build says.
-        let by_itself = self.settings.auto_deploy && self.settings.build_workflow.is_none();
+        let by_itself = self.mandate.pushes
+            && self.settings.auto_deploy
+            && self.settings.build_workflow.is_none();
         (by_itself || stalled)
             && preview.variant.is_none()
             && self.may_run(preview, pull)
@@ -392,16 +400,22 @@ impl Sight<'_> {
         touched.is_some_and(|ago| ago < ttl) && !sleeps && !pull.by_dependabot()
     }
 
-    /// Namespaces of ours that nobody counts: no holder is bound to them, they do not sleep, and nobody is at work on them.
+    /// Namespaces of ours that nobody counts for what they are: no holder is bound to them, although they do not sleep by ledger
+    /// and label both, or they sleep in a slot and only the label says so. Nobody is at work on them.
     pub(super) fn uncounted(&self) -> Vec<NamespaceInfo> {
         let uncounted = self.namespaces.iter().filter(|(preview, info)| {
             let bound = |holder: &Holder| holder.uid.is_some();
+            let bound = self.holder(preview).is_some_and(bound);
             let record = self.record(preview);
+            let asleep = record.is_some_and(|record| record.asleep.is_some());
+            let labelled = is_labelled_asleep(info);
             info.deleting.is_none()
                 && !self.closed.contains_key(&preview.pr)
-                && !self.holder(preview).is_some_and(bound)
-                && record
-                    .is_none_or(|record| record.asleep.is_none() && !record.is_active(self.now))
+                && match bound {
+                    true => labelled && !asleep,
+                    false => !(labelled && asleep),
+                }
+                && !record.is_some_and(|record| record.is_active(self.now))
         });
         uncounted.map(|(_, info)| info.clone()).collect()
     }
@@ -412,9 +426,12 @@ impl Sight<'_> {
         holders.into_iter().any(|one| one.is_given_up(self.now))
     }
 
-    /// Whether the comment lacks what came of the last run.
-    fn untold(&self, record: &Record) -> Option<Action> {
-        (record.untold && !record.is_active(self.now)).then_some(Action::Tell)
+    /// Whether the comment lacks what came of the last run, or a commit is shown as under way that nobody goes on with.
+    fn untold(&self, preview: &PreviewKey, pull: &PullRequest, record: &Record) -> Option<Action> {
+        let hangs = record.under_way.is_some()
+            && self.ledger.position(&preview.in_ledger()).is_none()
+            && !self.is_stalled(preview, pull);
+        ((record.untold || hangs) && !record.is_active(self.now)).then_some(Action::Tell)
     }
 
     /// Where the ledger has the preview: name and UID of the Namespace that holds a slot or sleeps.
@@ -449,15 +466,16 @@ impl Sight<'_> {
         sleeps.then_some(Action::Sleep)
     }
 
-    /// Whether a sleep was begun, and nobody is at work on it any more.
+    /// Whether a sleep or a waking was begun, and nobody is at work on it any more. Who waits in line wakes once its turn comes.
     fn dozes(&self, preview: &PreviewKey, record: &Record) -> bool {
         let begun = record.unfinished_sleep().is_some();
-        begun && self.lives(preview) && !record.is_active(self.now)
+        let waits = self.ledger.position(&preview.in_ledger()).is_some();
+        begun && !waits && self.lives(preview) && !record.is_active(self.now)
     }
 
     /// Whether the preview has expired, or its author has to be told that it will.
     fn end_of_life(&self, preview: &PreviewKey, record: &Record) -> Option<Action> {
-        if !self.lives(preview) {
+        if !self.lives(preview) || !self.mandate.expires {
             return None;
         }
         let ttl = self.settings.ttl;

@@ -49,14 +49,39 @@ impl Teller<'_> {
             cause: "is deployed once that is given.".into(),
             remedy: String::new(),
         });
-        let view = self
-            .view
-            .clone()
-            .redacted(&self.ports.redaction.snapshot())
-            .spelled();
+        let view = self.leaving();
         let body = report::comment(&view, &self.marker)?;
         let body = report::with_aside(&body, Aside::Gate, &view)?.unwrap_or(body);
         self.write(github, body).await
+    }
+
+    /// Takes back that a commit waits for approval, where the comment says so; true when it did.
+    pub(in crate::pipeline) async fn gate_ended(
+        &mut self,
+        sha: &CommitSha,
+    ) -> Result<bool, Failure> {
+        let (Some(github), Some(found)) = (&self.ports.github, self.comment_so_far().await?) else {
+            return Ok(false);
+        };
+        if !report::awaits_gate(&found, sha) {
+            return Ok(false);
+        }
+        self.view.sha = Some(sha.clone());
+        self.view.now = self.ports.now();
+        self.view.note = Some(Note {
+            cause: "its run has ended, and nobody has approved it or the run has failed".into(),
+            remedy: "push again or comment `/deploy`".into(),
+        });
+        // What was begun for the call alone promises nothing any more.
+        let begun = heading(&found) == self.heading(State::Pending).as_deref();
+        self.view.state = State::NotDeployed;
+        let view = self.leaving();
+        let body = match begun {
+            true => report::comment(&view, &self.marker)?,
+            false => found,
+        };
+        let body = report::with_aside(&body, Aside::Skipped, &view)?.unwrap_or(body);
+        self.write(github, body).await.map(|()| true)
     }
 
     /// Adds the line to the comment; false when there is none that takes one.
@@ -69,11 +94,7 @@ impl Teller<'_> {
             return Ok(false);
         };
         self.view.now = self.ports.now();
-        let view = self
-            .view
-            .clone()
-            .redacted(&self.ports.redaction.snapshot())
-            .spelled();
+        let view = self.leaving();
         match report::with_aside(&found, aside, &view)? {
             Some(body) if body == found => Ok(true),
             Some(body) => self.write(github, body).await.map(|()| true),

@@ -4,12 +4,12 @@
 
 use super::Teller;
 use crate::{
-    capacity::{Deployed, Record},
+    capacity::{Deployed, Record, UnderWay},
     names::{CommitSha, ReasonCode, State},
     pipeline::{
         Blame, Failure,
         inspect::Status,
-        show::{Verdict, Word, hangs, line},
+        show::{Verdict, Word, line},
     },
     report::{Aftermath, Link},
     trigger::prefix,
@@ -26,8 +26,8 @@ impl Teller<'_> {
         self.board.note(record);
     }
 
-    /// The deployment that shows the preview now.
-    pub(in crate::pipeline) fn shown(&self) -> Option<Deployed> {
+    /// The deployment that shows the preview now, and what is shown as under way.
+    pub(in crate::pipeline) fn shown(&self) -> (Option<Deployed>, Option<UnderWay>) {
         self.board.shown()
     }
 
@@ -56,12 +56,14 @@ impl Teller<'_> {
         }
     }
 
-    /// True when the status of the commit still promises that somebody is at work.
-    pub(in crate::pipeline) async fn hangs(&self) -> bool {
-        match &self.view.sha {
-            Some(sha) => hangs(self.ports, &self.preview, sha).await,
-            None => false,
+    /// Ends what is still shown as under way, where nothing else is to be said; true when GitHub could not be told.
+    async fn closes(&mut self, why: &str) -> bool {
+        if self.board.is_idle() {
+            return false;
         }
+        let word = self.word(Verdict::GivenUp, why, None);
+        self.board.close(self.ports, &self.preview, word).await;
+        self.board.is_stale()
     }
 
     /// Shows beside the comment how the run ended; true when GitHub could not be told.
@@ -72,21 +74,17 @@ impl Teller<'_> {
         why: &str,
     ) -> bool {
         let blameless = failure.is_some_and(|failure| failure.blame != Blame::Yours);
-        let verdict = Verdict::of(state, self.view.reason, blameless);
-        let shown = match verdict {
-            None => None,
-            Some(_) if self.rests => None,
-            // Who looks on behalf of another run ends what that has begun, and begins nothing.
-            Some(Verdict::Waits | Verdict::Queued) if self.repairs && !self.board.has_begun() => {
-                None
-            }
-            verdict => verdict,
-        };
-        let Some(verdict) = shown else {
+        if self.rests {
             return false;
+        }
+        let Some(verdict) = Verdict::of(state, self.view.reason, blameless) else {
+            return self.closes(why).await;
         };
         let lost = self.view.reason == Some(ReasonCode::RunLost);
-        if lost && !self.hangs().await {
+        // Who looks on behalf of another run ends what that has begun, and begins nothing.
+        if (verdict.waits() && self.repairs && !self.board.has_begun())
+            || (lost && self.board.is_idle())
+        {
             return false;
         }
         let text = match state {

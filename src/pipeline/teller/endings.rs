@@ -2,7 +2,7 @@
 //! It decides nothing and writes through the teller, which keeps the view and reads the last word back.
 //! Apart from the story itself, because what a comment says at its end is what people stay with.
 
-use super::{Teller, public_url, voice::heading};
+use super::{Teller, public_url};
 use crate::{
     cluster::Cause,
     github::GitHub,
@@ -129,7 +129,10 @@ impl Teller<'_> {
             .collect();
         let mut why = match names.as_slice() {
             [] => format!("the cap is {capacity}"),
-            names => format!("the {capacity} slots are taken, by {}", names.join(", ")),
+            names => format!(
+                "no slot of {capacity} is free for it; they are taken by {}",
+                names.join(", ")
+            ),
         };
         let (state, reason) = match place {
             Some(place) => {
@@ -244,18 +247,21 @@ impl Teller<'_> {
     /// Nothing was there; a comment that says otherwise is corrected, and none is begun.
     pub(in crate::pipeline) async fn nothing_to_remove(&mut self, reason: RemoveReason) -> Ending {
         let why = "there was no preview to remove".to_owned();
+        let asked = reason == RemoveReason::Asked;
         let silent = match self.comment_so_far().await {
-            Ok(None) => reason != RemoveReason::Asked,
-            // The proof of the removal stays; an empty one would take its place.
+            Ok(None) => !asked,
+            // The proof of the removal stays; an empty one would take its place. While the pull request is open, what
+            // somebody asks for changes what a push does.
             Ok(Some(body)) => {
-                reason != RemoveReason::Asked
-                    && heading(&body) == self.heading(State::Removed).as_deref()
+                let ended = [State::Removed, State::Expired];
+                (!asked || self.view.closed) && self.says(&body, &ended).is_some()
             }
             Err(failure) => return Ending::failed(failure),
         };
         self.forget();
-        self.view.closed = matches!(reason, RemoveReason::Closed { .. });
+        self.view.closed |= matches!(reason, RemoveReason::Closed { .. });
         if silent {
+            self.unheard = self.post(State::Removed, None, &why).await;
             return Ending::quiet(State::Removed, ReasonCode::NothingToRemove, why);
         }
         self.end(
@@ -386,13 +392,19 @@ impl Teller<'_> {
         let mut state = status.state();
         let why = format!("the preview is {}", state.as_str());
         // The diagnosis and the proof of a removal say more than a look can.
-        if matches!(
-            state,
-            State::Failed | State::Degraded | State::Stuck | State::Removed | State::Expired
-        ) && reason == ReasonCode::StatusShown
-        {
-            match self.comment_so_far().await {
-                Ok(Some(body)) if heading(&body) == self.heading(state).as_deref() => {
+        let told = match state {
+            // Closing is no removal by command, and the ledger forgets what had expired before.
+            State::NotDeployed | State::Removed | State::Expired if self.view.closed => {
+                &[State::Removed, State::Expired][..]
+            }
+            State::Failed | State::Degraded | State::Stuck | State::Removed | State::Expired => {
+                std::slice::from_ref(&state)
+            }
+            _ => &[],
+        };
+        if reason == ReasonCode::StatusShown && !told.is_empty() {
+            match self.says_one_of(told).await {
+                Ok(Some(state)) => {
                     self.reposts(status, state, head, &why).await;
                     return Ending::quiet(
                         state,
@@ -400,7 +412,7 @@ impl Teller<'_> {
                         format!("{why}; its comment says so already"),
                     );
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 Err(failure) => return Ending::failed(failure),
             }
         }

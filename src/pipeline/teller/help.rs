@@ -30,15 +30,18 @@ impl Teller<'_> {
     pub(in crate::pipeline) async fn help(mut self) -> Result<Ending, Failure> {
         let settings = &self.ports.settings;
         let prefix = settings.command_prefix.clone();
+        let mut shown = vec![
+            setting("max-previews", settings.max_previews.to_string()),
+            setting("auto-deploy", settings.auto_deploy.to_string()),
+            setting("ttl", words(settings.ttl)),
+            setting("timeout", words(settings.timeout)),
+        ];
+        let notable = settings.notable.iter();
+        shown.extend(notable.map(|(name, text)| setting(name, text.clone())));
         let view = HelpView {
             role: settings.min_permission.as_str().into(),
             typical: self.typical(prefix.as_deref()).await,
-            settings: vec![
-                setting("max-previews", settings.max_previews.to_string()),
-                setting("auto-deploy", settings.auto_deploy.to_string()),
-                setting("ttl", words(settings.ttl)),
-                setting("timeout", words(settings.timeout)),
-            ],
+            settings: shown,
             prefix,
         };
         self.answer(MarkerKind::Help, |marker| report::help(&view, marker))

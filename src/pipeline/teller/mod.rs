@@ -407,9 +407,7 @@ impl<'a> Teller<'a> {
             exit,
             why,
             failure,
-            view: Some(Box::new(
-                self.view.clone().redacted(&self.ports.redaction.snapshot()),
-            )),
+            view: Some(Box::new(self.leaving())),
             applied: std::mem::take(&mut self.applied),
             stages: std::mem::take(&mut self.stages),
             swept: Vec::new(),

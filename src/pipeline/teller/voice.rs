@@ -26,14 +26,14 @@ impl Teller<'_> {
                 .is_ok_and(|body| self.written.as_deref() != Some(body.as_str()))
     }
 
+    /// The view as it may leave: before rendering, because an escaped secret would not be found any more.
+    pub(super) fn leaving(&self) -> StatusView {
+        let redactor = self.ports.redaction.snapshot();
+        self.view.clone().redacted(&redactor).spelled()
+    }
+
     fn body(&self) -> Result<String, Failure> {
-        // Before rendering: an escaped secret would not be found any more.
-        let view = self
-            .view
-            .clone()
-            .redacted(&self.ports.redaction.snapshot())
-            .spelled();
-        Ok(report::comment(&view, &self.marker)?)
+        Ok(report::comment(&self.leaving(), &self.marker)?)
     }
 
     /// Writes the comment; the caller has just made sure that this run has the word.
@@ -99,7 +99,10 @@ impl Teller<'_> {
     }
 
     pub(super) async fn write(&mut self, github: &GitHub, body: String) -> Result<(), Failure> {
-        self.recall(github).await?;
+        // Whoever moves it looks at all that stand there anyway.
+        if !self.moves {
+            self.recall(github).await?;
+        }
         if self.known.is_none() && !self.begins() && !self.finds(github).await? {
             self.written = Some(body);
             return Ok(());
@@ -267,14 +270,24 @@ impl Teller<'_> {
     }
 
     pub(super) fn is_about_removal(&self, body: &str) -> bool {
-        [
+        let ways = [
             State::Removed,
             State::Expired,
             State::Removing,
             State::Stuck,
-        ]
-        .iter()
-        .any(|state| heading(body) == self.heading(*state).as_deref())
+        ];
+        self.says(body, &ways).is_some()
+    }
+
+    /// The one of these states that the comment is about.
+    pub(super) async fn says_one_of(&mut self, states: &[State]) -> Result<Option<State>, Failure> {
+        let found = self.comment_so_far().await?;
+        Ok(found.and_then(|body| self.says(&body, states)))
+    }
+
+    pub(super) fn says(&self, body: &str, states: &[State]) -> Option<State> {
+        let about = |state: &&State| heading(body) == self.heading(**state).as_deref();
+        states.iter().find(about).copied()
     }
 
     /// The heading that the comment has in a state.

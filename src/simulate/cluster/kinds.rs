@@ -39,7 +39,7 @@ const NETWORKING: &str = "networking.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// All served kinds.
-pub(super) static KINDS: [Kind; 26] = [
+pub(super) static KINDS: [Kind; 27] = [
     Kind {
         namespaced: false,
         ..kind("", "v1", "namespaces", "Namespace", false)
@@ -74,6 +74,10 @@ pub(super) static KINDS: [Kind; 26] = [
     kind("batch", "v1", "jobs", "Job", true),
     kind("batch", "v1", "cronjobs", "CronJob", true),
     kind(NETWORKING, "v1", "ingresses", "Ingress", true),
+    Kind {
+        namespaced: false,
+        ..kind(NETWORKING, "v1", "ingressclasses", "IngressClass", true)
+    },
     kind(NETWORKING, "v1", "networkpolicies", "NetworkPolicy", true),
     kind(
         "gateway.networking.k8s.io",

@@ -274,6 +274,11 @@ impl Handle {
         self.inner.state().denials.clear();
     }
 
+    /// Takes the shipped admission policy away.
+    pub fn lift_policy(&self) {
+        self.inner.state().policy = false;
+    }
+
     /// Forgets the history, so that watches from older versions get 410.
     pub fn compact(&self) {
         self.inner.state().store.compact();

@@ -5,9 +5,16 @@
 use serde_json::{Value, json};
 
 use super::errors;
-use super::kinds::{self, Kind};
+use super::kinds;
 use super::state::{State, text};
 use crate::simulate::http::{Reply, Request};
+
+/// What rights may be about besides the served kinds.
+const UNSERVED: [(&str, &str); 3] = [
+    ("", "pods/log"),
+    ("metrics.k8s.io", "pods"),
+    ("traefik.io", "middlewares"),
+];
 
 /// Answers questions about permissions: everything is allowed that is not denied.
 pub(super) fn answer(state: &State, review: &str, request: &Request) -> Reply {
@@ -32,15 +39,19 @@ pub(super) fn answer(state: &State, review: &str, request: &Request) -> Reply {
             let verbs = [
                 "get", "list", "watch", "create", "update", "patch", "delete",
             ];
-            let rule = |kind: &Kind| {
+            let rule = |(group, resource): (&str, &str)| {
                 let granted = verbs
                     .iter()
-                    .filter(|verb| !state.denies(verb, kind.plural, namespace));
-                json!({"apiGroups": [kind.group], "resources": [kind.plural], "verbs": granted.collect::<Vec<_>>()})
+                    .filter(|verb| !state.denies(verb, resource, namespace));
+                json!({"apiGroups": [group], "resources": [resource], "verbs": granted.collect::<Vec<_>>()})
             };
-            let rules: Vec<Value> = kinds::KINDS.iter().map(rule).collect();
-            body["status"] =
-                json!({"resourceRules": rules, "nonResourceRules": [], "incomplete": false});
+            let served = kinds::KINDS.iter().map(|kind| (kind.group, kind.plural));
+            let rules: Vec<Value> = served.chain(UNSERVED).map(rule).collect();
+            // The authorizer of nodes, which every usual cluster has, lists none.
+            let problem = "node authorizer does not support user rule resolution";
+            body["status"] = json!({
+                "resourceRules": rules, "nonResourceRules": [], "incomplete": true, "evaluationError": problem,
+            });
             body["metadata"] = json!({});
             Reply::json(201, &body)
         }

@@ -292,6 +292,7 @@ fn write(
         force: request.flag("force"),
     };
     let key = target.key();
+    held_to_previews(state, target, &body)?;
     let written: Written = match verb {
         "create" => state.create(key, with_kind(body, target.kind), &options)?,
         "update" => state.replace(&key, &with_kind(body, target.kind), &options)?,
@@ -309,6 +310,25 @@ fn write(
             ),
         )
     }))
+}
+
+/// Refuses what the shipped policy refuses of Namespaces that are made; the rest of it is a real API server's to hold.
+fn held_to_previews(state: &State, target: &Target, body: &Value) -> Result<(), Refusal> {
+    let labels = &body["metadata"]["labels"];
+    let ours = labels["app"] == "preview" && labels["preview-action/repository-id"].is_string();
+    let made = target.kind.kind == "Namespace" && state.store.get(&target.key()).is_none();
+    if !state.policy || ours || !made {
+        return Ok(());
+    }
+    let name = match target.name.as_str() {
+        "" => text(&body["metadata"]["name"]),
+        name => name,
+    };
+    let why = format!(
+        "ValidatingAdmissionPolicy 'preview-action' with binding 'preview-action' denied request: preview-action may only create \
+         Namespaces labelled app=preview and preview-action/repository-id; {name} lacks one of them"
+    );
+    Err(errors::forbidden(target.kind, name, &why))
 }
 
 /// Fills in the kind that the address implies, as a server does for typed clients.

@@ -22,6 +22,8 @@ pub(super) struct State {
     pub(super) user: String,
     pub(super) token: String,
     pub(super) denials: Vec<Denial>,
+    /// Whether the shipped admission policy is in place.
+    pub(super) policy: bool,
     /// Scripted fates by a part of the image reference, newest last.
     pub(super) fates: Vec<(String, Fate)>,
     /// Scripted logs by a part of the image reference, newest last.
@@ -48,6 +50,7 @@ impl State {
             user,
             token,
             denials: Vec::new(),
+            policy: true,
             fates: Vec::new(),
             logs: Vec::new(),
             runs: BTreeMap::new(),

@@ -73,8 +73,9 @@ pub(super) fn content(
         "Secret" => flaws.extend(certificate(object)),
         _ => {}
     }
-    if matches!(kind.kind, "ConfigMap" | "Secret") && object["data"].to_string().len() > 1024 * 1024
-    {
+    // Base64 counts as the bytes that it stands for.
+    let kept = object["data"].to_string().len() + object["binaryData"].to_string().len() / 4 * 3;
+    if matches!(kind.kind, "ConfigMap" | "Secret") && kept > 1024 * 1024 {
         flaws.push(Flaw::too_long("[]", 1024 * 1024));
     }
     if flaws.is_empty() {

@@ -22,6 +22,7 @@ use super::log::{Log, Record};
 mod contents;
 mod deployments;
 mod model;
+mod people;
 mod routes;
 mod statuses;
 #[cfg(test)]
@@ -39,6 +40,8 @@ pub struct Options {
     pub login: String,
     /// Whether `GET /user` answers; a workflow's token gets 403.
     pub shows_user: bool,
+    /// Whether a permission comes with the name of its role, as newer servers say it.
+    pub shows_roles: bool,
     /// The requests per hour that headers promise; none sends no such headers.
     pub rate_limit: Option<u64>,
     /// The address that links name, if clients reach this server through a proxy.
@@ -54,6 +57,7 @@ impl Default for Options {
             token: "simulated-github-token".to_owned(),
             login: "github-actions[bot]".to_owned(),
             shows_user: false,
+            shows_roles: true,
             rate_limit: Some(5000),
             advertised: None,
             latency: Duration::ZERO,
@@ -388,6 +392,16 @@ impl Handle {
     pub fn started(&self, full_name: &str) -> Vec<Started> {
         self.with(full_name, |repository| repository.started.clone())
             .unwrap_or_default()
+    }
+
+    /// Lets every run that was started by hand have this status.
+    pub fn set_started(&self, full_name: &str, status: &'static str) {
+        let mut model = self.inner.model();
+        if let Some(repository) = model.repositories.get_mut(full_name) {
+            for run in &mut repository.started {
+                run.status = status;
+            }
+        }
     }
 
     /// Returns all comments that a pull request ever had, oldest first.

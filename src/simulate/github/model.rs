@@ -153,6 +153,8 @@ pub struct Started {
     pub branch: String,
     /// Its inputs.
     pub inputs: Value,
+    /// `waiting` while a reviewer has not approved it, `completed` once it has ended.
+    pub status: &'static str,
 }
 
 impl Repository {

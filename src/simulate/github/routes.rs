@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Inner;
 use super::model::{Access, Issue, Model, Repository};
+use super::statuses::{denied, needed};
 use super::{contents, views};
 use crate::simulate::http::{Reply, Request};
 
@@ -79,7 +80,7 @@ fn respond(inner: &Inner, path: &str, request: &Request) -> Reply {
 }
 
 pub(super) struct Asked<'a> {
-    inner: &'a Inner,
+    pub(super) inner: &'a Inner,
     pub(super) request: &'a Request,
     pub(super) full_name: String,
     pub(super) login: String,
@@ -87,6 +88,9 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     fn serve(&self, model: &mut Model, rest: &[&str]) -> Reply {
+        if let Some(refused) = needed(rest).and_then(|right| denied(model, right)) {
+            return refused;
+        }
         match (self.request.method.as_str(), rest) {
             ("POST", ["issues", number, "comments"]) => self.create_comment(model, number),
             // GitHub takes POST for PATCH here, and one client library sends it.
@@ -124,6 +128,7 @@ impl Asked<'_> {
             workflow: file.to_owned(),
             branch: branch.to_owned(),
             inputs: asked["inputs"].clone(),
+            status: "completed",
         });
         Reply::text(204, "")
     }
@@ -132,6 +137,19 @@ impl Asked<'_> {
         match rest {
             [] => Reply::json(200, &views::repository(repository)),
             ["issues"] => self.list_issues(repository),
+            ["actions", "workflows", file, "runs"] => {
+                let runs = repository
+                    .started
+                    .iter()
+                    .filter(|one| one.workflow == *file);
+                let runs: Vec<_> = runs
+                    .map(|one| json!({"status": one.status, "event": "workflow_dispatch"}))
+                    .collect();
+                Reply::json(
+                    200,
+                    &json!({"total_count": runs.len(), "workflow_runs": runs}),
+                )
+            }
             ["pulls"] => self.list_pulls(repository),
             ["pulls", number] => {
                 let pull = number
@@ -200,31 +218,6 @@ impl Asked<'_> {
         self.page(repository, "pulls", &pulls, |pull| {
             views::pull(repository, pull)
         })
-    }
-
-    fn list_collaborators(&self, repository: &Repository) -> Reply {
-        let wanted = self.request.param("permission").unwrap_or("pull");
-        let has = |permission: &str, role: &str| match wanted {
-            "admin" => permission == "admin",
-            "maintain" => permission == "admin" || role == "maintain",
-            "push" => matches!(permission, "admin" | "write"),
-            _ => permission != "none",
-        };
-        let people: Vec<_> = repository
-            .permissions
-            .iter()
-            .filter(|(_, (permission, role))| has(permission, role))
-            .collect();
-        self.page(
-            repository,
-            "collaborators",
-            &people,
-            |(login, (_, role))| {
-                let mut person = views::user(login);
-                person["role_name"] = json!(role);
-                person
-            },
-        )
     }
 
     fn list_comments(&self, repository: &Repository, number: &str) -> Reply {
@@ -444,25 +437,6 @@ impl Asked<'_> {
             Some(views::comment(repository, comment))
         });
         found.map_or_else(not_found, |comment| Reply::json(status, &comment))
-    }
-
-    fn permission(&self, model: &Model, login: &str) -> Reply {
-        let Some(repository) = model.repositories.get(&self.full_name) else {
-            return not_found();
-        };
-        let given = repository.permissions.get(login).cloned();
-        if given.is_none() && !model.users.contains(login) {
-            return refusal(404, &format!("{login} is not a user"));
-        }
-        let stranger = if repository.private { "none" } else { "read" };
-        let owner = if login == repository.owner() {
-            "admin"
-        } else {
-            stranger
-        };
-        let (permission, role) = given.unwrap_or_else(|| (owner.to_owned(), owner.to_owned()));
-        let body = json!({"permission": permission, "role_name": role, "user": views::user(login)});
-        Reply::json(200, &body)
     }
 }
 

@@ -40,7 +40,7 @@ impl Handle {
         all
     }
 
-    /// Takes a right from every token, such as `statuses` or `deployments`.
+    /// Takes a right from every token, such as `statuses` or `issues`.
     pub fn deny(&self, permission: &str) {
         self.inner.model().denied.insert(permission.to_owned());
     }
@@ -59,6 +59,20 @@ pub(super) fn denied(model: &Model, permission: &str) -> Option<Reply> {
             &format!("{permission}=write"),
         )
     })
+}
+
+/// The right that GitHub's documentation asks for at a path of a repository; those of its own kind are asked where they are answered.
+pub(super) fn needed(rest: &[&str]) -> Option<&'static str> {
+    match rest {
+        ["pulls", ..] | ["issues", _, "comments", ..] | ["issues", "comments", ..] => {
+            Some("pull-requests")
+        }
+        ["issues", ..] => Some("issues"),
+        ["actions", ..] => Some("actions"),
+        ["commits", _, "statuses"] => None,
+        ["contents" | "git" | "commits", ..] => Some("contents"),
+        _ => None,
+    }
 }
 
 /// What is wrong with a description or an address, in GitHub's words.

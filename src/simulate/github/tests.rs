@@ -53,7 +53,7 @@ async fn a_comment_lives_through_create_edit_and_delete() {
         comment["user"],
         json!({
             "login": "github-actions[bot]", "id": 41_898_282, "type": "Bot", "site_admin": false,
-            "html_url": "https://github.com/github-actions",
+            "html_url": "https://github.example/github-actions",
         })
     );
     let at = format!("/repos/{REPO}/issues/comments/{}", comment["id"]);

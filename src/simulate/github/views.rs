@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::model::{Comment, Commit, Pull, Repository};
 use crate::simulate::clock::stamp;
 
-const SITE: &str = "https://github.com";
+/// Where people would read it: no host of GitHub itself, so that a test sees who leads there.
+const SITE: &str = "https://github.example";
 
 /// Shows a user; logins that end with `[bot]` are bots.
 pub(super) fn user(login: &str) -> Value {

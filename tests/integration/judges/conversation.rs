@@ -43,11 +43,11 @@ impl Talk<'_> {
 }
 
 /// Plays all of it, through this address of GitHub.
-pub(super) async fn play(shop: &Shop, api: &str) {
+pub(crate) async fn play(shop: &Shop, api: &str) {
     shop.world.github.add_user("mia");
     shop.world
         .github
-        .set_permission(SHOP, "mia", "write", "maintain");
+        .set_permission(SHOP, "mia", "admin", "admin");
     let talk = Talk { shop, api };
     a_life(&talk).await;
     strangers(&talk).await;

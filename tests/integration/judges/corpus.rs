@@ -2,7 +2,8 @@
 //! What is right is written down here by hand, from GitHub's documentation and our README, and not taken from the code.
 //! An example that nobody thought of is worth more than ten that somebody did.
 
-use super::{dice::Dice, mutation::Mutator, packages};
+use super::{mutation::Mutator, packages};
+use crate::dice::Dice;
 use crate::support::{Event, SHOP, Shop};
 use preview_action::simulate::github::NewPull;
 use preview_action::{

@@ -2,7 +2,8 @@
 //! A fuzzer finds texts that nobody thinks of; this finds those that are nearly right, in a second.
 //! `FUZZ_SECONDS` makes it go on for so long, with further seeds.
 
-use super::{dice::Dice, rules::hold};
+use super::rules::hold;
+use crate::dice::Dice;
 use preview_action::trigger::command::{COMMANDS, FirstLine, parse};
 use std::time::{Duration, Instant};
 

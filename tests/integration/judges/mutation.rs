@@ -2,7 +2,7 @@
 //! It knows nothing of GitHub but where the fields are that somebody reads; half of what it does happens there.
 //! What it does next is the dice's, so that a red run can be played again.
 
-use super::dice::Dice;
+use crate::dice::Dice;
 use serde_json::{Map, Value, json};
 
 /// Pointers to what the action reads.

@@ -3,26 +3,32 @@
 //! A generator of fifteen lines, because a library's may give other numbers in its next version.
 
 /// A generator of numbers.
-pub(super) struct Dice {
+pub(crate) struct Dice {
     /// What to set `PREVIEW_TEST_SEED` to, to have the same again.
-    pub(super) seed: u64,
+    pub(crate) seed: u64,
     state: u64,
 }
 
 impl Dice {
     /// The dice of the seed in `PREVIEW_TEST_SEED`, else always the same.
-    pub(super) fn thrown() -> Self {
+    pub(crate) fn thrown() -> Self {
         let given = std::env::var("PREVIEW_TEST_SEED").ok();
         let seed = given.and_then(|text| text.parse().ok()).unwrap_or(42);
         Self { seed, state: seed }
     }
 
-    pub(super) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    /// The dice of one trial of many.
+    pub(crate) fn of_trial(seed: u64, number: u64) -> Self {
+        let state = seed.wrapping_mul(1_000_003).wrapping_add(number);
+        Self { seed, state }
+    }
+
+    pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 
     /// A number below a limit, by SplitMix64.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,0 +1,200 @@
+//! The runs of the model: what a deploy, a waking and a sleep do to ledger, Namespaces and quotas, one step at a time.
+//! They see the world only where a real run would look, and may stall between any two of their steps.
+//! Apart from the model's books, because those must not follow from what runs do.
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use super::*;
+
+impl World {
+    pub(super) fn begins(&mut self, ledger: &mut Ledger, seat: Seat, work: Work) {
+        self.count += 1;
+        let (key, id) = (seat.0.to_string(), RunId(format!("r{}", self.count)));
+        let record = ledger.previews.entry(key.clone()).or_default();
+        record.active = None;
+        let asleep = record.asleep.is_some();
+        assert!(matches!(
+            begin(ledger, &key, &id, false, at(self.now)),
+            Turn::Ours(_)
+        ));
+        let run = Run {
+            id,
+            work,
+            step: 0,
+            uid: String::new(),
+            fresh: false,
+            asleep,
+            quota: None,
+        };
+        self.runs.insert(seat, run);
+    }
+
+    pub(super) fn goes(&mut self, ledger: &mut Ledger, seat: Seat) -> Result<(), TestCaseError> {
+        let Some(mut run) = self.runs.remove(&seat) else {
+            return Ok(());
+        };
+        let goes_on = match run.work {
+            Work::Deploy(when_full) => self.deploys(ledger, seat.0, &mut run, when_full)?,
+            Work::Sleep => self.sleeps(ledger, seat.0, &mut run),
+        };
+        if goes_on {
+            self.runs.insert(seat, run);
+        }
+        Ok(())
+    }
+
+    /// One step of a deploy or of waking; false at its end.
+    fn deploys(
+        &mut self,
+        ledger: &mut Ledger,
+        pr: u64,
+        run: &mut Run,
+        when_full: WhenFull,
+    ) -> Result<bool, TestCaseError> {
+        let key = pr.to_string();
+        match run.step {
+            0 if run.asleep => {
+                let quota = self.exists.get(&pr).and_then(|uid| self.quotas.get(uid));
+                run.quota = quota.cloned();
+            }
+            1 => match self.claims(ledger, pr, &run.id, when_full)? {
+                Claim::Confirmed { uid, .. } => {
+                    run.uid = uid;
+                    run.fresh = false;
+                    run.step = 3;
+                }
+                Claim::Unconfirmed { .. } => {}
+                Claim::Queued(_) | Claim::Full(_) | Claim::Overtaken => return Ok(false),
+            },
+            2 => {
+                self.count += 1;
+                let new = format!("u{}", self.count);
+                run.uid = self.exists.entry(pr).or_insert(new.clone()).clone();
+                run.fresh = run.uid == new;
+            }
+            3 if !confirm(ledger, &key, &run.id, &run.uid) => {
+                self.lost(ledger, pr, run)?;
+                run.step = 0;
+            }
+            // What is not new is applied by its UID, which the server refuses once that is gone.
+            4 if self.exists.get(&pr) != Some(&run.uid) => return Ok(false),
+            4 if !run.fresh => {
+                self.written.insert(run.uid.clone());
+                self.labelled.remove(&run.uid);
+            }
+            // A ledger that was made anew before the label was written counts it for a sleeper.
+            5 if run.asleep && !alive(ledger, &key, &run.id, at(self.now)) => return Ok(false),
+            6 if run.quota.is_some() && self.quotas.get(&run.uid) == run.quota.as_ref() => {
+                self.quotas.remove(&run.uid);
+            }
+            7 => self.starts(pr, &run.uid),
+            8 => {
+                if finish(ledger, &key, &run.id, None) {
+                    ledger.previews.get_mut(&key).unwrap().asleep = None;
+                }
+                return Ok(false);
+            }
+            _ => {}
+        }
+        run.step += 1;
+        Ok(true)
+    }
+
+    /// One step of falling asleep; false at its end.
+    fn sleeps(&mut self, ledger: &mut Ledger, pr: u64, run: &mut Run) -> bool {
+        let key = pr.to_string();
+        match run.step {
+            0 => {
+                let held = ledger.holder(&key).and_then(|one| one.uid.clone());
+                let Some(uid) = held.filter(|uid| self.exists.get(&pr) == Some(uid)) else {
+                    return false;
+                };
+                run.quota = self.quotas.get(&uid).cloned();
+                run.uid = uid;
+            }
+            // First of all it is noted, and last of all the slot given back.
+            1 | 5 => {
+                let asleep = Asleep {
+                    since: at(self.now),
+                    by: String::new(),
+                    namespace: format!("pr-web-{pr}").parse().unwrap(),
+                    uid: run.uid.clone(),
+                    slot: 1,
+                    owner: String::new(),
+                    unfinished: true,
+                };
+                let noted = put_to_sleep(ledger, &key, &run.id, &asleep, run.step == 1);
+                return noted && run.step == 1 && {
+                    run.step += 1;
+                    true
+                };
+            }
+            2 if run.quota.is_some() && self.quotas.get(&run.uid) == run.quota.as_ref() => {
+                self.quotas.remove(&run.uid);
+            }
+            3 if self.exists.get(&pr) == Some(&run.uid) => {
+                let quota = self.quotas.entry(run.uid.clone());
+                quota.or_insert_with(|| run.id.clone());
+            }
+            // Nothing runs only when this run's own quota says that nothing will.
+            4 if self.quotas.get(&run.uid) == Some(&run.id) => {
+                self.works.remove(&run.uid);
+                self.written.insert(run.uid.clone());
+                self.labelled.insert(run.uid.clone());
+            }
+            4 => return true,
+            _ => {}
+        }
+        run.step += 1;
+        true
+    }
+
+    /// Pods start where no quota keeps them from it.
+    fn starts(&mut self, pr: u64, uid: &str) {
+        if self.exists.get(&pr).is_some_and(|there| there == uid) && !self.quotas.contains_key(uid)
+        {
+            self.works.insert(uid.to_owned());
+            self.data.insert(uid.to_owned());
+        }
+    }
+
+    /// A claim was given up before its Namespace was confirmed.
+    fn lost(&mut self, ledger: &Ledger, pr: u64, run: &Run) -> Result<(), TestCaseError> {
+        let mut holders = ledger.holders.iter();
+        let bound = holders.any(|one| one.uid.as_ref() == Some(&run.uid));
+        let there = self.exists.get(&pr) == Some(&run.uid);
+        if there && run.fresh && !bound && !self.written.contains(&run.uid) {
+            prop_assert!(!self.data.contains(&run.uid), "data of {pr} are lost");
+            self.exists.remove(&pr);
+        }
+        Ok(())
+    }
+
+    pub(super) fn gives_up(&mut self, ledger: &mut Ledger, seat: Seat) {
+        let (pr, key) = (seat.0, seat.0.to_string());
+        let Some(run) = self.runs.remove(&seat) else {
+            return;
+        };
+        match run.work {
+            Work::Deploy(_) => {
+                let mine = |one: &&Holder| one.uid.is_none() && one.run == run.id;
+                let given_up = ledger.holder(&key).filter(mine);
+                if given_up.is_some_and(|one| one.waited.is_some()) {
+                    self.line.insert(0, pr);
+                }
+                withdraw(ledger, &key, &run.id);
+            }
+            Work::Sleep if run.step > 1 => {
+                self.labelled.remove(&run.uid);
+                if !alive(ledger, &key, &run.id, at(self.now)) {
+                    return;
+                }
+                if self.quotas.get(&run.uid) == Some(&run.id) {
+                    self.quotas.remove(&run.uid);
+                }
+                self.starts(pr, &run.uid);
+                ledger.previews.get_mut(&key).unwrap().asleep = None;
+            }
+            Work::Sleep => {}
+        }
+    }
+}
