@@ -240,6 +240,8 @@ async fn serve(
     } else {
         parts.method.as_str()
     };
+    // Whoever sees the request in the log may take the faults away at once: it has met them by then.
+    let met = meet(&shared, method, &request.path);
     let seq = shared.log.begin(Record {
         seq: 0,
         site: shared.name,
@@ -254,7 +256,7 @@ async fn serve(
         unexpected: false,
     });
     travel(shared.latency).await;
-    let reply = match spoil(&shared, method, &mut request).await {
+    let reply = match spoil(met, &mut request).await {
         Spoiled::No => (shared.answer)(request).await,
         Spoiled::Answer(reply) => reply,
         Spoiled::AfterServing(reply) => {
@@ -299,16 +301,17 @@ impl Reply {
     }
 }
 
-/// Asks every fault, so that each counts the request; the first one that decides the answer wins.
-async fn spoil(shared: &Shared, method: &str, request: &mut Request) -> Spoiled {
-    let actions: Vec<Action> = {
-        let mut faults = shared.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = &request.path;
-        faults
-            .iter_mut()
-            .filter_map(|fault| fault.consult(method, path))
-            .collect()
-    };
+/// Asks every fault, so that each counts the request.
+fn meet(shared: &Shared, method: &str, path: &str) -> Vec<Action> {
+    let mut faults = shared.faults.lock().unwrap_or_else(PoisonError::into_inner);
+    let consulted = faults.iter_mut();
+    consulted
+        .filter_map(|fault| fault.consult(method, path))
+        .collect()
+}
+
+/// Does what the faults say; the first one that decides the answer wins.
+async fn spoil(actions: Vec<Action>, request: &mut Request) -> Spoiled {
     for action in actions {
         match action {
             Action::Answer {
