@@ -371,6 +371,7 @@ fn asleep(preview: &Owned, now: Timestamp, unfinished: bool) -> Asleep {
         slot: preview.slot.unwrap_or_default(),
         owner: String::new(),
         unfinished,
+        keeps_slot: None,
     }
 }
 

@@ -97,6 +97,7 @@ fn whatever_is_still_going_on_keeps_its_record() {
             slot: 1,
             owner: String::new(),
             unfinished: false,
+            keeps_slot: None,
         });
     }));
     assert!(keeps(&|ledger| {

@@ -154,6 +154,7 @@ mod tests {
             json!(Lack {
                 of: text(),
                 at,
+                since: Some(at),
                 beside: Vec::new()
             }),
             json!(Deployed {
@@ -176,7 +177,8 @@ mod tests {
                 uid: text(),
                 slot: 1,
                 owner: text(),
-                unfinished: true
+                unfinished: true,
+                keeps_slot: Some(true),
             }),
             json!(KeptSet {
                 sha: sha.clone(),
@@ -210,8 +212,8 @@ mod tests {
             (FORMAT, form.join(", ").as_str()),
             (
                 1,
-                "list kinds, number digest, of at beside, id sha, sha run deployment, id author, \
-                 since by namespace uid slot owner unfinished, sha source digest, because by, run heartbeat, sha outcome at"
+                "list kinds, number digest, of at since beside, id sha, sha run deployment, id author, \
+                 since by namespace uid slot owner unfinished keepsSlot, sha source digest, because by, run heartbeat, sha outcome at"
             )
         );
     }

@@ -108,6 +108,7 @@ mod tests {
             slot: 1,
             owner: String::new(),
             unfinished: false,
+            keeps_slot: None,
         };
         let mut record = used();
         assert_eq!(record.standing(at(1)), State::Pending);

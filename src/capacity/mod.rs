@@ -205,9 +205,12 @@ pub struct Waiting {
 pub struct Lack {
     /// What was lacking, in words.
     pub of: String,
-    /// When.
+    /// When it was tried last.
     pub at: Timestamp,
-    /// UIDs of the Namespaces that had slots then.
+    /// When that was seen first; then, where nothing else is noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// UIDs of the Namespaces that had slots at the last try.
     pub beside: Vec<String>,
 }
 
@@ -360,6 +363,9 @@ pub struct Asleep {
     /// has it sleep.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unfinished: bool,
+    /// Whether it keeps its slot, as whoever began had it; none where that was not noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps_slot: Option<bool>,
 }
 
 /// A set that was found good: what it is, and how its stored form is known again.

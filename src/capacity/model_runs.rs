@@ -121,6 +121,7 @@ impl World {
                     slot: 1,
                     owner: String::new(),
                     unfinished: true,
+                    keeps_slot: None,
                 };
                 let noted = put_to_sleep(ledger, &key, &run.id, &asleep, run.step == 1);
                 return noted && run.step == 1 && {

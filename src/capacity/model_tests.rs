@@ -207,10 +207,10 @@ impl World {
         Ok(claimed)
     }
 
-    /// True when a preview has lacked room for an hour.
+    /// True when a preview has lacked room for an hour, and not for six.
     fn starves(&self, pr: u64) -> bool {
         let since = self.lacking.get(&pr);
-        since.is_some_and(|since| self.now - since >= 3600)
+        since.is_some_and(|since| (3600..6 * 3600).contains(&(self.now - since)))
     }
 
     /// A run that has not claimed yet waits for room.
@@ -232,9 +232,7 @@ impl World {
             (None, None) => self.line.push(pr),
             (None, Some(before)) => prop_assert_eq!(before, Some(place)),
         }
-        let waits = &ledger.queue[place - 1];
-        self.lacking
-            .insert(pr, waits.since.duration_since(at(0)).as_secs());
+        self.lacking.entry(pr).or_insert(self.now);
         self.runs.remove(&seat);
         Ok(())
     }

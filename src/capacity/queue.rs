@@ -13,8 +13,11 @@ use std::collections::BTreeSet;
 /// Whoever waits for room is tried again after this time although no preview has ended: other workloads end as well.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// Whoever lacks room is passed by others only until it has waited so long.
+/// Whoever lacks room is passed by others for so long, and then they wait behind it.
 const PASSED: SignedDuration = SignedDuration::from_hours(1);
+
+/// Until it has lacked room for so long: what takes that may be pinned or another repository's, and end for nobody.
+const KEPT_FREE: SignedDuration = SignedDuration::from_hours(6);
 
 /// What becomes of a preview that finds no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,19 +110,29 @@ pub fn wait(ledger: &mut Ledger, who: &Claimant, lacks: &str, now: Timestamp) ->
     let holders = ledger.holders.iter();
     let beside = holders.filter_map(|one| one.uid.clone()).collect();
     if let Some(waiting) = ledger.queue.get_mut(place - 1) {
+        let since = waiting.lacks.as_ref().map_or(now, Lack::began);
         waiting.lacks = Some(Lack {
             of: lacks.into(),
             at: now,
+            since: Some(since),
             beside,
         });
     }
     Some(place)
 }
 
+impl Lack {
+    fn began(&self) -> Timestamp {
+        self.since.unwrap_or(self.at)
+    }
+}
+
 impl Waiting {
-    /// True when it has lacked room for so long that nobody passes it any more.
+    /// True when it has lacked room for so long that room is kept free for it, and not so long that none will come.
     fn starves(&self, now: Timestamp) -> bool {
-        self.lacks.is_some() && now.duration_since(self.since) >= PASSED
+        let lacked = self.lacks.as_ref();
+        let lacked = lacked.map(|lack| now.duration_since(lack.began()));
+        lacked.is_some_and(|lacked| (PASSED..KEPT_FREE).contains(&lacked))
     }
 
     /// True when nothing has ended since there was no room for it, so that there is none now either.
@@ -255,7 +268,7 @@ pub fn leave(ledger: &mut Ledger, key: &str) -> bool {
 
 /// Who may have a slot now: the first in line for whom one is free, who is not among `tried` and does not lack room.
 ///
-/// Whoever is passed over keeps its place, and the slot that is free for it; who has lacked room for an hour is passed by nobody.
+/// Whoever is passed over keeps its place, and the slot that is free for it; who has lacked room for an hour is passed by nobody for the next five.
 pub fn next(ledger: &mut Ledger, tried: &[String], now: Timestamp) -> Option<Waiting> {
     give_up_old_claims(ledger, now);
     let may = |waiting: &Waiting| {

@@ -237,6 +237,8 @@ fn who_has_lacked_room_for_an_hour_is_passed_by_nobody() {
     let mut ledger = Ledger::empty(4);
     held(&mut ledger, [1]);
     let queued = |pr| who(pr, "r", WhenFull::Queue);
+    // How long it has stood in line for a slot is nothing that others owe it room for.
+    put_first(&mut ledger, "2", queued(2).pr, "alice", at(-7200));
     wait(&mut ledger, &queued(2), "2 CPU", at(0));
     held(&mut ledger, [3]);
     wait(&mut ledger, &queued(4), "1 CPU", at(3000));
@@ -256,6 +258,25 @@ fn who_has_lacked_room_for_an_hour_is_passed_by_nobody() {
     assert_eq!(next(&mut ledger, &["2".into()], at(3601)), None);
     let itself = claim(&mut ledger, &queued(2), at(3601));
     assert!(matches!(itself, Claim::Unconfirmed { .. }));
+}
+
+#[test]
+fn room_is_kept_free_for_nobody_for_ever() {
+    let mut ledger = Ledger::empty(4);
+    held(&mut ledger, [1]);
+    let queued = |pr| who(pr, "r", WhenFull::Queue);
+    for hour in 0..6 {
+        wait(&mut ledger, &queued(2), "2 CPU", at(3600 * hour));
+    }
+    let last = 6 * 3600 - 1;
+    let newcomer = claim(&mut ledger, &queued(3), at(last));
+    assert_eq!(newcomer, Claim::Queued(2));
+    assert_eq!(next(&mut ledger, &[], at(last)), None);
+    let tried = ["2".to_owned()];
+    assert_eq!(next(&mut ledger, &tried, at(last + 1)).unwrap().pr.get(), 3);
+    let newcomer = claim(&mut ledger, &queued(3), at(last + 1));
+    assert!(matches!(newcomer, Claim::Unconfirmed { .. }));
+    assert_eq!(line(&ledger), [2], "it keeps its place");
 }
 
 #[test]

@@ -108,6 +108,7 @@ impl<'a> Bed<'a> {
         let Some(found) = self.home(&home).await? else {
             return Ok(None);
         };
+        let by_default = self.ports.settings.sleepers_keep_slots();
         let begun = begun.filter(|one| one.uid == found.uid).cloned();
         let asleep = begun.unwrap_or_else(|| Asleep {
             since: taken.now,
@@ -117,6 +118,7 @@ impl<'a> Bed<'a> {
             slot: taken.slot,
             owner: self.pull.author.login.clone(),
             unfinished: true,
+            keeps_slot: Some(by_default),
         });
         let quota = self.cluster.sleeping_by(&found.name).await?;
         // First of all, so that whoever comes after a crash knows what to wake; the slot stays ours until nothing runs.
@@ -133,7 +135,7 @@ impl<'a> Bed<'a> {
             return Err(failure);
         }
         // Nothing is undone any more: an answer that was lost may have given the slot away.
-        let keeps = self.ports.settings.sleepers_keep_slots() && slot.is_some();
+        let keeps = asleep.keeps_slot.unwrap_or(by_default) && slot.is_some();
         let Some(record) = self.desk.fall_asleep(&asleep, keeps).await? else {
             return Ok(Some(Ending::superseded()));
         };

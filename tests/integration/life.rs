@@ -1,6 +1,7 @@
 //! How long previews live: warned, expired, brought back, kept longer, pinned.
 
 use crate::support::{SHOP, Shop};
+use preview_action::simulate::Fault;
 use serde_json::json;
 use std::time::Duration;
 
@@ -74,6 +75,41 @@ async fn nobody_is_removed_unwarned_unless_warnings_are_off() {
     shop.unused_for(2, 30);
     let silent = shop.run(&shop.schedule()).input("expiry-warning", "false");
     silent.go().await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), [""; 0]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warning_that_github_refuses_keeps_nothing_and_one_that_is_late_does() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.unused_for(1, 30);
+    let path = "/repos/acme/shop/issues/1/comments";
+    let failing = Fault::answer("POST", path, 502, json!({}));
+    shop.world.github.inject(failing.always());
+    shop.hears(&shop.schedule())
+        .await
+        .ends(3, "github-unreachable");
+    shop.hears(&shop.schedule())
+        .await
+        .ends(3, "github-unreachable");
+    assert_eq!(shop.namespaces(), [NAMESPACE], "nobody knows yet");
+    shop.world.github.clear_faults();
+
+    let locked = json!({"message": "Unable to create comment because issue is locked."});
+    let refused = Fault::answer("POST", path, 403, locked);
+    shop.world.github.inject(refused.always());
+    let told = shop.hears(&shop.schedule()).await;
+    told.ends(0, "swept");
+    let warned =
+        |line: &String| line.starts_with("::warning") && line.contains("nobody could be told");
+    assert!(
+        told.annotations().iter().any(warned),
+        "{:?}",
+        told.annotations()
+    );
+    assert_eq!(shop.namespaces(), [NAMESPACE]);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
     assert_eq!(shop.namespaces(), [""; 0]);
     shop.ends();
 }

@@ -399,6 +399,29 @@ async fn where_hosts_are_made_of_slots_a_sleeper_keeps_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_finishes_a_sleep_leaves_the_slot_as_whoever_began_it_would_have() {
+    let shop = Shop::open().await;
+    for (pr, keeps, left) in [(1, "true", vec![1]), (2, "false", vec![1])] {
+        shop.deployed(pr).await;
+        let sleep = shop.says(pr, "alice", "/sleep");
+        let slept = shop.run(&sleep).input("sleep-keeps-slot", keeps).go().await;
+        slept.ends(0, "slept");
+        // As if that run had died before its last word.
+        shop.amend(|ledger| {
+            ledger["previews"][pr.to_string()]["asleep"]["unfinished"] = json!(true)
+        });
+        let other = ["true", "false"].iter().find(|one| **one != keeps);
+        let sweep = shop
+            .run(&shop.schedule())
+            .input("sleep-keeps-slot", other.unwrap());
+        sweep.go().await.ends(0, "swept");
+        assert_eq!(shop.holders(), left);
+        assert!(shop.record(pr)["asleep"]["unfinished"].is_null());
+    }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sleeper_whose_hosts_are_made_of_a_slot_that_it_has_lost_wakes_by_a_deploy() {
     let shop = Shop::open().await;
     asleep(&shop).await;

@@ -543,7 +543,7 @@ impl<'a> Broom<'a> {
         Ok(ending)
     }
 
-    /// Tells the author, and notes that this was done: only then may the preview be removed.
+    /// Tells the author, and notes that this was done or refused: only then may the preview be removed.
     async fn warn(
         &self,
         preview: &PreviewKey,
@@ -551,7 +551,18 @@ impl<'a> Broom<'a> {
     ) -> Result<Ending, Failure> {
         let author = self.sight.open.get(&preview.pr);
         let author = author.map_or("", |(pull, _)| pull.author.login.as_str());
-        self.teller(preview).expires(author, expires).await?;
+        match self.teller(preview).expires(author, expires).await {
+            Ok(()) => {}
+            // What GitHub does not take from us, it will not take later either; everything ends all the same.
+            Err(failure) if failure.reason() == ReasonCode::GithubRefused => {
+                self.ports.notice(format!(
+                    "#{} expires {expires}, and nobody could be told: {}",
+                    preview.pr,
+                    failure.line()
+                ));
+            }
+            Err(failure) => return Err(failure),
+        }
         let cluster = self.ports.cluster()?;
         let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
         desk.change(|record, _| record.warned = Some(expires))

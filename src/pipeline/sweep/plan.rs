@@ -165,7 +165,11 @@ impl Sight<'_> {
         let over: BTreeSet<PrNumber> = over
             .filter(|pr| !self.open.contains_key(pr) && !doubtful.contains(pr))
             .collect();
-        doubtful.extend(over.into_iter().take(FORGOTTEN_AT_ONCE));
+        let over = Vec::from_iter(over);
+        // Not always the same ones: some may be of pull requests that GitHub knows nothing of.
+        let first = self.now.as_second().unsigned_abs() as usize % over.len().max(1);
+        let (before, from) = over.split_at(first);
+        doubtful.extend(from.iter().chain(before).take(FORGOTTEN_AT_ONCE));
         doubtful
     }
 
