@@ -23,7 +23,9 @@ pub use claim::{
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
 pub use forget::{Remembered, forget};
 pub use format::{Format, Newer, Since};
-pub use queue::{WhenFull, leave, next, put_first, said_places, say_places, untold, wait};
+pub use queue::{
+    WhenFull, leave, next, put_first, said_places, say_places, step_back, untold, wait,
+};
 pub use room::{Fit, Node, Room, Shortage};
 pub use sleep::put_to_sleep;
 pub use turn::{Turn, alive, begin, finish, hold};
@@ -281,6 +283,9 @@ pub struct Record {
     /// True when somebody asked for the last deploy by command, so that no filter keeps it back while it waits in line.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_command: bool,
+    /// True when what is live has broken since, while a newer commit had failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broken: bool,
     /// The newest commit when the sweep found that it changes no file that is wanted; GitHub is not asked again about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<CommitSha>,
@@ -302,6 +307,26 @@ impl Record {
     /// True when something of it was ready, as it stands now: what comes is an update and not the first deploy.
     pub fn was_ready(&self) -> bool {
         self.serving.is_some() || self.good.is_some()
+    }
+
+    /// True when what was ready has broken since.
+    pub fn broke(&self) -> bool {
+        let degraded = |last: &Attempt| last.outcome == State::Degraded;
+        self.broken || self.attempted.as_ref().is_some_and(degraded)
+    }
+
+    /// Notes that what is live has broken, or is well again; of a newer commit that failed that says nothing.
+    pub fn breaks(&mut self, broken: bool) {
+        match &mut self.attempted {
+            Some(last) if last.outcome != State::Failed => {
+                last.outcome = if broken {
+                    State::Degraded
+                } else {
+                    State::Ready
+                };
+            }
+            _ => self.broken = broken,
+        }
     }
 
     /// True when nothing of it was ever ready and its last deploy failed: it gives way first.

@@ -171,7 +171,10 @@ pub(super) fn waits_since(ledger: &Ledger, key: &str) -> Option<Timestamp> {
 
 /// Puts a preview first in line before anything is freed for it, so that no other run gives that away.
 pub fn put_first(ledger: &mut Ledger, key: &str, pr: PrNumber, owner: &str, now: Timestamp) {
-    let since = waits_since(ledger, key).unwrap_or(now);
+    let before = ledger.queue.iter().find(|waiting| waiting.key == key);
+    let (since, rest) = before.map_or((now, serde_json::Map::new()), |waiting| {
+        (waiting.since, waiting.rest.clone())
+    });
     leave(ledger, key);
     let waiting = Waiting {
         key: key.into(),
@@ -182,9 +185,19 @@ pub fn put_first(ledger: &mut Ledger, key: &str, pr: PrNumber, owner: &str, now:
         called: None,
         in_vain: 0,
         lacks: None,
-        rest: serde_json::Map::new(),
+        rest,
     };
     ledger.queue.insert(0, waiting);
+}
+
+/// Puts who cannot be let in for now behind all others, so that nobody waits for it; true when it stood before somebody.
+pub fn step_back(ledger: &mut Ledger, key: &str) -> bool {
+    let behind = ledger.queue.len();
+    let at = ledger.position(key).filter(|place| *place < behind);
+    if let Some(at) = at {
+        ledger.queue[at - 1..].rotate_left(1);
+    }
+    at.is_some()
 }
 
 /// True when somebody waits at another place than its comment names, and no run is at work on it.

@@ -293,3 +293,24 @@ fn who_has_a_slot_or_was_overtaken_waits_for_no_room() {
     assert_eq!(wait(&mut ledger, &queued(3), "2 CPU", at(1)), Some(1));
     assert!(ledger.holder("3").is_none());
 }
+
+#[test]
+fn who_goes_first_keeps_what_a_newer_version_noted_and_who_steps_back_loses_nothing() {
+    let mut ledger = Ledger::empty(1);
+    held(&mut ledger, [1]);
+    for pr in [2, 3] {
+        asks(&mut ledger, pr);
+    }
+    ledger.queue[1].rest.insert("later".into(), 7.into());
+    let third = ledger.queue[1].pr;
+    put_first(&mut ledger, "3", third, "alice", at(9));
+    assert_eq!(line(&ledger), [3, 2]);
+    assert_eq!(
+        (ledger.queue[0].rest["later"].clone(), ledger.queue[0].since),
+        (7.into(), at(0))
+    );
+    assert!(step_back(&mut ledger, "3"));
+    assert_eq!(line(&ledger), [2, 3]);
+    assert_eq!(ledger.queue[1].rest["later"], 7);
+    assert!(!step_back(&mut ledger, "3") && !step_back(&mut ledger, "9"));
+}

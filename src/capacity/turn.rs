@@ -112,6 +112,7 @@ pub fn finish(ledger: &mut Ledger, key: &str, run: &RunId, attempt: Option<Attem
             record.serving = Some(attempt.sha.clone());
         }
         record.attempted = Some(attempt);
+        record.broken = false;
     }
     newest
 }

@@ -161,6 +161,7 @@ impl<C: Offers> Which<C> {
             // The cap of a living ledger is the workflow's, unless it is given here.
             governs: self.whose.inputs.raw.text("max-previews").is_some(),
             entrance: Entrance::Ordinary,
+            seen: None,
         })
     }
 }

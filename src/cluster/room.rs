@@ -20,52 +20,48 @@ const PAGE: u32 = 250;
 /// Pods of a cluster that is looked at; above that nobody waits for the answer.
 const PAGES: usize = 20;
 
+/// The same where only a notice depends on it.
+const FEW_PAGES: usize = 2;
+
 impl Cluster {
     /// The room on the nodes; none when the credential may not read nodes or the pods of all Namespaces, or where there are
     /// more than five thousand pods.
     pub async fn room(&self) -> Result<Option<Room>, ClusterError> {
-        let nodes = self.send(Call::list(&kinds::NODE, None, &Selector::default())?);
         let read = tokio::try_join!(
-            nodes,
-            self.list_namespaces("app=preview"),
-            self.running_pods()
+            self.nodes_with_pods(PAGES),
+            self.list_namespaces("app=preview")
         );
-        let (nodes, previews, pods) = match read {
-            Ok((nodes, previews, Some(pods))) => (nodes, previews, pods),
-            Ok((_, _, None)) => return Ok(None),
-            Err(error) if matches!(error.class(), Some(Class::Forbidden(_))) => return Ok(None),
-            Err(error) => return Err(error),
+        let Some((found, previews)) = allowed(read)? else {
+            return Ok(None);
         };
         let previews: BTreeSet<&str> = previews.iter().map(|info| info.name.as_str()).collect();
-        let mut by_name: BTreeMap<&str, Node> = items(&nodes.body)
-            .filter(|node| node["spec"]["unschedulable"] != true)
-            .map(|node| (text(&node["metadata"]["name"]), read_node(node)))
-            .collect();
-        for pod in &pods {
-            let Some(node) = by_name.get_mut(pod.node.as_str()) else {
-                continue;
-            };
-            let sum = match previews.contains(pod.namespace.as_str()) {
-                true => &mut node.previews,
-                false => &mut node.others,
-            };
-            *sum = *sum + pod.requests;
-        }
-        // A cluster that shows no node hides them, and one whose nodes say nothing of what they have cannot be counted.
-        by_name.retain(|_, node| node.allocatable.pods > 0);
-        if by_name.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Room {
-            nodes: by_name.into_values().collect(),
-        }))
+        Ok(found.and_then(|(nodes, pods)| room_of(&nodes, &pods, &previews)))
+    }
+
+    /// How much of what the nodes have their pods ask for, in hundredths; none where [`Cluster::room`] says none, and where there
+    /// are more than five hundred pods.
+    pub async fn filled(&self) -> Result<Option<u64>, ClusterError> {
+        let read = allowed(self.nodes_with_pods(FEW_PAGES).await)?.flatten();
+        let room = read.and_then(|(nodes, pods)| room_of(&nodes, &pods, &BTreeSet::new()));
+        let filled = room.map(|room| room.filled(&[Vec::new()]));
+        Ok(filled.and_then(|filled| filled.try_into().ok()))
+    }
+
+    /// Nodes, and the pods that have one; none where there are more than so many pages of them.
+    async fn nodes_with_pods(
+        &self,
+        pages: usize,
+    ) -> Result<Option<(Value, Vec<Running>)>, ClusterError> {
+        let nodes = self.send(Call::list(&kinds::NODE, None, &Selector::default())?);
+        let (nodes, pods) = tokio::try_join!(nodes, self.running_pods(pages))?;
+        Ok(pods.map(|pods| (nodes.body, pods)))
     }
 
     /// What the pods that have a node ask for; none where there are too many.
-    async fn running_pods(&self) -> Result<Option<Vec<Running>>, ClusterError> {
+    async fn running_pods(&self, pages: usize) -> Result<Option<Vec<Running>>, ClusterError> {
         let mut pods = Vec::new();
         let mut next: Option<String> = None;
-        for _ in 0..PAGES {
+        for _ in 0..pages {
             let page = self
                 .send(Call::page(&kinds::POD, PAGE, next.as_deref())?)
                 .await?
@@ -85,6 +81,40 @@ impl Cluster {
         );
         Ok(None)
     }
+}
+
+/// What was read; none where the credential may not.
+fn allowed<T>(read: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
+    match read {
+        Err(error) if matches!(error.class(), Some(Class::Forbidden(_))) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// The nodes that take pods, with what runs on each.
+fn room_of(nodes: &Value, pods: &[Running], previews: &BTreeSet<&str>) -> Option<Room> {
+    let mut by_name: BTreeMap<&str, Node> = items(nodes)
+        .filter(|node| node["spec"]["unschedulable"] != true)
+        .map(|node| (text(&node["metadata"]["name"]), read_node(node)))
+        .collect();
+    for pod in pods {
+        let Some(node) = by_name.get_mut(pod.node.as_str()) else {
+            continue;
+        };
+        let sum = match previews.contains(pod.namespace.as_str()) {
+            true => &mut node.previews,
+            false => &mut node.others,
+        };
+        *sum = *sum + pod.requests;
+    }
+    // A cluster that shows no node hides them, and one whose nodes say nothing of what they have cannot be counted.
+    by_name.retain(|_, node| node.allocatable.pods > 0);
+    if by_name.is_empty() {
+        return None;
+    }
+    Some(Room {
+        nodes: by_name.into_values().collect(),
+    })
 }
 
 /// A pod on its node.

@@ -137,6 +137,7 @@ impl Status {
             Some(preview) if preview.state == "terminating" => State::Removing,
             Some(_) if self.busy => State::Deploying,
             Some(_) if self.record.asleep.is_some() => State::Sleeping,
+            Some(_) if self.record.broken && self.broke() => State::Degraded,
             Some(_) if self.last_failed() => State::Failed,
             Some(_) if self.broke() => State::Degraded,
             Some(_) if self.workloads.is_empty() => self.empty(),
@@ -162,9 +163,8 @@ impl Status {
 
     /// Notes that what had broken is well again.
     pub(super) fn recovered(&mut self) {
-        let last = self.record.attempted.as_mut();
-        if let Some(last) = last.filter(|last| last.outcome == State::Degraded) {
-            last.outcome = State::Ready;
+        if self.record.broke() {
+            self.record.breaks(false);
         }
     }
 
@@ -179,10 +179,8 @@ impl Status {
     }
 
     fn broke(&self) -> bool {
-        let last = self.record.attempted.as_ref();
         let ready = |workload: &WorkloadStatus| workload.readiness == Readiness::Ready;
-        last.is_some_and(|last| last.outcome == State::Degraded)
-            && !self.workloads.iter().all(ready)
+        self.record.broke() && !self.workloads.iter().all(ready)
     }
 
     fn last_failed(&self) -> bool {

@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     capacity::{Ledger, Noted},
-    cluster::{Moment, NamespaceInfo, Step, outcome::Failure as Cause},
+    cluster::{ClusterError, Moment, NamespaceInfo, Step, outcome::Failure as Cause},
     event::Repository,
     github::IssueText,
+    inputs::Nodes,
     names::{PreviewKey, ReasonCode, State},
     report::{self, DashboardView, PreviewRow, QueueRow},
 };
@@ -25,6 +26,9 @@ const PASSING: [ReasonCode; 5] = [
     ReasonCode::ClusterRefused,
     ReasonCode::TimedOut,
 ];
+
+/// Previews, of everybody, up to which the dashboard looks at the nodes.
+const FEW: usize = 100;
 
 /// What a cluster that did not answer gets before it is asked once more.
 const AGAIN: Duration = Duration::from_secs(120);
@@ -91,6 +95,7 @@ async fn dashboard(ports: &Ports, repository: &Repository, ledger: &Ledger) -> R
         })
         .cloned()
         .collect();
+    let count = all.len();
     let others = all.into_iter().filter(|info| whose(info).is_none());
     let now = now(ledger, &ours, &usage);
     let view = DashboardView {
@@ -109,6 +114,7 @@ async fn dashboard(ports: &Ports, repository: &Repository, ledger: &Ledger) -> R
             })
             .collect(),
         now,
+        nodes: filled(ports, count).await,
         figures,
         strangers: others.map(|info| info.name).collect(),
     };
@@ -122,6 +128,17 @@ async fn dashboard(ports: &Ports, repository: &Repository, ledger: &Ledger) -> R
         open: None,
     };
     write(ports, repository, "dashboard", &text, Some(ledger)).await
+}
+
+/// How full the nodes are, where that may be read and matters, and is not the work of a long list.
+async fn filled(ports: &Ports, previews: usize) -> Option<u64> {
+    if ports.settings.nodes == Nodes::Elastic || previews > FEW {
+        return None;
+    }
+    let filled = ports.cluster().ok()?.filled().await;
+    let blind =
+        |error: &ClusterError| tracing::info!("how full the nodes are is not known: {error}");
+    filled.inspect_err(blind).ok()?
 }
 
 /// The ledger as this run saw it last; asked for only when it has not and the cluster is well.

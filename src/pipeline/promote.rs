@@ -17,6 +17,7 @@ use crate::{
     capacity::{self, LedgerName, Record, Waiting},
     cluster::{Cluster, Step},
     event::{PullRequest, Repository},
+    github::GitHubError,
     inputs::Promote,
     names::{CommitSha, PrNumber, PreviewKey, ReasonCode},
     trigger::{Denied, permission},
@@ -127,10 +128,12 @@ impl Line<'_> {
         let Some((ledger, _)) = self.cluster.ledger_seen(&self.ledger) else {
             return;
         };
-        let Some(first) = ledger.queue.first().filter(|_| ledger.free() == 0) else {
+        // Who lacks room finds none in a slot that is free.
+        let wants = |first: &&Waiting| ledger.free() == 0 || first.lacks.is_some();
+        let Some(first) = ledger.queue.first().filter(wants) else {
             return;
         };
-        if let Some(weak) = House::seen(&ledger, Some(1)).gives_way() {
+        if let Some(weak) = House::seen(&ledger, Some(1)).weakest() {
             give_way(
                 self.basis.ports,
                 self.basis.repository,
@@ -172,8 +175,13 @@ impl Line<'_> {
         };
         let pull = match self.basis.ports.github()?.pull(waiting.pr).await {
             Ok(pull) => pull,
-            // Not to be read is not to be closed: the entry stays.
-            Err(error) => return Ok(Some(Ending::failed(error.into()))),
+            // Not to be read is not to be closed: the entry stays, and is in nobody's way.
+            Err(error) => {
+                if matches!(error, GitHubError::NotFound { .. }) {
+                    self.step_back(&waiting.key).await?;
+                }
+                return Ok(Some(Ending::failed(error.into())));
+            }
         };
         if let Err(denied) = permission::may_deploy(&pull, self.approved(&waiting.key).as_ref()) {
             tracing::info!(pr = %waiting.pr, "{denied}; it waits no more");
@@ -352,6 +360,17 @@ impl Line<'_> {
             Step::Write(true)
         });
         Ok(noted.await?.unwrap_or_default())
+    }
+
+    async fn step_back(&self, key: &str) -> Result<(), Failure> {
+        let moved = self.cluster.transact(&self.ledger, |ledger, _| {
+            match capacity::step_back(ledger, key) {
+                true => Step::Write(()),
+                false => Step::Keep(()),
+            }
+        });
+        moved.await?;
+        Ok(())
     }
 
     async fn leave(&self, key: &str) -> Result<(), Failure> {

@@ -104,6 +104,8 @@ pub struct RemoveRequest {
     pub namespace: Namespace,
     /// Why.
     pub reason: RemoveReason,
+    /// The preview's sequence when this was decided, where that may be long ago: who has begun since then goes first.
+    pub seen: Option<u64>,
 }
 
 impl RemoveRequest {
@@ -119,6 +121,7 @@ impl RemoveRequest {
             preview,
             namespace,
             reason,
+            seen: None,
         })
     }
 }
@@ -130,7 +133,7 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         Err(failure) => return teller.failed(failure).await,
     };
     let started = Instant::now();
-    let desk = Desk::new(ports, cluster, request.preview.clone(), false);
+    let desk = Desk::new(ports, cluster, request.preview.clone(), false).as_seen(request.seen);
     let work = Work {
         ports,
         cluster,

@@ -79,6 +79,7 @@ impl Basis<'_> {
                 Word::Asked(entrance) => entrance,
                 Word::Promoted { .. } => Entrance::FromQueue,
             },
+            seen: None,
         };
         (request, sources)
     }

@@ -56,6 +56,12 @@ impl<'a> Bed<'a> {
         })
     }
 
+    /// The same for who has decided by a look that may be old.
+    pub(super) fn as_seen(mut self, sequence: Option<u64>) -> Self {
+        self.desk = self.desk.as_seen(sequence);
+        self
+    }
+
     /// Follows `/sleep`, or the sweep where nobody asked.
     pub(super) async fn sleep(&self, teller: &mut Teller<'_>) -> Result<Ending, Failure> {
         // The sweep is no use of the preview.

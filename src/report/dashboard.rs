@@ -39,6 +39,8 @@ pub struct DashboardView {
     pub queue: Vec<QueueRow>,
     /// Cap, and what each preview uses.
     pub now: Now,
+    /// Hundredths of what the nodes have that their pods ask for, where that is known.
+    pub nodes: Option<u64>,
     /// Figures of the recorded runs.
     pub figures: Figures,
     /// Namespaces labelled as previews that nobody here made.
@@ -217,6 +219,8 @@ fn notices(view: &DashboardView) -> Vec<String> {
     if capacity > 0 && active * 100 >= NOTICE * capacity {
         notices.push(format!("{active} of {capacity} slots are taken"));
     }
+    let filled = view.nodes.filter(|filled| *filled >= NOTICE);
+    notices.extend(filled.map(|filled| format!("pods ask for {filled} % of what the nodes have")));
     let full = view
         .now
         .usage

@@ -83,6 +83,7 @@ fn view() -> DashboardView {
             usage: vec![usage(12, Some(23)), usage(14, Some(91))],
         },
         figures: Figures::of(&records),
+        nodes: Some(91),
         strangers: vec!["old-preview".parse().unwrap()],
     }
 }
@@ -104,6 +105,7 @@ fn an_empty_house_says_so() {
             ..Now::default()
         },
         figures: Figures::default(),
+        nodes: Some(79),
         strangers: Vec::new(),
         ..view()
     };

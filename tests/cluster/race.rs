@@ -172,6 +172,7 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
         world.github.open_pull(SHOP, pull);
     }
     let watch = Watch::begin(stay.real, "deployments");
+    let ledgers = Watch::begin(stay.real, "configmaps");
     let mut draws = Draws::begin(trial);
     // One in three dies, each at another moment of its life.
     let fates: Vec<Option<Duration>> = (1..=PROCESSES)
@@ -208,7 +209,6 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
         }
     });
     dead.await.expect("runs that were killed seem dead at last");
-    let before = wanting(stay);
     let swept = kill::sweeping(stay, &world, folder.path())
         .env("INPUT_AUTO-DEPLOY", "false")
         .env("INPUT_MAX-PREVIEWS", "3")
@@ -224,10 +224,13 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
         stay.ledger(),
         readable(&String::from_utf8_lossy(&swept.stdout))
     );
-    let lost: Vec<u64> = before.difference(&wanting(stay)).copied().collect();
+    let ever = ever_wanting(&ledgers.end(), stay);
+    assert!(ever.len() > PLACES, "the watch has seen the ledger");
+    let last = wanting(&stay.ledger().expect("a ledger"));
+    let lost: Vec<u64> = ever.difference(&last).copied().collect();
     assert_eq!(
         lost, [0; 0],
-        "who had a slot, a claim or a place before the sweep"
+        "who had a slot, a claim or a place at any moment has one still"
     );
     let events = watch.end();
     println!(
@@ -257,12 +260,22 @@ fn everybody_seems_dead(stay: &Stay) -> bool {
 }
 
 /// Pull requests that hold a slot, confirmed or not, or stand in line.
-fn wanting(stay: &Stay) -> BTreeSet<u64> {
-    let ledger = stay.ledger().expect("a ledger");
+fn wanting(ledger: &serde_json::Value) -> BTreeSet<u64> {
     let all = ["holders", "queue"]
         .iter()
         .flat_map(|of| ledger[of].as_array().expect("a list").clone());
     all.map(|one| one["pr"].as_u64().expect("a number"))
+        .collect()
+}
+
+/// The same at any moment of a watch.
+fn ever_wanting(events: &[Event], stay: &Stay) -> BTreeSet<u64> {
+    let ledgers = events
+        .iter()
+        .filter(|event| stay.is_ledger(event.name()))
+        .filter_map(|event| event.object["data"]["state.json"].as_str());
+    ledgers
+        .flat_map(|text| wanting(&serde_json::from_str(text).expect("a ledger")))
         .collect()
 }
 

@@ -124,12 +124,14 @@ impl Stay {
         let found = self
             .real
             .kubectl(&[&["get", "configmaps", "-n", CONTROL][..], &names].concat());
+        let names = found.split(' ').filter(|name| self.is_ledger(name));
+        names.map(str::to_owned).collect()
+    }
+
+    /// Tells whether a ConfigMap of this name is a ledger of this environment.
+    pub(crate) fn is_ledger(&self, name: &str) -> bool {
         let ours = format!("-{}", self.environment);
-        found
-            .split(' ')
-            .filter(|name| name.starts_with("preview-") && name.ends_with(&ours))
-            .map(str::to_owned)
-            .collect()
+        name.starts_with("preview-") && name.ends_with(&ours)
     }
 
     fn forget(&self, wait: &str) {

@@ -107,6 +107,19 @@ async fn a_ledger_that_somebody_deleted_is_made_again_from_the_namespaces() {
     fourth.says("#1");
     assert_eq!(shop.holders(), [1, 2, 3]);
     shop.hears(&shop.pushes(3)).await.ends(0, "deployed");
+    let owners = || {
+        let holders = shop.ledger().unwrap()["holders"]
+            .as_array()
+            .cloned()
+            .unwrap();
+        let owners = holders
+            .iter()
+            .map(|one| one["owner"].as_str().unwrap_or_default().to_owned());
+        owners.collect::<Vec<_>>()
+    };
+    assert_eq!(owners(), ["", "", ""], "no Namespace says it");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(owners(), ["alice", "alice", "alice"]);
     shop.ends();
 }
 

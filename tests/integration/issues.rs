@@ -64,6 +64,40 @@ async fn the_dashboard_is_one_issue_that_is_edited_only_when_something_is_new() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_nearly_full_are_a_notice_of_the_dashboard() {
+    let shop = Shop::open().await;
+    let node = |cpu: &str| {
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "sim-node"},
+            "status": {"allocatable": {"cpu": cpu, "memory": "64Gi", "pods": "110"}}})
+    };
+    shop.world.cluster.put(&node("4")).unwrap();
+    shop.deployed(1).await;
+    let asked = &shop.world.cluster.objects("Pod", "pr-shop-1")[0];
+    let asked = &asked["spec"]["containers"][0]["resources"]["requests"]["cpu"];
+    assert_eq!(asked, "50m");
+    for (cpu, mode, filled) in [
+        ("63m", "fixed", ""),
+        ("62m", "fixed", "pods ask for 80 % of what the nodes have"),
+        ("62m", "elastic", ""),
+    ] {
+        shop.world.cluster.put(&node(cpu)).unwrap();
+        shop.run(&shop.schedule())
+            .input("nodes", mode)
+            .go()
+            .await
+            .ends(0, "swept");
+        let body = issue(&shop, "dashboard").unwrap().body;
+        assert_eq!(
+            body.contains("what the nodes have"),
+            !filled.is_empty(),
+            "{body}"
+        );
+        assert!(body.contains(filled), "{body}");
+    }
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_a_person_can_mend_opens_an_issue_and_its_end_closes_it() {
     let shop = Shop::open().await;
     shop.deployed(1).await;

@@ -35,6 +35,7 @@ mod life;
 mod limits;
 mod many;
 mod metrics;
+mod outrun;
 mod overtaken;
 mod permissions;
 mod plan;

@@ -135,6 +135,28 @@ async fn the_command_line_prints_the_figures_for_scrapers_and_for_programs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_cluster_measures_counts_more_than_what_was_asked_for() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.deployed(2).await;
+    let used = |cpu: &str, memory: &str| json!({"usage": {"cpu": cpu, "memory": memory}});
+    let measured = json!({"kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "items": [
+        {"metadata": {"namespace": "pr-shop-2", "name": "web-1"}, "containers": [used("1500000n", "3Mi"), used("2m", "1Mi")]},
+        {"metadata": {"namespace": "pr-shop-2", "name": "web-2"}, "containers": [used("4m", "1Mi")]},
+    ]});
+    let path = "/apis/metrics.k8s.io/v1beta1/pods";
+    let answered = Fault::answer("GET", path, 200, measured);
+    shop.world.cluster.inject(answered.always());
+    let json: Value = serde_json::from_str(&printed(&shop, &["--output", "json"]).await).unwrap();
+    let usage = json["now"]["usage"].as_array().unwrap();
+    let figures = |one: &Value| json!([one["pr"], one["cpu"], one["memory"], one["measured"]]);
+    let figures: Vec<Value> = usage.iter().map(figures).collect();
+    assert_eq!(figures[0][3], false, "of this one nothing was measured");
+    assert_eq!(figures[1], json!([2, 8, 5 << 20, true]), "each rounded up");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sleep_that_nobody_asked_for_leaves_a_record_as_well() {
     let shop = Shop::open().await;
     shop.deployed(1).await;

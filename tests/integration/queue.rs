@@ -138,8 +138,8 @@ async fn what_cannot_be_read_keeps_its_place_and_what_cannot_be_deployed_gives_i
     let missing = Fault::answer(
         "GET",
         "/repos/acme/shop/pulls/4",
-        404,
-        json!({"message": "Not Found"}),
+        502,
+        json!({"message": "Server Error"}),
     );
     shop.world.github.inject(missing.always());
     let closed = shop.hears(&shop.closes(1)).await;

@@ -60,7 +60,8 @@ async fn what_finds_room_once_a_preview_ends_waits_in_line_and_then_comes() {
     assert_eq!(shop.namespaces(), ["pr-shop-1"]);
     // Nothing has ended, so the schedule need not try; the comment goes on saying what is lacking.
     let before = shop.now();
-    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let sweep = shop.run(&shop.schedule()).input("dashboard-issue", "false");
+    sweep.go().await.ends(0, "swept");
     let asked = shop.requests("cluster", before);
     assert!(
         !asked.iter().any(|one| one.path.ends_with("/nodes")),
@@ -69,6 +70,21 @@ async fn what_finds_room_once_a_preview_ends_waits_in_line_and_then_comes() {
     assert!(shop.comment(2).contains("asked 3 CPU, free 2 of 4"));
     shop.hears(&shop.closes(1)).await.ends(0, "removed");
     assert_eq!(shop.namespaces(), ["pr-shop-2"]);
+    assert!(shop.comment(2).contains("Preview ready"));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_whose_first_deploy_failed_gives_way_to_who_lacks_room() {
+    use preview_action::simulate::cluster::Fate;
+    let shop = shop("1", "20", "4").await;
+    shop.world.cluster.script_fate("/web", Fate::Crash);
+    shop.hears(&shop.opens(1)).await.ends(1, "crash-loop");
+    shop.world.cluster.script_fate("/web", Fate::Ready);
+    shop.hears(&shop.opens(2)).await.ends(0, "queued");
+    assert_eq!((shop.holders(), shop.line()), (vec![1], vec![2]));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![2], vec![]));
     assert!(shop.comment(2).contains("Preview ready"));
     shop.ends();
 }

@@ -28,8 +28,8 @@ async fn a_sweep_that_finds_all_well_asks_little_and_writes_nothing() {
     assert_eq!(writes(&shop, before), [""; 0]);
     let asked = shop.requests("cluster", before).len();
     assert_eq!(
-        asked, 9,
-        "namespaces, ledger, three kinds of workloads; for the dashboard all previews, records, quotas, what is measured"
+        asked, 11,
+        "namespaces, ledger, three kinds of workloads; for the dashboard all previews, records, quotas, what is measured, nodes, pods"
     );
     assert_eq!(
         shop.requests("github", before).len(),
@@ -155,8 +155,69 @@ async fn a_pull_request_that_cannot_be_read_keeps_its_preview() {
     shop.world
         .github
         .inject(Fault::on("GET", "/repos/acme/shop/pulls/1", gone).always());
-    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let kept = shop.hears(&shop.schedule()).await;
+    kept.ends(0, "swept");
     assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    let warned = |line: &String| line.contains("the preview of #1 is kept");
+    assert!(
+        kept.annotations().iter().any(warned),
+        "{:?}",
+        kept.annotations()
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_and_is_not_known_to_github_any_more_is_in_nobodys_way() {
+    use preview_action::simulate::Fault;
+    let shop = Shop::open().await;
+    for pr in 1..=3 {
+        shop.deployed(pr).await;
+    }
+    for pr in [4, 5] {
+        shop.hears(&shop.opens(pr)).await.ends(0, "queued");
+    }
+    let unknown = Fault::answer(
+        "GET",
+        "/repos/acme/shop/pulls/4",
+        404,
+        serde_json::json!({}),
+    );
+    shop.world.github.inject(unknown.always());
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 5], vec![4]));
+    shop.world.github.clear_faults();
+    shop.hears(&shop.closes(2)).await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![3, 5, 4], vec![]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_open_pull_requests_that_lacks_one_or_cannot_be_read_removes_nothing() {
+    use preview_action::simulate::Fault;
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.deployed(2).await;
+    let list = "/repos/acme/shop/pulls";
+    // As of a page that was cut: the pull requests are open all the same.
+    let lacking = Fault::answer("GET", list, 200, serde_json::json!([]));
+    shop.world.github.inject(lacking);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.holders(), [1, 2]);
+    for (status, reason) in [
+        (404, "github-refused"),
+        (403, "github-refused"),
+        (502, "github-unreachable"),
+    ] {
+        let answer = serde_json::json!({"message": "Not Found"});
+        shop.world
+            .github
+            .inject(Fault::answer("GET", list, status, answer).always());
+        shop.hears(&shop.schedule()).await.ends(3, reason);
+        shop.world.github.clear_faults();
+        assert_eq!(shop.namespaces(), ["pr-shop-1", "pr-shop-2"]);
+        assert_eq!(shop.holders(), [1, 2]);
+    }
     shop.ends();
 }
 
@@ -226,6 +287,63 @@ async fn what_breaks_is_told_with_its_cause_and_so_is_its_recovery() {
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     let well = shop.status_comments(1).remove(0).body;
     assert!(well.contains("Preview ready"), "{well}");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_after_a_newer_commit_failed_is_told_as_well() {
+    use preview_action::simulate::cluster::{Fate, Handle};
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let available = |wanted: u64| {
+        move |cluster: &Handle| {
+            let web = cluster.object("Deployment", "pr-shop-1", "web").unwrap();
+            web["status"]["availableReplicas"]
+                .as_u64()
+                .unwrap_or_default()
+                == wanted
+        }
+    };
+    let fates = |fate: Fate| {
+        shop.world.cluster.script_fate("/web", fate);
+        for pod in shop.world.cluster.objects("Pod", "pr-shop-1") {
+            let name = pod["metadata"]["name"].as_str().unwrap();
+            shop.world.cluster.delete("Pod", "pr-shop-1", name);
+        }
+    };
+    let broken = "version: 1\nservices: {web: {image: \"registry.example/web:missing\", port: 8080, public: true}}\n";
+    let failed = shop
+        .hears(&shop.pushes_files(1, &[(crate::support::CONFIGURATION, broken)]))
+        .await;
+    assert_eq!(failed.exit, 1, "{failed:#?}");
+    failed.says("still serving");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert!(
+        shop.comment(1).contains("still serving"),
+        "{}",
+        shop.comment(1)
+    );
+    fates(Fate::Crash);
+    shop.world.cluster.wait_until(available(0)).await;
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert!(
+        shop.comment(1).contains("Preview degraded"),
+        "{}",
+        shop.comment(1)
+    );
+    let status = shop.hears(&shop.says(1, "alice", "/status")).await;
+    assert_eq!(status.output("state"), "degraded");
+    let before = shop.now();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(writes(&shop, before), [""; 0], "it is said once");
+    fates(Fate::Ready);
+    shop.world.cluster.wait_until(available(1)).await;
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let well = shop.comment(1);
+    assert!(
+        well.contains("still serving") && !well.contains("degraded"),
+        "{well}"
+    );
     shop.ends();
 }
 

@@ -71,6 +71,8 @@ pub struct DeployRequest {
     pub governs: bool,
     /// How it comes to a slot.
     pub entrance: Entrance,
+    /// The preview's sequence when this was decided, where that may be long ago: who has begun since then goes first.
+    pub seen: Option<u64>,
 }
 
 /// How a preview comes to a slot.
@@ -97,7 +99,8 @@ pub async fn deploy(
         Err(failure) => return teller.failed(failure).await,
     };
     let facts = request.facts(ports.now());
-    let desk = Desk::new(ports, cluster, facts.key(&ports.settings), request.governs);
+    let desk = Desk::new(ports, cluster, facts.key(&ports.settings), request.governs)
+        .as_seen(request.seen);
     let work = Work {
         ports,
         request,

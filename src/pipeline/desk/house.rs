@@ -64,6 +64,11 @@ impl House {
         if self.holders.len() < self.capacity as usize {
             return None;
         }
+        self.weakest()
+    }
+
+    /// The one whose first deploy failed first, if nobody is at work on it.
+    pub(in crate::pipeline) fn weakest(&self) -> Option<&Lodger> {
         let idle = |record: &Record| record.active.is_none() && record.removing.is_none();
         self.holders
             .iter()

@@ -46,6 +46,8 @@ pub(super) struct Desk<'a> {
     key: String,
     /// True in runs that the default branch's workflow governs: only they change the cap of an existing ledger.
     governs: bool,
+    /// The preview's sequence as it was when somebody decided what to do: whoever began since then knows better.
+    seen: Option<u64>,
     /// When the ledger answered last.
     touched: std::sync::Mutex<Instant>,
 }
@@ -200,8 +202,27 @@ impl<'a> Desk<'a> {
             key: preview.in_ledger(),
             preview,
             governs,
+            seen: None,
             touched: std::sync::Mutex::new(Instant::now()),
         }
+    }
+
+    /// Gives no turn once anybody has begun after this sequence, nor while somebody is at work.
+    pub(super) fn as_seen(mut self, sequence: Option<u64>) -> Self {
+        self.seen = sequence;
+        self
+    }
+
+    /// True when somebody decided by a look that may be old.
+    pub(super) fn has_seen(&self) -> bool {
+        self.seen.is_some()
+    }
+
+    /// True when what was decided may not be so any more.
+    fn is_outrun(&self, record: &Record, now: jiff::Timestamp) -> bool {
+        let ours = record.newest.as_ref() == Some(self.run());
+        self.seen
+            .is_some_and(|seen| !ours && (record.sequence != seen || record.is_active(now)))
     }
 
     /// Cap by the settings, for a ledger that has none yet and in runs that may change it.
@@ -269,7 +290,8 @@ impl<'a> Desk<'a> {
                             .find(|waiting| waiting.key == self.key)
                             .map(|waiting| waiting.since),
                     };
-                    let gone = asking.from_queue && !waits(ledger, &self.key, now);
+                    let gone = (asking.from_queue && !waits(ledger, &self.key, now))
+                        || self.is_outrun(&taken.record, now);
                     if gone || (asking.yields && other && taken.record.is_active(now)) {
                         return Step::Keep((Turn::Superseded, taken));
                     }

@@ -69,7 +69,8 @@ impl Board {
         self.under_way.clone_from(&record.under_way);
         let broke = |sha: &CommitSha| {
             let last = record.attempted.as_ref();
-            last.is_some_and(|last| last.outcome == State::Degraded && last.sha == *sha)
+            let degraded = last.filter(|last| last.outcome == State::Degraded);
+            record.broken || degraded.is_some_and(|last| last.sha == *sha)
         };
         let serving = record.serving.clone();
         self.serving = serving.map(|sha| (sha.clone(), broke(&sha)));

@@ -115,7 +115,8 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
     }
     let keep_slots = ports.settings.sleepers_keep_slots();
     let forgotten = sight.forgotten();
-    if owned.is_empty() && forgotten.is_empty() && !sight.has_dead_claims() {
+    let authors = sight.authors();
+    if owned.is_empty() && forgotten.is_empty() && authors.is_empty() && !sight.has_dead_claims() {
         return Ok(());
     }
     let name = ports.ledger(repository.id);
@@ -123,6 +124,11 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
         for one in owned.clone() {
             tracing::warn!(namespace = %one.namespace, "no slot was noted for it; it counts from now on");
             capacity::bind(ledger, one, keep_slots, moment.now);
+        }
+        for holder in &mut ledger.holders {
+            if let Some(login) = authors.get(&holder.pr).filter(|_| holder.owner.is_empty()) {
+                holder.owner.clone_from(login);
+            }
         }
         capacity::give_up_old_claims(ledger, moment.now);
         let dropped = capacity::forget(ledger, &forgotten);
@@ -209,6 +215,7 @@ impl<'a> Broom<'a> {
                 let mut teller = self.teller(&task.preview);
                 teller.asked_by(by);
                 let request = RemoveRequest {
+                    seen: self.seen(&task.preview),
                     preview: task.preview,
                     namespace: task.namespace,
                     reason: *reason,
@@ -245,6 +252,21 @@ impl<'a> Broom<'a> {
         }
     }
 
+    /// The sequence of the preview when the sweep looked: behind others that are stuck that may be minutes ago.
+    fn seen(&self, preview: &PreviewKey) -> Option<u64> {
+        Some(
+            self.sight
+                .record(preview)
+                .map_or(0, |record| record.sequence),
+        )
+    }
+
+    /// Where the preview's turn is had, unless anybody has begun since the sweep looked.
+    fn desk(&self, preview: &PreviewKey) -> Result<desk::Desk<'a>, Failure> {
+        let desk = desk::Desk::new(self.ports, self.ports.cluster()?, preview.clone(), false);
+        Ok(desk.as_seen(self.seen(preview)))
+    }
+
     fn teller(&self, preview: &PreviewKey) -> Teller<'a> {
         Teller::open(self.ports, preview, &self.repository.name, &|_| {}).repairing()
     }
@@ -279,7 +301,8 @@ impl<'a> Broom<'a> {
         let word = Word::Missed {
             governs: self.sight.mandate.governs,
         };
-        let (request, sources) = basis.request(word, sha.clone(), pull);
+        let (mut request, sources) = basis.request(word, sha.clone(), pull);
+        request.seen = self.seen(preview);
         let mut teller = self.teller(preview);
         teller.about(sha);
         let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
@@ -312,8 +335,7 @@ impl<'a> Broom<'a> {
 
     /// Ends the turn of a run that has died, and says so where the comment still promises something.
     async fn end(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
-        let cluster = self.ports.cluster()?;
-        let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+        let desk = self.desk(preview)?;
         let Some(taken) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
@@ -364,7 +386,7 @@ impl<'a> Broom<'a> {
             tracing::warn!("{why}");
             return Ok(Ending::quiet(None, ReasonCode::Unchanged, why));
         }
-        let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+        let desk = self.desk(preview)?;
         let Some(taken) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
@@ -407,38 +429,22 @@ impl<'a> Broom<'a> {
             let why = "it has recovered by itself";
             return Ok(Ending::quiet(State::Ready, ReasonCode::Unchanged, why));
         };
-        let desk = desk::Desk::new(self.ports, cluster, task.preview.clone(), false);
+        let desk = self.desk(&task.preview)?;
         let Some(taken) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
-        let before = self.sight.ledger.previews.get(&task.preview.in_ledger());
-        let same = before.is_some_and(|before| before.attempted == taken.record.attempted);
         let mut teller = self.teller(&task.preview);
-        let ending = match same {
-            true => {
-                let live = taken.record.serving.as_ref();
-                teller.about(live.unwrap_or(&pull.head_sha));
-                teller.begin(taken.holder.as_ref(), &taken.record);
-                teller.progressed(&rollout.workloads);
-                teller.degraded(causes).await
-            }
-            false => {
-                teller.recalls(&taken.record);
-                Ending::superseded()
-            }
-        };
-        self.notes(&desk, same.then_some(State::Degraded), &teller)
-            .await?;
+        let live = taken.record.serving.as_ref();
+        teller.about(live.unwrap_or(&pull.head_sha));
+        teller.begin(taken.holder.as_ref(), &taken.record);
+        teller.progressed(&rollout.workloads);
+        let ending = teller.degraded(causes).await;
+        self.notes(&desk, Some(true), &teller).await?;
         Ok(ending)
     }
 
     async fn recover(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
-        let desk = desk::Desk::new(
-            self.ports,
-            self.ports.cluster()?,
-            task.preview.clone(),
-            false,
-        );
+        let desk = self.desk(&task.preview)?;
         let Some(_) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
@@ -450,14 +456,13 @@ impl<'a> Broom<'a> {
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
         let ending = teller.status(&status, &pull.head_sha, reason).await;
-        self.notes(&desk, Some(State::Ready), &teller).await?;
+        self.notes(&desk, Some(false), &teller).await?;
         Ok(ending)
     }
 
     /// Says what is so, because the last word of a run did not reach the comment.
     async fn tell(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
-        let cluster = self.ports.cluster()?;
-        let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+        let desk = self.desk(preview)?;
         let Some(_) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
@@ -500,11 +505,11 @@ impl<'a> Broom<'a> {
         desk.take_turn(asking).await
     }
 
-    /// Ends the turn, and notes what has become of the last commit that was tried, and whether people know.
+    /// Ends the turn, and notes whether what is live has broken or is well again, and whether people know.
     async fn notes(
         &self,
         desk: &desk::Desk<'_>,
-        outcome: Option<State>,
+        broken: Option<bool>,
         teller: &Teller<'_>,
     ) -> Result<(), Failure> {
         let untold = teller.unheard();
@@ -514,8 +519,8 @@ impl<'a> Broom<'a> {
             };
             record.untold = untold;
             teller.note(record);
-            if let (Some(outcome), Some(last)) = (outcome, record.attempted.as_mut()) {
-                last.outcome = outcome;
+            if let Some(broken) = broken {
+                record.breaks(broken);
             }
         })
         .await?;
@@ -525,7 +530,7 @@ impl<'a> Broom<'a> {
     async fn sleep(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
         let mut teller = self.teller(preview);
         teller.about(&pull.head_sha);
-        let bed = Bed::of(self.ports, preview, pull)?;
+        let bed = Bed::of(self.ports, preview, pull)?.as_seen(self.seen(preview));
         let begun = Instant::now();
         let ending = Box::pin(bed.sleep(&mut teller)).await?;
         let counts = ending.failure.is_some() || ending.reason == ReasonCode::Slept;
@@ -543,12 +548,21 @@ impl<'a> Broom<'a> {
         Ok(ending)
     }
 
-    /// Tells the author, and notes that this was done or refused: only then may the preview be removed.
+    /// Tells the author unless that time counts no more, and notes that this was done or refused: only then may the preview be removed.
     async fn warn(
         &self,
         preview: &PreviewKey,
         expires: jiff::Timestamp,
     ) -> Result<Ending, Failure> {
+        let (ledger, key) = (self.ports.ledger(self.repository.id), preview.in_ledger());
+        let ttl = self.ports.settings.ttl;
+        let due = self.ports.cluster()?.transact(&ledger, |ledger, moment| {
+            let record = ledger.previews.get(&key);
+            Step::Keep(record.and_then(|record| record.to_be_warned(ttl, moment.now)))
+        });
+        if due.await?.flatten() != Some(expires) {
+            return Ok(Ending::superseded());
+        }
         let author = self.sight.open.get(&preview.pr);
         let author = author.map_or("", |(pull, _)| pull.author.login.as_str());
         match self.teller(preview).expires(author, expires).await {

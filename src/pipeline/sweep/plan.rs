@@ -9,7 +9,7 @@ use crate::{
     event::{PullRequest, Repository},
     inputs::{Settings, WhenFull},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
-    pipeline::{RemoveReason, desk::is_labelled_asleep, life::Home},
+    pipeline::{RemoveReason, desk::is_labelled_asleep, life::Home, restore},
     plan,
     trigger::filters,
 };
@@ -277,6 +277,11 @@ impl Sight<'_> {
     }
 
     fn action(&self, preview: &PreviewKey) -> Option<Action> {
+        let active = |record: &Record| record.is_active(self.now);
+        if self.record(preview).is_some_and(active) {
+            // Whoever is at work ends it, or dies, and then there is another sweep.
+            return None;
+        }
         if let Some(merged) = self.closed.get(&preview.pr) {
             let reason = RemoveReason::Closed { merged: *merged };
             return Some(self.removal(preview, reason));
@@ -301,7 +306,7 @@ impl Sight<'_> {
             None | Some(Because::Closed | Because::Merged) => {}
             Some(because) => return Some(self.removal(preview, because.into())),
         }
-        let lost = record.active.is_some() && !record.is_active(self.now);
+        let lost = record.active.is_some();
         self.end_of_life(preview, record)
             .or_else(missed)
             .or_else(|| self.unapproved(preview, pull, *touched))
@@ -324,9 +329,18 @@ impl Sight<'_> {
             && record.active.is_none()
             && self.holder(preview).is_some();
         let broken = unready.contains_key(info.name.as_str());
-        match (watched, last, broken) {
-            (true, State::Ready, true) => Some(Action::Diagnose),
-            (true, State::Degraded, false) => Some(Action::Recover),
+        // Beside a newer commit that failed only what was brought back whole is known to have been well.
+        let live = info.annotations.get(restore::SHA);
+        let live = live.is_some_and(|sha| {
+            record
+                .serving
+                .as_ref()
+                .is_some_and(|one| one.as_str() == sha)
+        });
+        let well = last == State::Ready || (last == State::Failed && live);
+        match (watched, record.broke(), broken) {
+            (true, false, true) if well => Some(Action::Diagnose),
+            (true, true, false) => Some(Action::Recover),
             _ => None,
         }
     }
@@ -348,7 +362,6 @@ impl Sight<'_> {
                 && !holds
                 && !record.removed_on_purpose
                 && record.removing.is_none()
-                && !record.is_active(self.now)
         });
         // What is in an adopted Namespace goes only when somebody asks for it or pushes.
         let adopted = |holder: &Holder| holder.is_adopted();
@@ -424,6 +437,25 @@ impl Sight<'_> {
         uncounted.map(|(_, info)| info.clone()).collect()
     }
 
+    /// Who opened the pull requests of holders whose owner was lost with the ledger.
+    pub(super) fn authors(&self) -> BTreeMap<PrNumber, String> {
+        let holders = self.ledger.holders.iter();
+        let nameless = holders.filter(|holder| holder.owner.is_empty());
+        nameless
+            .filter_map(|holder| {
+                let (pull, _) = self.open.get(&holder.pr)?;
+                Some((holder.pr, pull.author.login.clone()))
+            })
+            .collect()
+    }
+
+    /// Pull requests with a Namespace of which GitHub says neither that they are open nor that they are closed.
+    pub(super) fn unknown(&self) -> BTreeSet<PrNumber> {
+        let all = self.namespaces.keys().map(|preview| preview.pr);
+        all.filter(|pr| !self.open.contains_key(pr) && !self.closed.contains_key(pr))
+            .collect()
+    }
+
     /// True when a run has died between its claim and its Namespace.
     pub(super) fn has_dead_claims(&self) -> bool {
         let holders = self.ledger.holders.iter();
@@ -435,7 +467,7 @@ impl Sight<'_> {
         let hangs = record.under_way.is_some()
             && self.ledger.position(&preview.in_ledger()).is_none()
             && !self.is_stalled(preview, pull);
-        ((record.untold || hangs) && !record.is_active(self.now)).then_some(Action::Tell)
+        (record.untold || hangs).then_some(Action::Tell)
     }
 
     /// Where the ledger has the preview: name and UID of the Namespace that holds a slot or sleeps.
@@ -452,11 +484,8 @@ impl Sight<'_> {
     /// Whether the Namespace that the ledger has for it is not among those that exist.
     fn vanished(&self, preview: &PreviewKey) -> Option<Action> {
         let (_, uid) = self.home(preview)?;
-        let active = self
-            .record(preview)
-            .is_some_and(|record| record.is_active(self.now));
         let there = self.namespaces.values().any(|info| info.uid == uid);
-        (!active && !there).then_some(Action::Free)
+        (!there).then_some(Action::Free)
     }
 
     /// Whether the preview holds a slot and nobody uses it.
@@ -465,7 +494,6 @@ impl Sight<'_> {
         let confirmed = |holder: &Holder| holder.uid.is_some();
         let sleeps = self.lives(preview)
             && self.holder(preview).is_some_and(confirmed)
-            && !record.is_active(self.now)
             && record.is_idle(after, self.now);
         sleeps.then_some(Action::Sleep)
     }
@@ -474,7 +502,7 @@ impl Sight<'_> {
     fn dozes(&self, preview: &PreviewKey, record: &Record) -> bool {
         let begun = record.unfinished_sleep().is_some();
         let waits = self.ledger.position(&preview.in_ledger()).is_some();
-        begun && !waits && self.lives(preview) && !record.is_active(self.now)
+        begun && !waits && self.lives(preview)
     }
 
     /// Whether the preview has expired, or its author has to be told that it will.
