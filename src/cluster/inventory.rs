@@ -150,7 +150,8 @@ impl Cluster {
         }
     }
 
-    /// Workloads of a repository's previews that are not ready now, by Namespace; three lists, however many previews there are.
+    /// Workloads of a repository's previews that are not ready now, by Namespace, with every Namespace in which any last; three
+    /// lists, however many previews there are.
     pub async fn unready(
         &self,
         repository: RepoId,
@@ -177,11 +178,12 @@ impl Cluster {
                 object["apiVersion"] = version.clone();
                 let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
                 let (namespace, id) = (text("namespace").to_owned(), kind.object(text("name")));
+                let unready = unready.entry(namespace).or_default();
                 let verdict = assess(&object, self.now(), None);
                 if verdict.into_status(id.clone()).readiness == Readiness::Ready {
                     continue;
                 }
-                unready.entry(namespace).or_default().push(Applied {
+                unready.push(Applied {
                     id,
                     change: Change::Unchanged,
                     warnings: Vec::new(),

@@ -197,7 +197,7 @@ impl Status {
 }
 
 /// True unless nothing in the holder's Namespace lasts, as far as the ledger knows what is there.
-fn lasts(holder: &Holder) -> bool {
+pub(super) fn lasts(holder: &Holder) -> bool {
     let lasting = |kind: &String| {
         ["Deployment.apps", "StatefulSet.apps", "DaemonSet.apps"].contains(&kind.as_str())
     };

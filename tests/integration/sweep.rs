@@ -291,6 +291,26 @@ async fn what_breaks_is_told_with_its_cause_and_so_is_its_recovery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_deleted_is_missed() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    assert!(shop.world.cluster.delete("Deployment", "pr-shop-1", "web"));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let told = shop.comment(1);
+    for text in ["Preview degraded", "its workloads were deleted", "/deploy"] {
+        assert!(told.contains(text), "no {text} in {told}");
+    }
+    let before = shop.now();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(writes(&shop, before), [""; 0], "it is said once");
+    shop.hears(&shop.says(1, "alice", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    assert!(shop.comment(1).contains("Preview ready"));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_breaks_after_a_newer_commit_failed_is_told_as_well() {
     use preview_action::simulate::cluster::{Fate, Handle};
     let shop = Shop::open().await;

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     capacity::{self, Ledger, Owned, Record},
-    cluster::{Moment, Step, outcome::Verdict},
+    cluster::{Moment, Step, outcome, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
     trigger::{Denied, permission},
@@ -417,15 +417,28 @@ impl<'a> Broom<'a> {
     async fn diagnose(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
         let cluster = self.ports.cluster()?;
         let unready = self.sight.unready.as_ref();
-        let Some(broken) = unready.and_then(|all| all.get(task.namespace.as_str())) else {
-            return Ok(Ending::superseded());
+        let broken = unready.and_then(|all| all.get(task.namespace.as_str()));
+        let causes = match broken {
+            Some(broken) => {
+                let deadline = Instant::now() + cluster.patience(REPAIR);
+                let stop = &self.ports.stop;
+                let rollout = cluster
+                    .wait_until_ready(&task.namespace, broken, deadline, stop, &mut |_| {})
+                    .await?;
+                match rollout.verdict {
+                    Verdict::Failed(causes) | Verdict::TimedOut(causes) => {
+                        Some((causes, rollout.workloads))
+                    }
+                    _ => None,
+                }
+            }
+            None => {
+                let found = cluster.workloads(&task.namespace).await?;
+                let gone = || (vec![nothing_runs(&task.namespace)], Vec::new());
+                found.is_empty().then(gone)
+            }
         };
-        let deadline = Instant::now() + cluster.patience(REPAIR);
-        let stop = &self.ports.stop;
-        let rollout = cluster
-            .wait_until_ready(&task.namespace, broken, deadline, stop, &mut |_| {})
-            .await?;
-        let (Verdict::Failed(causes) | Verdict::TimedOut(causes)) = rollout.verdict else {
+        let Some((causes, workloads)) = causes else {
             let why = "it has recovered by itself";
             return Ok(Ending::quiet(State::Ready, ReasonCode::Unchanged, why));
         };
@@ -437,7 +450,7 @@ impl<'a> Broom<'a> {
         let live = taken.record.serving.as_ref();
         teller.about(live.unwrap_or(&pull.head_sha));
         teller.begin(taken.holder.as_ref(), &taken.record);
-        teller.progressed(&rollout.workloads);
+        teller.progressed(&workloads);
         let ending = teller.degraded(causes).await;
         self.notes(&desk, Some(true), &teller).await?;
         Ok(ending)
@@ -583,6 +596,20 @@ impl<'a> Broom<'a> {
             .await?;
         let why = format!("the author was told that the preview expires {expires}");
         Ok(Ending::quiet(None, ReasonCode::ExpiryWarned, why))
+    }
+}
+
+/// That somebody deleted what was deployed.
+fn nothing_runs(namespace: &Namespace) -> outcome::Failure {
+    outcome::Failure {
+        reason: ReasonCode::Degraded,
+        object: None,
+        origin: None,
+        cause: format!(
+            "nothing runs in namespace {namespace} any more: its workloads were deleted"
+        ),
+        remedy: "comment `/deploy` to have them made again".into(),
+        evidence: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     event::{PullRequest, Repository},
     inputs::{Settings, WhenFull},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
-    pipeline::{RemoveReason, desk::is_labelled_asleep, life::Home, restore},
+    pipeline::{RemoveReason, desk::is_labelled_asleep, inspect, life::Home, restore},
     plan,
     trigger::filters,
 };
@@ -130,7 +130,7 @@ pub(super) struct Sight<'a> {
     /// What is wrong with the ledger, if something is.
     pub(super) trouble: Option<String>,
     pub(super) namespaces: BTreeMap<PreviewKey, NamespaceInfo>,
-    /// Workloads that are not ready, by Namespace; none when nobody may look.
+    /// Workloads that are not ready, by Namespace, none of one where nothing lasts; none at all when nobody may look.
     pub(super) unready: Option<BTreeMap<String, Vec<Applied>>>,
     /// Open pull requests, and how long ago somebody last touched each, by GitHub's own clock.
     pub(super) open: BTreeMap<PrNumber, (PullRequest, Option<SignedDuration>)>,
@@ -328,7 +328,10 @@ impl Sight<'_> {
             && record.removing.is_none()
             && record.active.is_none()
             && self.holder(preview).is_some();
-        let broken = unready.contains_key(info.name.as_str());
+        let broken = match unready.get(info.name.as_str()) {
+            Some(unready) => !unready.is_empty(),
+            None => self.holder(preview).is_some_and(inspect::lasts),
+        };
         // Beside a newer commit that failed only what was brought back whole is known to have been well.
         let live = info.annotations.get(restore::SHA);
         let live = live.is_some_and(|sha| {
