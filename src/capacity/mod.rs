@@ -425,6 +425,13 @@ pub struct ActiveRun {
 #[serde(transparent)]
 pub struct RunId(pub String);
 
+impl RunId {
+    /// Number of the workflow run.
+    pub fn workflow_run(&self) -> Option<u64> {
+        self.0.split('/').next()?.parse().ok()
+    }
+}
+
 /// The last commit that was attempted and what came of it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
