@@ -281,6 +281,9 @@ pub struct Record {
     /// The newest commit when the sweep found that it changes no file that is wanted; GitHub is not asked again about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<CommitSha>,
+    /// Digest of the patterns by which that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_by: Option<String>,
     /// The status comment, as it was found last; only a hint, which is looked at before it is followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Said>,

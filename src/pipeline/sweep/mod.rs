@@ -286,16 +286,21 @@ impl<'a> Broom<'a> {
         tolerant(ending)
     }
 
-    /// Notes that no wanted file is changed, so that GitHub is not asked again about this commit.
+    /// Notes what asking for the changed files has shown; what else keeps a pull request back is known without.
     async fn skip(&self, preview: &PreviewKey, sha: &CommitSha, denied: &Denied) -> Ending {
+        let ending = Ending::quiet(None, denied.reason, denied.to_string());
+        if denied.reason != ReasonCode::PathsSkipped {
+            return ending;
+        }
         let noted = async {
             let cluster = self.ports.cluster()?;
             let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
-            desk.change(|record, _| record.skipped = Some(sha.clone()))
+            let filters = &self.ports.settings.filters;
+            desk.change(|record, _| filter::note(filters, record, sha))
                 .await
         };
         match noted.await {
-            Ok(_) => Ending::quiet(None, denied.reason, denied.to_string()),
+            Ok(_) => ending,
             Err(failure) => Ending::failed(failure),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     event::{PullRequest, Repository},
     inputs::{Settings, WhenFull},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
-    pipeline::{RemoveReason, desk::is_labelled_asleep, life::Home},
+    pipeline::{RemoveReason, desk::is_labelled_asleep, filter, life::Home},
     plan,
     trigger::filters,
 };
@@ -369,9 +369,9 @@ impl Sight<'_> {
     /// True when no filter keeps it back, as far as is known without asking which files it changes.
     pub(super) fn is_wanted(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
         let filters = &self.settings.filters;
-        let skipped = self.record(preview).and_then(|one| one.skipped.as_ref());
-        let skipped = filters.paths.is_some() && skipped == Some(&pull.head_sha);
-        !skipped && filters::passes(filters, pull).is_ok()
+        let record = self.record(preview);
+        let skipped = |record| filter::is_noted(filters, record, &pull.head_sha);
+        !record.is_some_and(skipped) && filters::passes(filters, pull).is_ok()
     }
 
     /// True when a deploy of the head was begun, and GitHub was in its way.
