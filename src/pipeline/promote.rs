@@ -224,7 +224,7 @@ impl Line<'_> {
     /// That another commit was built than the newest one, where only builds deploy: its successor asks for a place of its own.
     fn unbuilt(&self, record: &Record, pull: &PullRequest) -> Option<Denied> {
         self.basis.ports.settings.build_workflow.as_ref()?;
-        let waits = record.under_way.as_ref()?;
+        let waits = record.shown.under_way.as_ref()?;
         (waits.sha != pull.head_sha).then(|| Denied {
             reason: ReasonCode::BuildIgnored,
             cause: format!(

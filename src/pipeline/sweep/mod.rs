@@ -21,7 +21,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Ledger, Owned, Record},
+    capacity::{self, Ledger, Owned, Record, Shown},
     cluster::{Moment, Step, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
@@ -142,11 +142,11 @@ async fn retire(ports: &Ports, sight: &Sight<'_>) {
         if !show::retire(ports, &preview, record).await {
             continue;
         }
-        let known = (record.deployment.clone(), record.under_way.clone());
+        let known = record.shown.clone();
         let desk = desk::Desk::new(ports, cluster, preview, false);
         let forget = |record: &mut Record, _| {
-            if (&record.deployment, &record.under_way) == (&known.0, &known.1) {
-                (record.deployment, record.under_way) = (None, None);
+            if record.shown == known {
+                record.shown = Shown::default();
             }
         };
         if let Err(failure) = desk.change(forget).await {
@@ -323,10 +323,10 @@ impl<'a> Broom<'a> {
             return Ok(Ending::superseded());
         };
         let mut teller = self.teller(preview);
-        let shown = taken.record.under_way.as_ref();
+        let shown = taken.record.shown.under_way.as_ref();
         teller.about(shown.map_or(&pull.head_sha, |shown| &shown.sha));
         let promises = teller.promises().await?;
-        let hangs = !promises && shown.is_some();
+        let hangs = !promises && taken.record.shown.promises();
         // Where no comment was begun, nothing but the status knows how far that run came.
         let silent = hangs && teller.comment_so_far().await?.is_none();
         let ending = match promises || silent {
