@@ -289,3 +289,26 @@ async fn a_redeploy_that_comes_to_nothing_leaves_the_live_deployment_as_it_is() 
         shop.ends();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_whose_deploy_is_given_up_is_shown_as_before() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let first = shop.world.github.head(SHOP, 1);
+    let asked = shop.says(1, "alice", "/sleep");
+    shop.hears(&asked).await.ends(0, "slept");
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    let file = "/repos/acme/shop/contents/**";
+    let cancel = Fault::run("GET", file, move || token.cancel());
+    shop.world.github.inject(cancel);
+    let again = shop.says(1, "alice", "/deploy");
+    shop.run(&again).stopping(&stop).go().await;
+    let asleep = "success inactive in_progress inactive";
+    assert_eq!(deployments(&shop), [deployed(&first, 1, asleep)]);
+    let asked = shop.says(1, "alice", "/wake");
+    shop.hears(&asked).await.ends(0, "woken");
+    let awake = format!("{asleep} success");
+    assert_eq!(deployments(&shop), [deployed(&first, 1, &awake)]);
+    shop.ends();
+}

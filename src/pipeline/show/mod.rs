@@ -411,12 +411,12 @@ impl Board {
         };
         let known = self.shown.deployment.clone();
         let before = known.filter(|known| known.id != found.id);
-        let stays = self.live.without(&found.sha);
+        let serves = self.live.sha.as_ref() == Some(&found.sha);
         let state = match word.verdict {
             Verdict::Ready => DeploymentState::Success,
             Verdict::Failed => DeploymentState::Failure,
             Verdict::Waits | Verdict::Queued => DeploymentState::Queued,
-            Verdict::GivenUp | Verdict::Lost if stays != DeploymentState::Inactive => stays,
+            Verdict::GivenUp | Verdict::Lost if serves => self.live.without(&found.sha),
             Verdict::GivenUp if before.is_some() => DeploymentState::Inactive,
             _ => DeploymentState::Error,
         };
