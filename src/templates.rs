@@ -87,6 +87,14 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/_skipped.md.j2"),
     ),
     (
+        "comment/_push.md.j2",
+        include_str!("../templates/comment/_push.md.j2"),
+    ),
+    (
+        "comment/_stays.md.j2",
+        include_str!("../templates/comment/_stays.md.j2"),
+    ),
+    (
         "comment/_gate.md.j2",
         include_str!("../templates/comment/_gate.md.j2"),
     ),

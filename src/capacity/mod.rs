@@ -12,6 +12,7 @@ mod life;
 mod model_tests;
 mod queue;
 mod room;
+mod shown;
 mod sleep;
 mod turn;
 
@@ -27,6 +28,7 @@ pub use queue::{
     WhenFull, leave, next, put_first, said_places, say_places, step_back, untold, wait,
 };
 pub use room::{Fit, Node, Room, Shortage};
+pub use shown::{Deployed, Shown, UnderWay};
 pub use sleep::put_to_sleep;
 pub use turn::{Turn, alive, begin, finish, hold};
 
@@ -289,15 +291,15 @@ pub struct Record {
     /// The newest commit when the sweep found that it changes no file that is wanted; GitHub is not asked again about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<CommitSha>,
+    /// Digest of the patterns by which that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_by: Option<String>,
     /// The status comment, as it was found last; only a hint, which is looked at before it is followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Said>,
-    /// The deployment on GitHub that shows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deployment: Option<Deployed>,
-    /// What is being deployed or waits for that, as GitHub shows it too: the sweep ends it once nobody goes on with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub under_way: Option<UnderWay>,
+    /// What GitHub shows of it besides.
+    #[serde(flatten)]
+    pub shown: Shown,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
@@ -334,27 +336,6 @@ impl Record {
         let failed = |last: &Attempt| last.outcome == State::Failed;
         !self.was_ready() && self.attempted.as_ref().is_some_and(failed)
     }
-}
-
-/// A deployment on GitHub of ours.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Deployed {
-    /// Its number.
-    pub id: u64,
-    /// Its commit.
-    pub sha: CommitSha,
-}
-
-/// A commit whose status, and deployment if it has one of its own, say that it is being deployed or waits for that.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct UnderWay {
-    /// Commit.
-    pub sha: CommitSha,
-    /// The run that began to show it.
-    pub run: RunId,
-    /// Number of its deployment, once it waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deployment: Option<u64>,
 }
 
 /// A comment of ours.
@@ -455,6 +436,13 @@ pub struct ActiveRun {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct RunId(pub String);
+
+impl RunId {
+    /// Number of the workflow run.
+    pub fn workflow_run(&self) -> Option<u64> {
+        self.0.split('/').next()?.parse().ok()
+    }
+}
 
 /// The last commit that was attempted and what came of it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]

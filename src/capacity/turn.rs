@@ -103,10 +103,6 @@ pub fn finish(ledger: &mut Ledger, key: &str, run: &RunId, attempt: Option<Attem
         record.active = None;
     }
     let newest = record.newest.as_ref() == Some(run);
-    // Who was overtaken has shown so itself.
-    if !newest && record.under_way.as_ref().is_some_and(|one| one.run == *run) {
-        record.under_way = None;
-    }
     if let Some(attempt) = attempt.filter(|_| newest) {
         if attempt.outcome == State::Ready {
             record.serving = Some(attempt.sha.clone());

@@ -24,6 +24,7 @@ pub use issues::IssueText;
 pub use permissions::Access;
 pub use reactions::Reaction;
 pub use statuses::{CommitState, CommitStatus};
+pub use workflows::Unended;
 
 use crate::{
     names::{RepoName, Secret},

@@ -96,6 +96,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// GitHub's time; this machine's where GitHub says none.
+    pub(super) fn date(&self) -> Timestamp {
+        date(&self.headers)
+    }
+
     pub(super) fn read<T: DeserializeOwned>(&self, doing: &str) -> Result<T, GitHubError> {
         serde_json::from_str(&self.body).map_err(|error| GitHubError::Unreadable {
             doing: doing.into(),
@@ -193,7 +198,7 @@ impl GitHub {
         Ok(self.dated_pages(first, most_pages).await?.0)
     }
 
-    /// The same, and GitHub's time at the last page; this machine's where GitHub says none.
+    /// The same, and GitHub's time at the last page.
     pub(super) async fn dated_pages<T: DeserializeOwned>(
         &self,
         first: Call,
@@ -236,7 +241,7 @@ impl GitHub {
             answer = self.ask(&at(uri)).await?;
             items.extend(answer.read::<Vec<T>>(&first.doing)?);
         }
-        Ok((items, date(&answer.headers)))
+        Ok((items, answer.date()))
     }
 
     /// The wait for a limit, if the run can afford it.

@@ -1,9 +1,10 @@
-//! Starts a run of a workflow, and says whether one that was started has not ended yet.
+//! Starts a run of a workflow, and says which that were started have not ended yet.
 //! It does not know what the workflow does with its inputs.
 //! A run that is started with the workflow's own token starts no further one by itself, except in this very way.
 
 use super::{GitHub, GitHubError, files::encoded, request::Call};
 use http::Method;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,18 @@ struct Runs {
 
 #[derive(Deserialize)]
 struct Run {
+    id: u64,
     status: Option<String>,
+    created_at: Option<Timestamp>,
+}
+
+/// A run that was started so and has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unended {
+    /// Its number.
+    pub id: u64,
+    /// How long ago it was started, by GitHub's own clock.
+    pub age: Option<SignedDuration>,
 }
 
 impl GitHub {
@@ -36,17 +48,23 @@ impl GitHub {
         self.ask(&call).await.map(drop)
     }
 
-    /// True when a run of this file that was started so is under way, or waits for a runner or for a reviewer.
-    pub async fn runs_workflow(&self, file: &str) -> Result<bool, GitHubError> {
+    /// The runs of this file that were started so and are under way, or wait for a runner or for a reviewer.
+    pub async fn unended_runs(&self, file: &str) -> Result<Vec<Unended>, GitHubError> {
         let path = format!(
             "/actions/workflows/{}/runs?event=workflow_dispatch&per_page=100",
             encoded(file)
         );
         let doing = format!("read the runs of the workflow {file}");
-        let found: Runs = self
-            .json(&Call::get(self.path(&path), doing, "actions: write"))
-            .await?;
-        let ended = |run: &Run| run.status.as_deref() == Some("completed");
-        Ok(!found.workflow_runs.iter().all(ended))
+        let call = Call::get(self.path(&path), doing, "actions: write");
+        let answer = self.ask(&call).await?;
+        let found: Runs = answer.read(&call.doing)?;
+        let now = answer.date();
+        let unended = |run: &Run| run.status.as_deref() != Some("completed");
+        let unended = found.workflow_runs.into_iter().filter(unended);
+        let unended = unended.map(|run| Unended {
+            id: run.id,
+            age: run.created_at.map(|at| now.duration_since(at)),
+        });
+        Ok(unended.collect())
     }
 }

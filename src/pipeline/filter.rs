@@ -9,10 +9,13 @@ use super::{
     teller::Teller,
 };
 use crate::{
+    capacity::Record,
     event::PullRequest,
+    inputs::{Filters, Paths},
     names::{CommitSha, PreviewKey, ReasonCode},
     trigger::{Denied, filters},
 };
+use sha2::{Digest, Sha256};
 
 /// Why a pull request is not deployed by itself; none when nothing keeps it back.
 ///
@@ -42,6 +45,26 @@ pub(super) async fn keeps_back(ports: &Ports, pull: &PullRequest) -> Option<Deni
         }
     };
     filters::touches(paths, &files).err()
+}
+
+/// Notes that a commit changes no file that is wanted, so that GitHub is not asked again about it.
+pub(super) fn note(filters: &Filters, record: &mut Record, sha: &CommitSha) {
+    record.skipped = Some(sha.clone());
+    record.skipped_by = filters.paths.as_ref().map(digest);
+}
+
+/// True when a commit is known to change no file that these patterns want; under others GitHub is asked anew.
+pub(super) fn is_noted(filters: &Filters, record: &Record, sha: &CommitSha) -> bool {
+    let by = filters.paths.as_ref().map(digest);
+    record.skipped.as_ref() == Some(sha) && by.is_some() && record.skipped_by == by
+}
+
+fn digest(paths: &Paths) -> String {
+    let digest = Sha256::digest(paths.written());
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Ends a run whose commit was kept back; a comment that stands already says so.

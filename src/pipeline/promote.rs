@@ -17,7 +17,7 @@ use crate::{
     capacity::{self, LedgerName, Record, Waiting},
     cluster::{Cluster, Step},
     event::{PullRequest, Repository},
-    github::GitHubError,
+    github::{GitHubError, Unended},
     inputs::Promote,
     names::{CommitSha, PrNumber, PreviewKey, ReasonCode},
     trigger::{Denied, permission},
@@ -28,6 +28,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// A workflow that was started to deploy a preview gets this long to begin with it, twice as long after each time in vain.
 const CALLED: SignedDuration = SignedDuration::from_mins(10);
+
+/// A run that was started for who waits is known by its age: GitHub makes it within this time.
+const STARTS: SignedDuration = SignedDuration::from_mins(2);
 
 /// How often that is doubled at most: ten hours.
 const DOUBLED: u64 = 6;
@@ -228,7 +231,7 @@ impl Line<'_> {
     /// That another commit was built than the newest one, where only builds deploy: its successor asks for a place of its own.
     fn unbuilt(&self, record: &Record, pull: &PullRequest) -> Option<Denied> {
         self.basis.ports.settings.build_workflow.as_ref()?;
-        let waits = record.under_way.as_ref()?;
+        let waits = record.shown.under_way.as_ref()?;
         (waits.sha != pull.head_sha).then(|| Denied {
             reason: ReasonCode::BuildIgnored,
             cause: format!(
@@ -294,9 +297,8 @@ impl Line<'_> {
     /// Starts a workflow that deploys it, unless one was started a moment ago or waits for its reviewer.
     async fn call(&self, waiting: &Waiting) -> Result<Option<Ending>, Failure> {
         let workflow = self.basis.ports.links.workflow.as_ref();
-        if waiting.called.is_some()
-            && let Some(workflow) = workflow
-            && self.basis.ports.github()?.runs_workflow(workflow).await?
+        if let (Some(called), Some(workflow)) = (waiting.called, workflow)
+            && self.has_not_ended(called, workflow).await?
         {
             tracing::info!(pr = %waiting.pr, "a run that was started for who waits has not ended");
             return Ok(None);
@@ -312,6 +314,19 @@ impl Line<'_> {
         }
         let why = format!("a run was started to deploy #{}", waiting.pr);
         Ok(Some(Ending::quiet(None, ReasonCode::Queued, why)))
+    }
+
+    /// True while a run goes on that was started at that time, by anybody: GitHub does not say what for.
+    async fn has_not_ended(&self, called: Timestamp, workflow: &str) -> Result<bool, Failure> {
+        let ports = self.basis.ports;
+        let runs = ports.github()?.unended_runs(workflow).await?;
+        // Each age by the clock of the server that knows it.
+        let waits = ports.now().duration_since(called);
+        let then = |age: SignedDuration| (age - waits).abs() <= STARTS;
+        let theirs = |run: &Unended| ports.run.workflow_run() != Some(run.id);
+        Ok(runs
+            .iter()
+            .any(|run| theirs(run) && run.age.is_none_or(then)))
     }
 
     async fn start(&self, pr: PrNumber) -> Result<(), Failure> {

@@ -2,11 +2,16 @@
 //! It must not change anything else: what a comment says of a live preview, of a failure or of a proof stays as it was.
 //! A line of its own, because whoever writes it has not looked at the preview and knows nothing better of it.
 
-use super::{ReportError, engine::render_spelled, page::page, view::StatusView};
+use super::{
+    ReportError,
+    engine::{render, render_spelled},
+    page::page,
+    view::StatusView,
+};
 use crate::names::CommitSha;
 
 /// How such a line begins, whichever it is.
-const BEGINS: [&str; 2] = ["> ⏭️ ", "> ⏳ "];
+const BEGINS: [&str; 3] = ["> ⏭️ ", "> ⏳ ", "> ⏹️ "];
 
 /// A line that stands under the heading of a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +20,8 @@ pub enum Aside {
     Skipped,
     /// The newest commit waits for somebody to approve its run.
     Gate,
+    /// What is gone stays so.
+    Stays,
 }
 
 /// True when a comment says that this commit waits for approval.
@@ -36,6 +43,7 @@ pub fn with_aside(
     let template = match aside {
         Aside::Skipped => "comment/_skipped.md.j2",
         Aside::Gate => "comment/_gate.md.j2",
+        Aside::Stays => "comment/_stays.md.j2",
     };
     let line = render_spelled(view.prefix.as_deref(), template, &page(view, 0))?;
     let Some(at) = body.find("\n### ") else {
@@ -54,6 +62,15 @@ pub fn with_aside(
         line.trim(),
         rest.trim_start()
     )))
+}
+
+/// The comment of what is gone, which says that it stays so and promises nothing of a push; none when it has no heading.
+pub fn stays_gone(body: &str, view: &StatusView) -> Result<Option<String>, ReportError> {
+    let push = render("comment/_push.md.j2", &())?;
+    let push = push.trim();
+    let kept = body.replace(&format!("{push} "), "");
+    let kept = kept.replace(&format!(" {push}"), "");
+    with_aside(&kept, Aside::Stays, view)
 }
 
 #[cfg(test)]

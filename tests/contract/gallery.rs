@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs};
 const NO_PICTURES: [&str; 1] = ["outputs"];
 
 /// What every comment has, or parts of one that are pictured in it.
-const PARTS: [&str; 5] = ["layout", "cut", "_holders", "_life", "_volumes"];
+const PARTS: [&str; 6] = ["layout", "cut", "_holders", "_life", "_push", "_volumes"];
 
 /// What the README shows, in its order: first column, second column.
 const README: [&str; 4] = ["ready", "queued", "failed", "sleeping"];

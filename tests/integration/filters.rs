@@ -447,6 +447,34 @@ async fn the_sweep_brings_about_only_what_passes() {
     shop.ends();
 }
 
+/// What one set of patterns has kept back is asked about anew under another.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweep_judges_anew_when_the_patterns_change() {
+    let shop = Shop::open().await;
+    shop.opens_as(
+        1,
+        github::NewPull {
+            files: vec![("docs/a.md".into(), "x".into())],
+            ..by("alice")
+        },
+    );
+    shop.world.advance(QUARTER);
+    let sweep = async |paths: &str| {
+        let since = shop.now();
+        let swept = with(&shop, &shop.schedule(), &[("paths", paths)]).await;
+        swept.ends(0, "swept");
+        let asked = shop.requests("github", since);
+        let files = |one: &&preview_action::simulate::Record| one.path.ends_with("/files");
+        asked.iter().filter(files).count()
+    };
+    assert_eq!(sweep("src/**").await, 1);
+    assert_eq!(sweep("src/**").await, 0, "once is enough");
+    assert_eq!(shop.namespaces(), [""; 0]);
+    assert_eq!(sweep("src/**\ndocs/**").await, 1);
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_by_itself_leaves_the_line_and_who_was_asked_for_stays() {
     let shop = Shop::open().await;

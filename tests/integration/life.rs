@@ -237,3 +237,44 @@ async fn who_prolongs_a_preview_ends_a_removal_that_was_begun_because_its_time_w
     assert!(shop.record(1)["removing"].is_null());
     shop.ends();
 }
+
+/// Somebody who asks for what is gone to stay so changes what a push does, and nothing of how it went.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_what_has_expired_to_stay_away_keeps_its_proof() {
+    for end in ["expired", "removed"] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        if end == "expired" {
+            shop.unused_for(1, 8);
+            let sweep = shop.run(&shop.schedule()).input("expiry-warning", "false");
+            sweep.go().await.ends(0, "swept");
+            let said = shop.comment(1);
+            assert!(said.contains("The next push brings it back."), "{said}");
+        } else {
+            let asked = shop.says(1, "alice", "/undeploy");
+            shop.hears(&asked).await.ends(0, "removed");
+        }
+        for command in ["/undeploy", "/status", "/undeploy"] {
+            shop.hears(&shop.says(1, "bob", command)).await;
+            let said = shop.comment(1);
+            let heading = format!("Preview {end}");
+            for word in [heading.as_str(), "that took", "1 Deployment", "/deploy"] {
+                assert!(said.contains(word), "{end} {command}: no {word} in {said}");
+            }
+            let line = "`bob` asked for it to stay removed: no push brings it back";
+            assert_eq!(said.matches(line).count(), 1, "{end} {command}: {said}");
+            assert!(!said.contains("The next push"), "{end} {command}: {said}");
+        }
+        let pushed = shop.hears(&shop.pushes(1)).await;
+        pushed.ends(0, "removed-by-command");
+        assert!(shop.comment(1).contains("that took"), "{}", shop.comment(1));
+        let asked = shop.says(1, "alice", "/deploy");
+        shop.hears(&asked).await.ends(0, "deployed");
+        assert!(
+            !shop.comment(1).contains("asked for it"),
+            "{}",
+            shop.comment(1)
+        );
+        shop.ends();
+    }
+}

@@ -58,6 +58,7 @@ mod sources;
 mod support;
 mod sweep;
 mod sweep_ledger;
+mod taken_back;
 mod turns;
 mod untrusted;
 mod watch;

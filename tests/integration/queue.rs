@@ -330,6 +330,32 @@ async fn by_dispatch_reviewers_are_asked_once() {
     shop.ends();
 }
 
+/// What somebody else has started, and the very run that looks, is not the run that was started for who waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_dispatch_nobody_elses_run_keeps_one_from_being_called() {
+    for of in ["somebody", "itself"] {
+        let shop = Shop::open().await;
+        full(&shop, 4..=4).await;
+        let close = shop.closes(1);
+        let closed = shop.run(&close).input("promote", "dispatch").go().await;
+        closed.ends(0, "removed");
+        let sweep = shop.run(&shop.schedule()).input("promote", "dispatch");
+        let github = &shop.world.github;
+        if of == "itself" {
+            github.starts(SHOP, "preview.yml", sweep.number(), "in_progress");
+        }
+        shop.world.advance(Duration::from_secs(60 * 11));
+        if of == "somebody" {
+            github.starts(SHOP, "preview.yml", 77, "waiting");
+        }
+        sweep.go().await.ends(0, "swept");
+        let started = github.started(SHOP);
+        let calls = started.iter().filter(|one| one.inputs["pr"] == "4");
+        assert_eq!(calls.count(), 2, "{of}: {started:#?}");
+        shop.ends();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_keeps_nobody_from_being_called_or_told() {
     let writes = |shop: &Shop, since: usize| {

@@ -6,7 +6,7 @@ use preview_action::simulate::{Action, Fault, Record, cluster::Fate, github};
 use serde_json::{Value, json};
 
 /// What the status of a commit has been, the newest last.
-fn states(shop: &Shop, sha: &str) -> Vec<String> {
+pub(crate) fn states(shop: &Shop, sha: &str) -> Vec<String> {
     let all = shop.world.github.statuses(SHOP, sha);
     assert!(all.iter().all(|one| one.context == "preview"), "{all:#?}");
     assert!(
@@ -17,7 +17,7 @@ fn states(shop: &Shop, sha: &str) -> Vec<String> {
     all.into_iter().map(|one| one.state).collect()
 }
 
-fn newest(shop: &Shop, sha: &str) -> github::Status {
+pub(crate) fn newest(shop: &Shop, sha: &str) -> github::Status {
     let all = shop.world.github.statuses(SHOP, sha);
     all.last()
         .cloned()
@@ -25,7 +25,7 @@ fn newest(shop: &Shop, sha: &str) -> github::Status {
 }
 
 /// Every deployment as `commit task: states`, the oldest first.
-fn deployments(shop: &Shop) -> Vec<String> {
+pub(crate) fn deployments(shop: &Shop) -> Vec<String> {
     let all = shop.world.github.deployments(SHOP);
     assert!(
         all.iter()
@@ -38,7 +38,7 @@ fn deployments(shop: &Shop) -> Vec<String> {
         .collect()
 }
 
-fn deployed(sha: &str, pr: u64, states: &str) -> String {
+pub(crate) fn deployed(sha: &str, pr: u64, states: &str) -> String {
     format!("{} preview:pr-{pr}: {states}", &sha[..7])
 }
 
@@ -59,7 +59,7 @@ fn beside(requests: &[Record]) -> (usize, usize, usize) {
     )
 }
 
-async fn go(shop: &Shop, event: &Event, inputs: &[(&str, &str)]) -> Seen {
+pub(crate) async fn go(shop: &Shop, event: &Event, inputs: &[(&str, &str)]) -> Seen {
     shop.run(event).inputs(inputs).go().await
 }
 

@@ -470,6 +470,11 @@ impl Run<'_> {
             .fold(self, |run, (name, value)| run.input(name, value))
     }
 
+    /// Number of the workflow run.
+    pub(crate) fn number(&self) -> u64 {
+        self.variables["GITHUB_RUN_ID"].parse().unwrap()
+    }
+
     /// The folder with everything that the runner gives it.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder

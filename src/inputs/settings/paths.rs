@@ -11,6 +11,7 @@ pub struct Paths(Vec<PathPattern>);
 /// One pattern, as in `paths:` of a workflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PathPattern {
+    text: String,
     excludes: bool,
     pieces: Vec<Piece>,
 }
@@ -59,6 +60,12 @@ impl Paths {
         Ok(Some(Self(patterns)))
     }
 
+    /// The patterns as they were written, one a line.
+    pub fn written(&self) -> String {
+        let texts: Vec<&str> = self.0.iter().map(|pattern| pattern.text.as_str()).collect();
+        texts.join("\n")
+    }
+
     /// True when one of the files is wanted.
     pub fn want<'a>(&self, files: impl IntoIterator<Item = &'a str>) -> bool {
         files.into_iter().any(|file| self.wants(file))
@@ -89,7 +96,11 @@ impl PathPattern {
             return bad("begins with `/`, and files are named from the top of the repository");
         }
         match pieces(rest) {
-            Ok(pieces) => Ok(Self { excludes, pieces }),
+            Ok(pieces) => Ok(Self {
+                text: text.to_owned(),
+                excludes,
+                pieces,
+            }),
             Err(problem) => bad(problem),
         }
     }

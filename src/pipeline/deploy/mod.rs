@@ -23,7 +23,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{Deployed, Members, Said, UnderWay},
+    capacity::{Members, Said, Shown, UnderWay},
     cluster::{
         Cluster, Existing, LastGood,
         outcome::{Applied, Change},
@@ -244,7 +244,9 @@ struct Notes {
     /// Which comment is the preview's.
     comment: Option<Said>,
     /// What is shown of it beside the comment, once this run has looked after that.
-    shown: Option<(Option<Deployed>, Option<UnderWay>)>,
+    shown: Option<Shown>,
+    /// What is promised there no more.
+    ended: Vec<UnderWay>,
 }
 
 impl Work<'_> {

@@ -9,7 +9,9 @@ use crate::{
     manifests,
     metrics::Action,
     names::State,
-    pipeline::{Blame, Ending, Failure, desk, heap::heap, metrics, restore, teller::Teller},
+    pipeline::{
+        Blame, Ending, Failure, desk, heap::heap, metrics, restore, show::announced, teller::Teller,
+    },
     report::Aftermath,
 };
 use std::{sync::atomic::Ordering, time::Duration};
@@ -116,7 +118,8 @@ impl Work<'_> {
             let mut notes = lock(&self.notes);
             notes.untold = untold;
             notes.comment = teller.said_in();
-            notes.shown = (began && !overtaken).then(|| teller.shown());
+            notes.shown = (began && !overtaken).then(|| teller.shown().clone());
+            notes.ended = teller.ended(announced(self.ports, &self.request.sha));
         }
         let line = match line {
             InLine::Told(_) if untold => InLine::Stays,
@@ -222,12 +225,13 @@ impl Work<'_> {
         let attempted = (failed || url.is_some()).then(|| (self.request.sha.clone(), state));
         let tried = attempted.is_some();
         let stalled = state == State::Pending;
-        let (spot, members) = {
+        let (spot, members, ended) = {
             let notes = lock(&self.notes);
-            (notes.spot.clone(), notes.members.clone())
+            let ended = notes.ended.clone();
+            (notes.spot.clone(), notes.members.clone(), ended)
         };
         self.desk
-            .finish(attempted, |ledger, key, run| {
+            .finish_shown(attempted, &ended, |ledger, key, run| {
                 // A holder from before this run is confirmed, and stays.
                 if spot.is_none() {
                     capacity::withdraw(ledger, key, run);
@@ -258,7 +262,7 @@ impl Work<'_> {
         // Who says nothing has not said what an earlier run could not say.
         record.untold = notes.untold || (notes.silent && record.untold);
         if let Some(shown) = &notes.shown {
-            (record.deployment, record.under_way) = shown.clone();
+            record.shown.clone_from(shown);
         }
         if notes.comment.is_some() {
             record.comment.clone_from(&notes.comment);

@@ -137,8 +137,8 @@ impl Asking {
         if self.used {
             record.last_activity = Some(now);
         }
-        if self.shows.is_some() {
-            record.under_way.clone_from(&self.shows);
+        if let Some(shows) = &self.shows {
+            record.shown.begin(shows.clone());
         }
         match &self.removal {
             Begun::Now(removing) => record.removing = Some(removing.clone()),
@@ -474,6 +474,16 @@ impl<'a> Desk<'a> {
     pub(super) async fn finish(
         &self,
         attempt: Option<(crate::names::CommitSha, State)>,
+        settle: impl FnMut(&mut Ledger, &str, &RunId),
+    ) -> Result<bool, Failure> {
+        self.finish_shown(attempt, &[], settle).await
+    }
+
+    /// The same; what was promised and is ended is forgotten, whoever is newest.
+    pub(super) async fn finish_shown(
+        &self,
+        attempt: Option<(crate::names::CommitSha, State)>,
+        ended: &[UnderWay],
         mut settle: impl FnMut(&mut Ledger, &str, &RunId),
     ) -> Result<bool, Failure> {
         self.transact(|ledger, now| {
@@ -483,6 +493,9 @@ impl<'a> Desk<'a> {
                 at: now,
             });
             let newest = capacity::finish(ledger, &self.key, self.run(), attempt);
+            if let Some(record) = ledger.previews.get_mut(&self.key) {
+                record.shown.end(ended);
+            }
             if newest {
                 settle(ledger, &self.key, self.run());
             }

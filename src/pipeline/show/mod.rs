@@ -2,24 +2,25 @@
 //! It changes nothing of how a run ends: what GitHub does not take costs some seconds, and the sweep says it again.
 //! A right that is missing turns the one thing off that needs it, with one notice, because neither is worth a failed run.
 
+mod abandon;
+mod rights;
 mod stand;
 mod verdict;
 
+pub(super) use rights::Refused;
 pub(super) use verdict::{Verdict, Word, line};
 
 use super::Ports;
 use crate::{
-    capacity::{Deployed, Record, UnderWay},
+    capacity::{Deployed, Record, Shown, UnderWay},
     github::{CommitState, CommitStatus, DeploymentState, GitHub, GitHubError},
-    inputs::Deployments,
     names::{CommitSha, PreviewKey, State},
 };
-use futures::future::OptionFuture;
+use abandon::{Abandon, Live, Told};
+use futures::future::{OptionFuture, join_all};
+use rights::{DEPLOYMENT, STATUS, untold, writes_deployments, writes_statuses};
 use stand::{stand, status_of, task};
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// What all of it may take beyond what the run needs anyway.
@@ -31,26 +32,21 @@ const HURRY: Duration = Duration::from_secs(1);
 /// Requests at most before the last word.
 const OPENING: u64 = 3;
 
-/// What this run may not write.
-#[derive(Debug, Default)]
-pub(super) struct Refused {
-    statuses: AtomicBool,
-    deployments: AtomicBool,
-}
-
 /// What is shown of one preview.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    /// The deployment that shows what is live.
-    known: Option<Deployed>,
-    /// The commit that was ready last, and whether it has broken since.
-    serving: Option<(CommitSha, bool)>,
-    /// What is shown as under way: by this run, or by one before it that did not come to its end.
-    under_way: Option<UnderWay>,
+    /// What the ledger has to know of it.
+    shown: Shown,
+    /// Promises that GitHub has taken back.
+    ended: Vec<UnderWay>,
+    /// What serves.
+    live: Live,
     /// True when this run deploys, and so may make a deployment.
     creates: bool,
     /// What is being written while the run works.
     opening: JoinSet<Opened>,
+    /// What is being taken back meanwhile, and which of it GitHub has taken.
+    leaving: JoinSet<Vec<UnderWay>>,
     begun: bool,
     /// True when GitHub could not be told.
     stale: bool,
@@ -65,30 +61,31 @@ struct Opened {
 impl Board {
     /// Takes up what the ledger knows.
     pub(super) fn recalls(&mut self, record: &Record) {
-        self.known.clone_from(&record.deployment);
-        self.under_way.clone_from(&record.under_way);
-        let broke = |sha: &CommitSha| {
-            let last = record.attempted.as_ref();
-            let degraded = last.filter(|last| last.outcome == State::Degraded);
-            record.broken || degraded.is_some_and(|last| last.sha == *sha)
+        self.shown.clone_from(&record.shown);
+        let last = record.attempted.as_ref();
+        let degraded = last.filter(|last| last.outcome == State::Degraded);
+        self.live = Live {
+            sha: record.serving.clone(),
+            broke: record.broken
+                || degraded.is_some_and(|last| record.serving.as_ref() == Some(&last.sha)),
+            asleep: record.asleep.is_some(),
         };
-        let serving = record.serving.clone();
-        self.serving = serving.map(|sha| (sha.clone(), broke(&sha)));
     }
 
-    /// Notes what the next run must know.
-    pub(super) fn note(&self, record: &mut Record) {
-        (record.deployment, record.under_way) = self.shown();
+    /// What the next run must know.
+    pub(super) fn shown(&self) -> &Shown {
+        &self.shown
     }
 
-    /// The deployment that shows what is live, and what is shown as under way.
-    pub(super) fn shown(&self) -> (Option<Deployed>, Option<UnderWay>) {
-        (self.known.clone(), self.under_way.clone())
+    /// Promises that GitHub has taken back.
+    pub(super) fn ended(&self) -> &[UnderWay] {
+        &self.ended
     }
 
-    /// True when nothing is shown as under way.
-    pub(super) fn is_idle(&self) -> bool {
-        self.under_way.is_none()
+    /// True when what is shown as under way is live.
+    pub(super) fn redeploys(&self) -> bool {
+        let under_way = self.shown.under_way.as_ref();
+        under_way.is_some_and(|one| self.live.sha.as_ref() == Some(&one.sha))
     }
 
     /// Allows that a deployment is made for a commit that has none.
@@ -112,13 +109,9 @@ impl Board {
         let Some(sha) = word.sha.clone() else {
             return;
         };
-        let again = self.under_way.take_if(|one| one.sha == sha);
-        let ours = UnderWay {
-            deployment: again.and_then(|one| one.deployment),
-            ..announced(ports, &sha)
-        };
-        let left = self.under_way.replace(ours);
-        self.forget(left.as_ref());
+        self.shown.begin(announced(ports, &sha));
+        let left = self.shown.abandoned.clone();
+        left.iter().for_each(|left| self.forget(left));
         let (statuses, deployments) = (writes_statuses(ports), writes_deployments(ports));
         let Some(github) = ports.github.clone().filter(|github| github.spares(OPENING)) else {
             return;
@@ -129,6 +122,7 @@ impl Board {
         self.begun = true;
         let (context, task) = (context(preview), task(preview));
         let known = self.deployment_of(&sha);
+        self.leave(ports, &github, preview, left, &word);
         self.opening.spawn(async move {
             let status = async {
                 let status = CommitStatus {
@@ -148,31 +142,46 @@ impl Board {
                 }
                 Ok(found.map(|(found, _)| found))
             };
-            let newer = Word {
-                text: "a newer commit is deployed".into(),
-                ..word.clone()
-            };
-            let left =
-                left.map(|left| abandon(&github, &context, left, &newer, (statuses, deployments)));
             let status = OptionFuture::from(statuses.then_some(status));
             let deployment = OptionFuture::from(deployments.then_some(deployment));
-            let (status, deployment, left) =
-                tokio::join!(status, deployment, OptionFuture::from(left));
-            let (of_status, of_deployment) = left.unwrap_or((Ok(()), Ok(())));
-            for error in [of_status, of_deployment]
-                .into_iter()
-                .filter_map(Result::err)
-            {
-                tracing::info!("what was shown of the commit before is left so: {error}");
-            }
+            let (status, deployment) = tokio::join!(status, deployment);
             Opened { status, deployment }
+        });
+    }
+
+    /// Begins to take back what was promised of other commits.
+    fn leave(
+        &mut self,
+        ports: &Ports,
+        github: &GitHub,
+        preview: &PreviewKey,
+        left: Vec<UnderWay>,
+        word: &Word,
+    ) {
+        let abandon = self.abandon(ports, github.clone(), preview);
+        let newer = Word {
+            text: "a newer commit is deployed".into(),
+            ..word.clone()
+        };
+        self.leaving.spawn(async move {
+            let told = join_all(left.iter().map(|left| abandon.end(left, &newer))).await;
+            let ended = |(left, told): (UnderWay, (Told, Told))| match told {
+                (Ok(()), Ok(())) => Some(left),
+                (Err(error), _) | (_, Err(error)) => {
+                    tracing::info!("what was shown of a commit before is left so: {error}");
+                    None
+                }
+            };
+            left.into_iter().zip(told).filter_map(ended).collect()
         });
     }
 
     /// Shows what has become of it.
     pub(super) async fn end(&mut self, ports: &Ports, preview: &PreviewKey, word: Word) {
         let Some(github) = &ports.github else {
-            self.under_way.take_if(|_| !word.verdict.waits());
+            // What another run has promised is left to somebody who can take it back.
+            let ours = |one: &mut UnderWay| one.run == ports.run && !word.verdict.waits();
+            self.shown.under_way.take_if(ours);
             return;
         };
         let patience = match ports.stop.is_cancelled() {
@@ -184,14 +193,15 @@ impl Board {
         if late {
             tracing::info!("GitHub was not told beside the comment: it took too long");
             self.opening.abort_all();
+            self.leaving.abort_all();
         }
         self.stale |= late;
     }
 
-    /// Ends what is shown as under way, and says nothing of anything else.
+    /// Ends what is shown as under way and goes on by this word no more, and says nothing of anything else.
     pub(super) async fn close(&mut self, ports: &Ports, preview: &PreviewKey, word: Word) {
         if let Some(github) = &ports.github {
-            let closed = self.clear(ports, github, preview, &word, None);
+            let closed = self.clear(ports, github, preview, &word, (None, None));
             let late = tokio::time::timeout(PATIENCE, closed).await.is_err();
             self.stale |= late;
         }
@@ -220,10 +230,11 @@ impl Board {
                 state,
                 context: &context,
                 description: &word.text,
-                target_url: word.url.as_deref().or(word.more.as_deref()),
+                target_url: word.address().or(word.more.as_deref()),
             };
             Some(github.set_status(&sha, &status).await)
         };
+        let settles = self.settles(word);
         let settled = deployments.then(|| self.settle(github, preview, word, opened));
         let settled = OptionFuture::from(settled);
         let (status, settled) = tokio::join!(status, settled);
@@ -234,65 +245,103 @@ impl Board {
         if let Some(Err(error)) = settled {
             self.stale |= untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
         }
-        if !word.verdict.waits() {
-            self.clear(ports, github, preview, word, said.as_ref())
-                .await;
-        }
+        self.live.after(word);
+        let said = (said.as_ref(), settles.as_ref());
+        self.clear(ports, github, preview, word, said).await;
     }
 
-    /// Ends what is shown as under way, but for the commit of which that was said just now.
+    /// Takes back what was promised, but for the status and the deployment of a commit of which that was said just now.
     async fn clear(
         &mut self,
         ports: &Ports,
         github: &GitHub,
         preview: &PreviewKey,
         word: &Word,
-        said: Option<&CommitSha>,
+        said: (Option<&CommitSha>, Option<&CommitSha>),
     ) {
-        let Some(left) = self.under_way.clone() else {
-            return;
-        };
-        let rights = (
-            writes_statuses(ports) && said != Some(&left.sha),
-            writes_deployments(ports),
-        );
-        let word = match word.sha.as_ref() == Some(&left.sha) {
-            true => word.clone(),
-            false => Word {
-                text: "nobody goes on with it".into(),
-                ..word.clone()
-            },
-        };
-        let (status, deployment) = abandon(github, &context(preview), left, &word, rights).await;
-        let mut mends = false;
-        if let Err(error) = status {
-            mends |= untold(ports, &ports.refused.statuses, STATUS, &error);
+        if let Some(Ok(ended)) = self.leaving.join_next().await {
+            self.over(ended);
         }
-        if let Err(error) = deployment {
-            mends |= untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
-        }
-        self.stale |= mends;
-        if !mends {
-            let left = self.under_way.take();
-            self.forget(left.as_ref());
+        let under_way = self.shown.under_way.clone();
+        let ours = under_way.filter(|_| !word.verdict.waits());
+        for one in ours.into_iter().chain(self.shown.abandoned.clone()) {
+            let mut abandon = self.abandon(ports, github.clone(), preview);
+            abandon.statuses &= said.0 != Some(&one.sha);
+            abandon.deployments &= said.1 != Some(&one.sha);
+            let word = match word.sha.as_ref() == Some(&one.sha) {
+                true => word.clone(),
+                false => Word {
+                    text: "nobody goes on with it".into(),
+                    ..word.clone()
+                },
+            };
+            let (status, deployment) = abandon.end(&one, &word).await;
+            let mut mends = false;
+            if let Err(error) = status {
+                mends |= untold(ports, &ports.refused.statuses, STATUS, &error);
+            }
+            if let Err(error) = deployment {
+                mends |= untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
+            }
+            self.stale |= mends;
+            if !mends {
+                self.forget(&one);
+                self.over(vec![one]);
+            }
         }
     }
 
+    /// What takes promises back.
+    fn abandon(&self, ports: &Ports, github: GitHub, preview: &PreviewKey) -> Abandon {
+        Abandon {
+            github,
+            context: context(preview),
+            task: task(preview),
+            live: self.live.clone(),
+            statuses: writes_statuses(ports),
+            deployments: writes_deployments(ports),
+        }
+    }
+
+    /// Notes that GitHub has taken promises back.
+    fn over(&mut self, ended: Vec<UnderWay>) {
+        self.shown.end(&ended);
+        self.ended.extend(ended);
+    }
+
     /// Forgets a deployment that was never live.
-    fn forget(&mut self, left: Option<&UnderWay>) {
-        let never = left.and_then(|left| left.deployment);
-        self.known.take_if(|known| Some(known.id) == never);
+    fn forget(&mut self, left: &UnderWay) {
+        let live = self.live.sha.as_ref() == Some(&left.sha);
+        let never = left.deployment.filter(|_| !live);
+        self.shown
+            .deployment
+            .take_if(|known| Some(known.id) == never);
+    }
+
+    /// The commit whose deployment is brought in line by a word.
+    fn settles(&self, word: &Word) -> Option<CommitSha> {
+        match word.verdict {
+            Verdict::Over => self
+                .shown
+                .deployment
+                .as_ref()
+                .map(|known| known.sha.clone()),
+            // Nobody deploys what this run has not begun to deploy.
+            verdict if verdict.is_open() && !self.begun => None,
+            _ => word.sha.clone(),
+        }
     }
 
     /// The deployment that shows a commit which is under way, or else what is live.
     fn deployment_of(&self, sha: &CommitSha) -> Option<Deployed> {
-        let under_way = self.under_way.as_ref().filter(|one| one.sha == *sha);
+        let under_way = self.shown.under_way.as_ref();
+        let under_way = under_way.filter(|one| one.sha == *sha);
         let own = under_way.and_then(|one| one.deployment);
         let own = own.map(|id| Deployed {
             id,
             sha: sha.clone(),
         });
-        own.or_else(|| self.known.clone())
+        own.or_else(|| self.shown.deployment.clone())
     }
 
     /// The deployment that was begun with; what was refused is off from now on.
@@ -314,8 +363,8 @@ impl Board {
     fn commit(&self, word: &Word) -> Option<(CommitSha, CommitState)> {
         match word.verdict {
             Verdict::Over => {
-                let (sha, broke) = self.serving.clone()?;
-                let state = match broke {
+                let sha = self.live.sha.clone()?;
+                let state = match self.live.broke {
                     true => CommitState::Failure,
                     false => word.verdict.commit(),
                 };
@@ -361,11 +410,14 @@ impl Board {
         let Some(found) = found else {
             return Ok(());
         };
-        let before = self.known.clone().filter(|known| known.id != found.id);
+        let known = self.shown.deployment.clone();
+        let before = known.filter(|known| known.id != found.id);
+        let serves = self.live.sha.as_ref() == Some(&found.sha);
         let state = match word.verdict {
             Verdict::Ready => DeploymentState::Success,
             Verdict::Failed => DeploymentState::Failure,
             Verdict::Waits | Verdict::Queued => DeploymentState::Queued,
+            Verdict::GivenUp | Verdict::Lost if serves => self.live.without(&found.sha),
             Verdict::GivenUp if before.is_some() => DeploymentState::Inactive,
             _ => DeploymentState::Error,
         };
@@ -382,27 +434,27 @@ impl Board {
             let status = status_of(DeploymentState::Inactive, &gone);
             github.set_deployment(before.id, &status).await?;
         }
-        if let Some(under_way) = &mut self.under_way {
+        if let Some(under_way) = &mut self.shown.under_way {
             under_way.deployment = word.verdict.waits().then_some(found.id);
         }
         if before.is_none() || replaced {
-            self.known = Some(found);
+            self.shown.deployment = Some(found);
         }
         Ok(())
     }
 
     /// Ends the deployment of what is there no more.
     async fn retire(&mut self, github: &GitHub, word: &Word) -> Result<(), GitHubError> {
-        let Some(known) = &self.known else {
+        let Some(known) = &self.shown.deployment else {
             return Ok(());
         };
         let status = status_of(DeploymentState::Inactive, word);
         github.set_deployment(known.id, &status).await?;
-        if let Some(under_way) = &mut self.under_way {
+        if let Some(under_way) = &mut self.shown.under_way {
             under_way.deployment.take_if(|id| *id == known.id);
         }
         if !word.returns {
-            self.known = None;
+            self.shown.deployment = None;
         }
         Ok(())
     }
@@ -417,41 +469,10 @@ pub(super) fn announced(ports: &Ports, sha: &CommitSha) -> UnderWay {
     }
 }
 
-/// Says of a commit that nobody goes on with it; whether there may be a status, and whether a deployment.
-async fn abandon(
-    github: &GitHub,
-    context: &str,
-    left: UnderWay,
-    word: &Word,
-    (statuses, deployments): (bool, bool),
-) -> (Result<(), GitHubError>, Result<(), GitHubError>) {
-    let status = async {
-        let status = CommitStatus {
-            state: CommitState::Error,
-            context,
-            description: &word.text,
-            target_url: word.more.as_deref(),
-        };
-        match statuses {
-            true => github.set_status(&left.sha, &status).await,
-            false => Ok(()),
-        }
-    };
-    let deployment = async {
-        let over = status_of(DeploymentState::Inactive, word);
-        match left.deployment.filter(|_| deployments) {
-            Some(id) => github.set_deployment(id, &over).await.map(drop),
-            None => Ok(()),
-        }
-    };
-    tokio::join!(status, deployment)
-}
-
 /// Ends what is shown of a preview that is gone; false when that is to be tried again.
 pub(super) async fn retire(ports: &Ports, preview: &PreviewKey, record: &Record) -> bool {
     let mut board = Board {
-        known: record.deployment.clone(),
-        under_way: record.under_way.clone(),
+        shown: record.shown.clone(),
         ..Board::default()
     };
     let word = Word {
@@ -466,47 +487,6 @@ pub(super) async fn retire(ports: &Ports, preview: &PreviewKey, record: &Record)
     };
     board.end(ports, preview, word).await;
     !board.is_stale()
-}
-
-/// What is not written without a right: its name, the right, and the input that turns it off.
-type Feature = (&'static str, &'static str, &'static str);
-
-const STATUS: Feature = ("commit status", "statuses: write", "commit-status: false");
-const DEPLOYMENT: Feature = ("deployment", "deployments: write", "deployment: off");
-
-/// Says what was not written; true when a later run may mend it.
-fn untold(ports: &Ports, refused: &AtomicBool, feature: Feature, error: &GitHubError) -> bool {
-    let (what, right, input) = feature;
-    match error {
-        GitHubError::Forbidden { .. } | GitHubError::NotFound { .. } => {
-            if !refused.swap(true, Ordering::Relaxed) {
-                ports.notice(format!(
-                    "no {what} was written: {error}; add `{right}` under `permissions:` in the workflow, or set `{input}`"
-                ));
-            }
-            false
-        }
-        GitHubError::Unreachable { .. }
-        | GitHubError::Unavailable { .. }
-        | GitHubError::RateLimited { .. }
-        | GitHubError::GivenUp { .. } => {
-            tracing::info!("no {what} was written: {error}");
-            true
-        }
-        _ => {
-            tracing::warn!("no {what} was written: {error}");
-            false
-        }
-    }
-}
-
-fn writes_statuses(ports: &Ports) -> bool {
-    ports.settings.commit_status && !ports.refused.statuses.load(Ordering::Relaxed)
-}
-
-fn writes_deployments(ports: &Ports) -> bool {
-    ports.settings.deployment == Deployments::Auto
-        && !ports.refused.deployments.load(Ordering::Relaxed)
 }
 
 /// Name of the check and of the environment that all previews share.

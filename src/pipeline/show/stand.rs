@@ -2,7 +2,7 @@
 //! It ends none and says nothing of how a deploy went.
 //! GitHub's own come first: a job with `environment:` has one already, and no variable tells a step so.
 
-use super::Word;
+use super::{Verdict, Word};
 use crate::{
     capacity::Deployed,
     github::{DeploymentState, DeploymentStatus, GitHub, GitHubError, NewDeployment},
@@ -67,10 +67,14 @@ pub(super) async fn stand(
 }
 
 pub(super) fn status_of(state: DeploymentState, word: &Word) -> DeploymentStatus<'_> {
+    let live = state == DeploymentState::Success;
     DeploymentStatus {
         state,
-        description: &word.text,
-        environment_url: word.url.as_deref(),
+        description: match live && word.verdict != Verdict::Ready {
+            true => "live as before",
+            false => &word.text,
+        },
+        environment_url: word.url.as_deref().filter(|_| live),
         log_url: word.log.as_deref(),
     }
 }

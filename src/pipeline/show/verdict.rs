@@ -20,6 +20,8 @@ pub(in crate::pipeline) enum Verdict {
     Failed,
     /// Something else than the commit was in the way.
     Broken,
+    /// The run that was at work has died, and nothing is known of the commit.
+    Lost,
     /// Nobody goes on with it.
     GivenUp,
     /// What was there is there no more; whether the commit was good does not change by that.
@@ -37,6 +39,7 @@ impl Verdict {
             State::Pending | State::Deploying => Self::Waits,
             State::Queued => Self::Queued,
             State::Ready => Self::Ready,
+            State::Failed if reason == Some(ReasonCode::RunLost) => Self::Lost,
             State::Failed if blameless => Self::Broken,
             State::Failed | State::Degraded => Self::Failed,
             State::Superseded | State::Cancelled => Self::GivenUp,
@@ -61,7 +64,7 @@ impl Verdict {
             Self::Waits | Self::Queued => CommitState::Pending,
             Self::Ready | Self::Over => CommitState::Success,
             Self::Failed => CommitState::Failure,
-            Self::Broken | Self::GivenUp => CommitState::Error,
+            Self::Broken | Self::Lost | Self::GivenUp => CommitState::Error,
         }
     }
 }
@@ -72,7 +75,7 @@ pub(in crate::pipeline) struct Word {
     pub(in crate::pipeline) verdict: Verdict,
     pub(in crate::pipeline) sha: Option<CommitSha>,
     pub(in crate::pipeline) text: String,
-    /// Where the preview answers.
+    /// Where the preview answers, or has answered.
     pub(in crate::pipeline) url: Option<String>,
     /// Where people read more: the comment, or else the run.
     pub(in crate::pipeline) more: Option<String>,
@@ -82,6 +85,14 @@ pub(in crate::pipeline) struct Word {
     pub(in crate::pipeline) removed: bool,
     /// True when the preview comes back as it was.
     pub(in crate::pipeline) returns: bool,
+}
+
+impl Word {
+    /// Where the preview answers now.
+    pub(super) fn address(&self) -> Option<&str> {
+        let url = self.url.as_deref();
+        url.filter(|_| self.verdict == Verdict::Ready)
+    }
 }
 
 /// One line that GitHub takes, without what could make it look like another.

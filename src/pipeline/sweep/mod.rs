@@ -21,7 +21,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{self, Ledger, Owned, Record},
+    capacity::{self, Ledger, Owned, Record, Shown},
     cluster::{Moment, Step, outcome, outcome::Verdict},
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
@@ -148,11 +148,11 @@ async fn retire(ports: &Ports, sight: &Sight<'_>) {
         if !show::retire(ports, &preview, record).await {
             continue;
         }
-        let known = (record.deployment.clone(), record.under_way.clone());
+        let known = record.shown.clone();
         let desk = desk::Desk::new(ports, cluster, preview, false);
         let forget = |record: &mut Record, _| {
-            if (&record.deployment, &record.under_way) == (&known.0, &known.1) {
-                (record.deployment, record.under_way) = (None, None);
+            if record.shown == known {
+                record.shown = Shown::default();
             }
         };
         if let Err(failure) = desk.change(forget).await {
@@ -309,16 +309,21 @@ impl<'a> Broom<'a> {
         tolerant(ending)
     }
 
-    /// Notes that no wanted file is changed, so that GitHub is not asked again about this commit.
+    /// Notes what asking for the changed files has shown; what else keeps a pull request back is known without.
     async fn skip(&self, preview: &PreviewKey, sha: &CommitSha, denied: &Denied) -> Ending {
+        let ending = Ending::quiet(None, denied.reason, denied.to_string());
+        if denied.reason != ReasonCode::PathsSkipped {
+            return ending;
+        }
         let noted = async {
             let cluster = self.ports.cluster()?;
             let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
-            desk.change(|record, _| record.skipped = Some(sha.clone()))
+            let filters = &self.ports.settings.filters;
+            desk.change(|record, _| filter::note(filters, record, sha))
                 .await
         };
         match noted.await {
-            Ok(_) => Ending::quiet(None, denied.reason, denied.to_string()),
+            Ok(_) => ending,
             Err(failure) => Ending::failed(failure),
         }
     }
@@ -340,10 +345,10 @@ impl<'a> Broom<'a> {
             return Ok(Ending::superseded());
         };
         let mut teller = self.teller(preview);
-        let shown = taken.record.under_way.as_ref();
+        let shown = taken.record.shown.under_way.as_ref();
         teller.about(shown.map_or(&pull.head_sha, |shown| &shown.sha));
         let promises = teller.promises().await?;
-        let hangs = !promises && shown.is_some();
+        let hangs = !promises && taken.record.shown.promises();
         // Where no comment was begun, nothing but the status knows how far that run came.
         let silent = hangs && teller.comment_so_far().await?.is_none();
         let ending = match promises || silent {

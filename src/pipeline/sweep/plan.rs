@@ -4,12 +4,12 @@
 
 use super::look::Mandate;
 use crate::{
-    capacity::{Because, Holder, Ledger, Record, Remembered},
+    capacity::{Because, Holder, Ledger, Record, Remembered, Shown},
     cluster::{NamespaceInfo, outcome::Applied},
     event::{PullRequest, Repository},
     inputs::{Settings, WhenFull},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
-    pipeline::{RemoveReason, desk::is_labelled_asleep, inspect, life::Home, restore},
+    pipeline::{RemoveReason, desk::is_labelled_asleep, filter, inspect, life::Home, restore},
     plan,
     trigger::filters,
 };
@@ -178,7 +178,7 @@ impl Sight<'_> {
         self.over()
             .filter(|(preview, _)| self.closed.contains_key(&preview.pr))
             // First what is shown of them ends.
-            .filter(|(_, record)| record.deployment.is_none() && record.under_way.is_none())
+            .filter(|(_, record)| record.shown == Shown::default())
             .map(|(preview, record)| Remembered {
                 key: preview.in_ledger(),
                 sequence: record.sequence,
@@ -191,8 +191,8 @@ impl Sight<'_> {
         // Of an open one that is told like the rest of it.
         let closed = |preview: &PreviewKey| self.closed.contains_key(&preview.pr);
         self.over().filter(move |(preview, record)| {
-            let hangs = record.under_way.is_some() && closed(preview);
-            (record.deployment.is_some() || hangs) && record.stalled.is_none()
+            let hangs = record.shown.promises() && closed(preview);
+            (record.shown.deployment.is_some() || hangs) && record.stalled.is_none()
         })
     }
 
@@ -313,9 +313,10 @@ impl Sight<'_> {
             .or_else(|| self.dozes(preview, record).then_some(Action::FinishSleep))
             .or_else(|| lost.then_some(Action::End))
             .or_else(|| self.vanished(preview))
+            // What has broken is not told as being deployed.
+            .or_else(|| self.health(preview, record))
             .or_else(|| self.untold(preview, pull, record))
             .or_else(|| self.idle(preview, record))
-            .or_else(|| self.health(preview, record))
     }
 
     /// Whether a preview that was ready has broken, or one that had broken is well.
@@ -389,9 +390,9 @@ impl Sight<'_> {
     /// True when no filter keeps it back, as far as is known without asking which files it changes.
     pub(super) fn is_wanted(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
         let filters = &self.settings.filters;
-        let skipped = self.record(preview).and_then(|one| one.skipped.as_ref());
-        let skipped = filters.paths.is_some() && skipped == Some(&pull.head_sha);
-        !skipped && filters::passes(filters, pull).is_ok()
+        let record = self.record(preview);
+        let skipped = |record| filter::is_noted(filters, record, &pull.head_sha);
+        !record.is_some_and(skipped) && filters::passes(filters, pull).is_ok()
     }
 
     /// True when a deploy of the head was begun, and GitHub was in its way.
@@ -467,9 +468,12 @@ impl Sight<'_> {
 
     /// Whether the comment lacks what came of the last run, or a commit is shown as under way that nobody goes on with.
     fn untold(&self, preview: &PreviewKey, pull: &PullRequest, record: &Record) -> Option<Action> {
-        let hangs = record.under_way.is_some()
-            && self.ledger.position(&preview.in_ledger()).is_none()
-            && !self.is_stalled(preview, pull);
+        let goes_on =
+            self.ledger.position(&preview.in_ledger()).is_some() || self.is_stalled(preview, pull);
+        let hangs = match goes_on {
+            true => !record.shown.abandoned.is_empty(),
+            false => record.shown.promises(),
+        };
         (record.untold || hangs).then_some(Action::Tell)
     }
 

@@ -102,6 +102,23 @@ impl Teller<'_> {
         }
     }
 
+    /// Says in the comment of what is gone that no push brings it back any more; its proof stays.
+    pub(super) async fn stays_gone(&mut self, found: &str) -> Result<(), Failure> {
+        let Some(github) = &self.ports.github else {
+            return Ok(());
+        };
+        self.view.now = self.ports.now();
+        self.view.note = Some(Note {
+            cause: self.asker.clone(),
+            remedy: String::new(),
+        });
+        let view = self.leaving();
+        match report::stays_gone(found, &view)? {
+            Some(body) if body != found => self.write(github, body).await,
+            _ => Ok(()),
+        }
+    }
+
     fn takes_asides(&self, body: &str) -> bool {
         let under_way = [State::Deploying, State::Removing]
             .iter()

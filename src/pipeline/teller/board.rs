@@ -4,8 +4,8 @@
 
 use super::Teller;
 use crate::{
-    capacity::{Deployed, Record, UnderWay},
-    names::{CommitSha, ReasonCode, State},
+    capacity::{Record, Shown, UnderWay},
+    names::{CommitSha, State},
     pipeline::{
         Blame, Failure,
         inspect::Status,
@@ -23,12 +23,18 @@ impl Teller<'_> {
 
     /// Notes what the next run must know of it.
     pub(in crate::pipeline) fn note(&self, record: &mut Record) {
-        self.board.note(record);
+        record.shown.clone_from(self.board.shown());
     }
 
-    /// The deployment that shows the preview now, and what is shown as under way.
-    pub(in crate::pipeline) fn shown(&self) -> (Option<Deployed>, Option<UnderWay>) {
+    /// What the next run must know of it.
+    pub(in crate::pipeline) fn shown(&self) -> &Shown {
         self.board.shown()
+    }
+
+    /// Promises that GitHub has taken back; `own` where this run has made none.
+    pub(in crate::pipeline) fn ended(&self, own: UnderWay) -> Vec<UnderWay> {
+        let own = Some(own).filter(|_| !self.board.has_begun());
+        self.board.ended().iter().cloned().chain(own).collect()
     }
 
     /// Shows beside the comment that a deploy has begun, while it goes on.
@@ -57,13 +63,24 @@ impl Teller<'_> {
     }
 
     /// Ends what is still shown as under way, where nothing else is to be said; true when GitHub could not be told.
-    async fn closes(&mut self, why: &str) -> bool {
-        if self.board.is_idle() {
+    async fn closes(&mut self, verdict: Verdict, why: &str) -> bool {
+        if !self.board.shown().promises() {
             return false;
         }
-        let word = self.word(Verdict::GivenUp, why, None);
+        let word = self.word(verdict, why, None);
         self.board.close(self.ports, &self.preview, word).await;
         self.board.is_stale()
+    }
+
+    /// Who looks on behalf of another run begins nothing, and ends what nobody goes on with; true when there will be more to say.
+    async fn looks(&mut self, verdict: Verdict, state: State) -> bool {
+        let why = "nobody goes on with it";
+        // Nobody is at work: whatever its run has begun goes on without it, and how that ends is seen by the next look.
+        if state == State::Deploying && !self.board.redeploys() {
+            self.closes(Verdict::GivenUp, why).await;
+            return true;
+        }
+        self.closes(verdict, why).await
     }
 
     /// Shows beside the comment how the run ended; true when GitHub could not be told.
@@ -78,14 +95,13 @@ impl Teller<'_> {
             return false;
         }
         let Some(verdict) = Verdict::of(state, self.view.reason, blameless) else {
-            return self.closes(why).await;
+            return self.closes(Verdict::GivenUp, why).await;
         };
-        let lost = self.view.reason == Some(ReasonCode::RunLost);
-        // Who looks on behalf of another run ends what that has begun, and begins nothing.
-        if (verdict.waits() && self.repairs && !self.board.has_begun())
-            || (lost && self.board.is_idle())
-        {
-            return false;
+        if verdict == Verdict::Lost && self.board.shown().under_way.is_none() {
+            return self.closes(verdict, why).await;
+        }
+        if verdict.waits() && self.repairs && !self.board.has_begun() {
+            return self.looks(verdict, state).await;
         }
         let text = match state {
             State::Ready => "ready".into(),
@@ -125,7 +141,7 @@ impl Teller<'_> {
                 self.ports.settings.command_prefix.as_deref(),
                 text,
             ))),
-            url: main.filter(|_| verdict == Verdict::Ready).and_then(link),
+            url: main.and_then(link),
             more: self
                 .comment_url
                 .as_ref()

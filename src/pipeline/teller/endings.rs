@@ -250,11 +250,18 @@ impl Teller<'_> {
         let asked = reason == RemoveReason::Asked;
         let silent = match self.comment_so_far().await {
             Ok(None) => !asked,
-            // The proof of the removal stays; an empty one would take its place. While the pull request is open, what
-            // somebody asks for changes what a push does.
+            // The proof of the removal stays; an empty one would take its place.
             Ok(Some(body)) => {
-                let ended = [State::Removed, State::Expired];
-                (!asked || self.view.closed) && self.says(&body, &ended).is_some()
+                let ended = self.says(&body, &[State::Removed, State::Expired]);
+                // While the pull request is open, what somebody asks for changes what a push does.
+                if ended.is_some()
+                    && asked
+                    && !self.view.closed
+                    && let Err(failure) = self.stays_gone(&body).await
+                {
+                    return Ending::failed(failure);
+                }
+                ended.is_some()
             }
             Err(failure) => return Ending::failed(failure),
         };
@@ -394,10 +401,12 @@ impl Teller<'_> {
         // The diagnosis and the proof of a removal say more than a look can.
         let told = match state {
             // Closing is no removal by command, and the ledger forgets what had expired before.
-            State::NotDeployed | State::Removed | State::Expired if self.view.closed => {
+            State::NotDeployed | State::Expired if self.view.closed => {
                 &[State::Removed, State::Expired][..]
             }
-            State::Failed | State::Degraded | State::Stuck | State::Removed | State::Expired => {
+            // Who asks for what has expired to stay removed takes nothing of that proof away.
+            State::Removed => &[State::Removed, State::Expired],
+            State::Failed | State::Degraded | State::Stuck | State::Expired => {
                 std::slice::from_ref(&state)
             }
             _ => &[],

@@ -8,7 +8,11 @@ fn with_line(aside: Aside, change: impl FnOnce(&mut StatusView)) -> String {
     let mut view = view(State::Pending);
     view.sha = Some(sha('b'));
     change(&mut view);
-    let body = with_aside(&body, aside, &view).unwrap().unwrap();
+    seen(&with_aside(&body, aside, &view).unwrap().unwrap())
+}
+
+/// A comment without the line that people do not see.
+fn seen(body: &str) -> String {
     let (first, rest) = body.split_once('\n').unwrap();
     let (_, rest) = rest.split_once('\n').unwrap();
     format!("{first}\n{rest}")
@@ -24,6 +28,37 @@ fn a_line_about_another_commit_stands_under_the_heading() {
     });
     snapshot("skipped", &skipped);
     snapshot("gate", &with_line(Aside::Gate, |_| {}));
+}
+
+#[test]
+fn what_is_to_stay_away_keeps_its_proof_and_promises_no_push() {
+    for because in [
+        RemovedBecause::Deleted,
+        RemovedBecause::GaveWay {
+            to: PrNumber::new(9).unwrap(),
+        },
+        RemovedBecause::Expired,
+    ] {
+        let mut view = removed();
+        view.closed = false;
+        if because == RemovedBecause::Expired {
+            view.state = State::Expired;
+        }
+        view.removal.as_mut().unwrap().because = because.clone();
+        let body = comment(&view, &marker()).unwrap();
+        assert!(body.contains("The next push brings it back."), "{body}");
+        view.note = Some(Note {
+            cause: "octo".into(),
+            remedy: String::new(),
+        });
+        let stays = stays_gone(&body, &view).unwrap().unwrap();
+        assert!(!stays.contains("The next push"), "{stays}");
+        let again = stays_gone(&stays, &view).unwrap().unwrap();
+        assert_eq!(again, stays, "said once");
+        if because == RemovedBecause::Expired {
+            snapshot("stays", &seen(&stays));
+        }
+    }
 }
 
 #[test]

@@ -394,6 +394,22 @@ impl Handle {
             .unwrap_or_default()
     }
 
+    /// Somebody starts a workflow by hand, in a run of this number that gets no further than this status.
+    pub fn starts(&self, full_name: &str, workflow: &str, id: u64, status: &'static str) {
+        let created = self.inner.clock.now();
+        let mut model = self.inner.model();
+        if let Some(repository) = model.repositories.get_mut(full_name) {
+            repository.started.push(Started {
+                id,
+                created,
+                workflow: workflow.to_owned(),
+                branch: "main".into(),
+                inputs: json!({}),
+                status,
+            });
+        }
+    }
+
     /// Lets every run that was started by hand have this status.
     pub fn set_started(&self, full_name: &str, status: &'static str) {
         let mut model = self.inner.model();

@@ -147,6 +147,10 @@ pub struct Issue {
 /// A run of a workflow that was started by hand or by a program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Started {
+    /// The id.
+    pub id: u64,
+    /// When it was started.
+    pub created: Timestamp,
     /// File name of the workflow.
     pub workflow: String,
     /// Branch or tag.

@@ -124,7 +124,10 @@ impl Asked<'_> {
         if repository.commit(branch).is_none() {
             return refusal(422, &format!("No ref found for: {branch}"));
         }
+        let id = 9_000_001 + repository.started.len() as u64;
         repository.started.push(super::model::Started {
+            id,
+            created: self.inner.clock.now(),
             workflow: file.to_owned(),
             branch: branch.to_owned(),
             inputs: asked["inputs"].clone(),
@@ -143,7 +146,14 @@ impl Asked<'_> {
                     .iter()
                     .filter(|one| one.workflow == *file);
                 let runs: Vec<_> = runs
-                    .map(|one| json!({"status": one.status, "event": "workflow_dispatch"}))
+                    .map(|one| {
+                        json!({
+                            "id": one.id,
+                            "status": one.status,
+                            "event": "workflow_dispatch",
+                            "created_at": one.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                        })
+                    })
                     .collect();
                 Reply::json(
                     200,
