@@ -133,7 +133,7 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         Err(failure) => return teller.failed(failure).await,
     };
     let started = Instant::now();
-    let desk = Desk::new(ports, cluster, request.preview.clone(), false).as_seen(request.seen);
+    let desk = Desk::new(ports, cluster, request.preview.clone(), false).unless_after(request.seen);
     let work = Work {
         ports,
         cluster,

@@ -57,8 +57,8 @@ impl<'a> Bed<'a> {
     }
 
     /// The same for who has decided by a look that may be old.
-    pub(super) fn as_seen(mut self, sequence: Option<u64>) -> Self {
-        self.desk = self.desk.as_seen(sequence);
+    pub(super) fn unless_after(mut self, sequence: Option<u64>) -> Self {
+        self.desk = self.desk.unless_after(sequence);
         self
     }
 

@@ -100,7 +100,7 @@ pub async fn deploy(
     };
     let facts = request.facts(ports.now());
     let desk = Desk::new(ports, cluster, facts.key(&ports.settings), request.governs)
-        .as_seen(request.seen);
+        .unless_after(request.seen);
     let work = Work {
         ports,
         request,

@@ -208,13 +208,13 @@ impl<'a> Desk<'a> {
     }
 
     /// Gives no turn once anybody has begun after this sequence, nor while somebody is at work.
-    pub(super) fn as_seen(mut self, sequence: Option<u64>) -> Self {
+    pub(super) fn unless_after(mut self, sequence: Option<u64>) -> Self {
         self.seen = sequence;
         self
     }
 
     /// True when somebody decided by a look that may be old.
-    pub(super) fn has_seen(&self) -> bool {
+    pub(super) fn hunless_after(&self) -> bool {
         self.seen.is_some()
     }
 

@@ -264,7 +264,7 @@ impl<'a> Broom<'a> {
     /// Where the preview's turn is had, unless anybody has begun since the sweep looked.
     fn desk(&self, preview: &PreviewKey) -> Result<desk::Desk<'a>, Failure> {
         let desk = desk::Desk::new(self.ports, self.ports.cluster()?, preview.clone(), false);
-        Ok(desk.as_seen(self.seen(preview)))
+        Ok(desk.unless_after(self.seen(preview)))
     }
 
     fn teller(&self, preview: &PreviewKey) -> Teller<'a> {
@@ -548,7 +548,7 @@ impl<'a> Broom<'a> {
     async fn sleep(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
         let mut teller = self.teller(preview);
         teller.about(&pull.head_sha);
-        let bed = Bed::of(self.ports, preview, pull)?.as_seen(self.seen(preview));
+        let bed = Bed::of(self.ports, preview, pull)?.unless_after(self.seen(preview));
         let begun = Instant::now();
         let ending = Box::pin(bed.sleep(&mut teller)).await?;
         let counts = ending.failure.is_some() || ending.reason == ReasonCode::Slept;
