@@ -290,6 +290,9 @@ pub struct Record {
     /// What is being deployed or waits for that, as GitHub shows it too: the sweep ends it once nobody goes on with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under_way: Option<UnderWay>,
+    /// Commit that was to be deployed last: a place in line is for this one, whatever is shown of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<CommitSha>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
