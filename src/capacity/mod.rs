@@ -141,6 +141,9 @@ pub struct Holder {
     /// What the Namespace holds is known again by this; none until a deploy has ended in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
+    /// Hosts at which it was ready last; none while that is not known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hosts: BTreeSet<String>,
     /// Since when it had waited in line; none when it found a slot at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited: Option<Timestamp>,

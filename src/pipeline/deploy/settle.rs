@@ -98,6 +98,8 @@ impl Work<'_> {
         lock(&self.notes).silent = matches!(result, Err(Stopped::Held | Stopped::Unapproved));
         let ending = match overtaken {
             true => {
+                // The newer run has the same routes, and looks itself.
+                self.settled();
                 // Who is out of touch may speak over the newer run, which has the same commit perhaps.
                 if !self.desk.out_of_touch() {
                     teller.gives_way().await;
@@ -211,7 +213,7 @@ impl Work<'_> {
     ) -> Result<bool, Failure> {
         let ended = async {
             let (finish, mark) = (self.finish(state, url, line), self.mark(state, url));
-            tokio::join!(finish, mark, self.remember(state, ending)).0
+            tokio::join!(finish, mark, self.remember(state, ending), self.loses()).0
         };
         desk::release(&self.ports.stop, ended).await
     }
@@ -222,9 +224,10 @@ impl Work<'_> {
         let attempted = (failed || url.is_some()).then(|| (self.request.sha.clone(), state));
         let tried = attempted.is_some();
         let stalled = state == State::Pending;
-        let (spot, members) = {
+        let (spot, members, hosts) = {
             let notes = lock(&self.notes);
-            (notes.spot.clone(), notes.members.clone())
+            let hosts = notes.contest.as_ref().map(|one| one.wanted.hosts.clone());
+            (notes.spot.clone(), notes.members.clone(), hosts)
         };
         self.desk
             .finish(attempted, |ledger, key, run| {
@@ -243,6 +246,7 @@ impl Work<'_> {
                 };
                 if let Some(url) = url {
                     url.clone_into(&mut holder.url);
+                    holder.hosts = hosts.clone().unwrap_or_default();
                 }
                 let ours = spot.as_ref().map(|spot| &spot.uid) == holder.uid.as_ref();
                 if ours && members.is_some() {
