@@ -1,7 +1,11 @@
 //! `/check` and the command `check`: everything that is in the way at once, each with its remedy, and nothing written.
 
 use crate::support::{CONFIGURATION, ONE_SERVICE, SHOP, Seen, Shop, binary, printed};
-use preview_action::simulate::{cluster, cluster::Denial, github::Comment};
+use preview_action::simulate::{
+    Fault, cluster,
+    cluster::Denial,
+    github::{Comment, NewPull},
+};
 use serde_json::{Value, json};
 
 /// The answers to `/check`.
@@ -337,6 +341,107 @@ async fn an_address_that_can_not_be_served_is_told() {
             .any(|row| row.contains("takes no connection")),
         "{usual}"
     );
+    shop.ends();
+}
+
+/// What came before classes were objects names one as well, of which no object need stand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_that_is_named_by_annotation_is_not_the_default_one() {
+    for (name, sign) in [("internal", "✅"), ("haproxy", "ℹ️")] {
+        let own = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: own, annotations: {{kubernetes.io/ingress.class: {name}}}}}\n\
+             spec:\n  rules:\n  - host: pr-1-own.preview.example.test\n    http:\n      paths:\n      \
+             - {{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 8080}}}}}}}}\n"
+        );
+        let shop = opened(&format!("{ONE_SERVICE}templates: [deploy/*.yaml]\n")).await;
+        class(&shop, "internal", false);
+        shop.pushes_files(1, &[("deploy/own.yaml", &own)]);
+        let body = checks(&shop, &[]).await;
+        assert!(
+            rows(&body, sign).iter().any(|row| row.contains(name)),
+            "{body}"
+        );
+        assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_takes_no_dry_runs_is_called_what_it_is() {
+    let shop = opened(ONE_SERVICE).await;
+    shop.hears(&shop.says(1, "bob", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    let words = "admission webhook \"audit.example.test\" does not support dry run";
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "BadRequest", "code": 400, "message": words});
+    for path in [
+        "/api/v1/namespaces/preview-action-check",
+        "/apis/apps/v1/namespaces/pr-shop-1/deployments/*",
+    ] {
+        let refuses = Fault::answer("PATCH", path, 400, status.clone());
+        shop.world.cluster.inject(refuses.always());
+    }
+    let body = checks(&shop, &[]).await;
+    assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
+    let unseen = rows(&body, "❔");
+    let told = |row: &&str| row.contains("takes no dry runs") && row.contains("audit.example.test");
+    assert!(unseen.iter().any(told), "{body}");
+    shop.hears(&shop.says(1, "bob", "/diff"))
+        .await
+        .ends(0, "diff-shown");
+    let all = shop.world.github.comments(SHOP, 1);
+    let diff = all.iter().find(|one| one.body.contains("kind=diff"));
+    let diff = &diff.unwrap().body;
+    assert!(diff.contains("takes no dry runs"), "{diff}");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_can_not_be_read_is_said_to_be_so() {
+    let shop = opened(ONE_SERVICE).await;
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no"});
+    let path = "/api/v1/namespaces/pr-shop-1";
+    let refuses = Fault::answer("GET", path, 403, status);
+    shop.world.cluster.inject(refuses.always());
+    let body = checks(&shop, &[]).await;
+    let unseen = rows(&body, "❔");
+    assert!(
+        unseen
+            .iter()
+            .any(|row| row.contains("whose namespace pr-shop-1 is")),
+        "{body}"
+    );
+    shop.ends();
+}
+
+/// Everything is told of a fork's commit that nobody has approved, and that it is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forks_commit_is_checked_before_it_is_approved() {
+    let shop = Shop::selling(&ONE_SERVICE.replace("{short-sha}", "{sha}")).await;
+    class(&shop, "nginx", true);
+    let fork = NewPull {
+        author: "mallory".into(),
+        fork: Some("mallory/shop".into()),
+        ..NewPull::default()
+    };
+    shop.opens_as(1, fork);
+    let head = shop.world.github.head(SHOP, 1);
+    let body = checks(&shop, &[]).await;
+    only(
+        &body,
+        "❌",
+        &["comes from a fork and is not approved", &head],
+    );
+    let configuration = |row: &&str| row.contains("objects render");
+    assert!(rows(&body, "✅").iter().any(configuration), "{body}");
+    shop.world
+        .github
+        .set_permission(SHOP, "alice", "admin", "admin");
+    shop.hears(&shop.says(1, "alice", &format!("/approve {head}")))
+        .await
+        .ends(0, "deployed");
+    let body = checks(&shop, &[]).await;
+    assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
     shop.ends();
 }
 
