@@ -7,6 +7,7 @@ use preview_action::simulate::{
     github::{Comment, NewPull},
 };
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 /// The answers to `/check`.
 fn answers(shop: &Shop) -> Vec<Comment> {
@@ -92,7 +93,7 @@ async fn a_cluster_that_is_as_it_should_be_is_called_so_with_or_without_a_previe
     let first = checks(&shop, &[]).await;
     assert_eq!(shop.world.cluster.snapshot(), stored);
     insta::with_settings!({snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true, filters => vec![
-        (r"repo=\d+", "repo=ID"), (r"`[0-9a-f]{7}`", "`COMMIT`"), (r"127\.0\.0\.1:\d+", "ADDRESS"),
+        (r"repo=\d+", "repo=ID"), (r"`[0-9a-f]{7}`", "`COMMIT`"), (r"127\.0\.0\.1:\d+", "ADDRESS"), (r"did not (describe|answer) [^|]+\|", "did not tell |"),
     ]}, {
         insta::assert_snapshot!("check", first);
     });
@@ -341,6 +342,41 @@ async fn an_address_that_can_not_be_served_is_told() {
             .any(|row| row.contains("takes no connection")),
         "{usual}"
     );
+    shop.ends();
+}
+
+/// A registry on this machine that has one image, `web:there`, and tells nothing of `secret`; its address.
+async fn registry() -> String {
+    use axum::{Json, Router, http::StatusCode, routing::get};
+    let config = json!({"config": {}}).to_string();
+    let digest = format!("sha256:{:x}", Sha256::digest(&config));
+    let manifest = Json(json!({"config": {"digest": digest}}));
+    let app = Router::new()
+        .route("/v2/web/manifests/there", get(async || manifest))
+        .route("/v2/web/blobs/{digest}", get(async || config))
+        .route("/v2/secret/manifests/{tag}", get(StatusCode::FORBIDDEN));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async { axum::serve(listener, app).await });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_not_in_its_registry_is_told_and_what_is_not_told_is_not_looked_at() {
+    let address = registry().await;
+    let mut three = "version: 1\nservices:\n".to_owned();
+    for (name, image) in [
+        ("web", "web:there"),
+        ("api", "web:gone"),
+        ("own", "secret:1"),
+    ] {
+        three += &format!("  {name}: {{image: '{address}/{image}', port: 8080}}\n");
+    }
+    let shop = opened(&three).await;
+    let body = checks(&shop, &[]).await;
+    only(&body, "❌", &["images", "there is no image", "web:gone"]);
+    let has = |sign, image: &str| rows(&body, sign).iter().any(|row| row.contains(image));
+    assert!(has("✅", "web:there") && has("❔", "/secret"), "{body}");
     shop.ends();
 }
 

@@ -3,6 +3,7 @@
 //! What can't be looked at is said to be so, because a silence would pass for "fine".
 
 mod address;
+mod images;
 
 use super::{
     Blame, DeployRequest, Failure, Ports, approval,
@@ -16,7 +17,7 @@ use crate::{
     cluster::{Cluster, Missing, Moment, SecretRef, Step},
     inputs::Nodes,
     manifests::ManifestSet,
-    names::PreviewKey,
+    names::{PreviewKey, Secret},
     plan::{self, Plan},
     report::{Finding, Verdict},
 };
@@ -27,6 +28,7 @@ const ROOM: &str = "room";
 const ADDRESS: &str = "address";
 const PULL_SECRET: &str = "pull secret";
 const NETWORK: &str = "network";
+const IMAGES: &str = "images";
 
 /// What administrators apply.
 const SETUP: &str = "let an administrator apply what `preview-action setup` prints";
@@ -154,7 +156,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     async fn at(&self, key: &PreviewKey, draft: Option<&(Plan, ManifestSet)>) -> Vec<Finding> {
-        let (control, rights, held, (placed, slots), secret) = tokio::join!(
+        let (control, rights, held, (placed, slots), (login, secret)) = tokio::join!(
             self.control(),
             self.rights(),
             self.held(),
@@ -163,13 +165,14 @@ impl Look<'_> {
         );
         let mut found = [control, rights, held, slots].concat();
         if let Some((plan, set)) = draft {
-            let (room, classes, hosts, answers) = tokio::join!(
+            let (room, classes, hosts, answers, images) = tokio::join!(
                 self.room(set, placed),
                 self.classes(set),
                 self.hosts(plan, set),
-                self.address(plan, set, placed)
+                self.address(plan, set, placed),
+                self.images(set, login)
             );
-            found.extend([room, classes, hosts, answers].concat());
+            found.extend([room, classes, hosts, answers, images].concat());
         }
         found.extend(secret);
         let networks =
@@ -349,20 +352,21 @@ impl Look<'_> {
         }
     }
 
-    async fn pull_secret(&self) -> Vec<Finding> {
+    /// The logins at registries, and what is to be said of them.
+    async fn pull_secret(&self) -> (Option<Secret>, Vec<Finding>) {
         let Some(source) = &self.ports.settings.pull_secret else {
-            return Vec::new();
+            return (None, Vec::new());
         };
         let from = SecretRef {
             namespace: source.namespace.clone(),
             name: source.name.clone(),
         };
         match self.cluster.pull_secret(&from).await {
-            Ok(_) => vec![fine(
-                PULL_SECRET,
-                format!("{}/{} is there", from.namespace, from.name),
-            )],
-            Err(error) => faults(PULL_SECRET, &error.into()),
+            Ok(secret) => {
+                let there = format!("{}/{} is there", from.namespace, from.name);
+                (Some(secret), vec![fine(PULL_SECRET, there)])
+            }
+            Err(error) => (None, faults(PULL_SECRET, &error.into())),
         }
     }
 }
