@@ -345,6 +345,66 @@ async fn an_address_that_can_not_be_served_is_told() {
     shop.ends();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_does_not_take_the_route_is_told() {
+    let shop = opened(&format!(
+        "{ONE_SERVICE}ingress: {{gateway: infra/public}}\n"
+    ))
+    .await;
+    let infra = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "infra"}});
+    shop.world.cluster.put(&infra).unwrap();
+    let body = checks(&shop, &[]).await;
+    only(
+        &body,
+        "❌",
+        &[
+            "Gateway infra/public",
+            "does not exist",
+            "`ingress: {gateway: …}`",
+        ],
+    );
+
+    let gateway = |hostname: &str| {
+        let listener = json!({"name": "web", "port": 80, "protocol": "HTTP", "hostname": hostname, "allowedRoutes": {"namespaces": {"from": "All"}}});
+        let object = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "public", "namespace": "infra"},
+            "spec": {"gatewayClassName": "example", "listeners": [listener]},
+            "status": {"conditions": [{"type": "Programmed", "status": "True"}]},
+        });
+        shop.world.cluster.put(&object).unwrap();
+    };
+    gateway("*.example.com");
+    let body = checks(&shop, &[]).await;
+    only(
+        &body,
+        "❌",
+        &["no listener of it is for pr-1.preview.example.test"],
+    );
+    gateway("*.example.test");
+    let since = shop.now();
+    let body = checks(&shop, &[]).await;
+    assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
+    let fine = rows(&body, "✅");
+    assert!(
+        fine.iter()
+            .any(|row| row.contains("infra/public takes the routes in")),
+        "{body}"
+    );
+    let asked = shop.requests("cluster", since);
+    assert!(asked.len() <= 13, "{asked:#?}");
+    shop.world.cluster.deny(Denial::new("get", "gateways"));
+    let body = checks(&shop, &[]).await;
+    assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
+    let unseen = rows(&body, "❔");
+    assert!(
+        unseen
+            .iter()
+            .any(|row| row.contains("Gateway infra/public")),
+        "{body}"
+    );
+    shop.ends();
+}
+
 /// A registry on this machine that has one image, `web:there`, and tells nothing of `secret`; its address.
 async fn registry() -> String {
     use axum::{Json, Router, http::StatusCode, routing::get};

@@ -4,15 +4,20 @@
 
 use super::{ADDRESS, Look, fault, faults, finding, fine, not_looked_at, note, unseen};
 use crate::{
+    cluster::Arrival,
     health::{self, Answer},
     inputs::HealthMode,
-    manifests::ManifestSet,
+    manifests::{self, ManifestSet},
+    names::{Namespace, State},
     pipeline::hosts,
     plan::Plan,
     report::{Finding, Verdict},
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// How long the preview's address is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,6 +80,61 @@ impl Look<'_> {
             ),
         };
         wanted.iter().map(row).collect()
+    }
+
+    /// Whether the Gateways that routes name take them in, those aside that the set itself brings.
+    pub(super) async fn gateways(&self, plan: &Plan, set: &ManifestSet) -> Vec<Finding> {
+        let own = plan.namespace.as_str();
+        let from = manifests::namespace(plan, plan.slot.unwrap_or(1), State::Ready, None);
+        let brings = |name: &str| {
+            let mut all = set.objects.iter();
+            all.any(|one| one.id.kind == "Gateway" && one.id.name == name)
+        };
+        let mut wanted: BTreeMap<(Namespace, &str), Vec<(&Value, &Value)>> = BTreeMap::new();
+        for one in set.objects.iter().filter(|one| one.id.kind == "HTTPRoute") {
+            let parents = one.object["spec"]["parentRefs"].as_array();
+            for parent in parents.into_iter().flatten() {
+                let text = |field: &str| parent[field].as_str();
+                let name = text("name").unwrap_or_default();
+                let namespace = text("namespace").unwrap_or(own);
+                let other = text("kind").is_some_and(|kind| kind != "Gateway");
+                if let Ok(namespace) = namespace.parse()
+                    && !(other || namespace == plan.namespace && brings(name))
+                {
+                    let routes = wanted.entry((namespace, name)).or_default();
+                    routes.push((parent, &one.object));
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for ((namespace, name), routes) in wanted {
+            let what = format!("Gateway {namespace}/{name}");
+            let gateway = match self.cluster.gateway(&namespace, name).await {
+                Ok(gateway) => gateway,
+                Err(error) => {
+                    found.extend(unseen(ADDRESS, what, error.into()));
+                    continue;
+                }
+            };
+            let keeps_out = |(parent, route): &(&Value, &Value)| match &gateway {
+                Some(gateway) => gateway.keeps_out(Arrival {
+                    parent,
+                    route,
+                    from: &from,
+                }),
+                None => Some("it does not exist".into()),
+            };
+            let why: BTreeSet<String> = routes.iter().filter_map(keeps_out).collect();
+            found.push(match why.is_empty() {
+                true => fine(ADDRESS, format!("{what} takes the routes in")),
+                false => fault(
+                    ADDRESS,
+                    format!("{what} does not take all routes in: {}", Vec::from_iter(why).join("; ")),
+                    "name one that does in `ingress: {gateway: …}`, or ask who runs the cluster to let these routes in",
+                ),
+            });
+        }
+        found
     }
 
     pub(super) async fn hosts(&self, plan: &Plan, set: &ManifestSet) -> Vec<Finding> {

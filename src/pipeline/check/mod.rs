@@ -141,6 +141,7 @@ fn is_spared(one: &Missing) -> bool {
         "nodes",
         "persistentvolumes",
         "ingressclasses",
+        "gateways",
         "httproutes",
         "middlewares",
     ];
@@ -165,14 +166,15 @@ impl Look<'_> {
         );
         let mut found = [control, rights, held, slots].concat();
         if let Some((plan, set)) = draft {
-            let (room, classes, hosts, answers, images) = tokio::join!(
+            let (room, classes, gateways, hosts, answers, images) = tokio::join!(
                 self.room(set, placed),
                 self.classes(set),
+                self.gateways(plan, set),
                 self.hosts(plan, set),
                 self.address(plan, set, placed),
                 self.images(set, login)
             );
-            found.extend([room, classes, hosts, answers, images].concat());
+            found.extend([room, classes, gateways, hosts, answers, images].concat());
         }
         found.extend(secret);
         let networks =
