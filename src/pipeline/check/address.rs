@@ -13,6 +13,7 @@ use crate::{
     plan::Plan,
     report::{Finding, Verdict},
 };
+use jiff::Timestamp;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,9 @@ use std::{
 
 /// How long the preview's address is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Days that are left of a certificate when somebody should know: cert-manager renews a month before the end.
+const EXPIRING: i64 = 14;
 
 impl Look<'_> {
     pub(super) async fn classes(&self, set: &ManifestSet) -> Vec<Finding> {
@@ -164,7 +168,7 @@ impl Look<'_> {
             return vec![not_looked_at(ADDRESS, &what, "input `health` is `off`")];
         }
         let (target, options) = self.ports.health_check(url, PATIENCE);
-        let (answer, trouble) = match health::once(&target, &options).await {
+        let (answer, trouble, until) = match health::once(&target, &options).await {
             Ok(seen) => seen,
             Err(error) => return vec![not_looked_at(ADDRESS, &url.url, &error.to_string())],
         };
@@ -174,10 +178,12 @@ impl Look<'_> {
                     true => ", and its certificate is trusted, for this name and of today",
                     false => "",
                 };
-                return vec![fine(
+                let mut found = vec![fine(
                     ADDRESS,
                     format!("somebody answers at {}{certificate}", url.url),
                 )];
+                found.extend(until.and_then(|until| expires(until, self.ports.now())));
+                return found;
             }
             Answer::Certificate(_) if placed || !brings_its_certificate(set) => Verdict::Fault,
             _ if health == HealthMode::Required => Verdict::Fault,
@@ -196,8 +202,40 @@ fn class(ingress: &Value) -> (&str, bool) {
     }
 }
 
+/// That a certificate ends soon, for all that renews it by itself would have done so before.
+fn expires(until: Timestamp, now: Timestamp) -> Option<Finding> {
+    let left = until.duration_since(now).as_hours() / 24;
+    let day = until.strftime("%Y-%m-%d");
+    (left < EXPIRING).then(|| {
+        note(
+            ADDRESS,
+            &format!("its certificate expires on {day}, in {left} days"),
+            "see why it was not renewed, or let whoever runs the cluster replace it",
+        )
+    })
+}
+
 /// True when the certificate is a Secret of the preview's own, so that there is none before it lives.
 fn brings_its_certificate(set: &ManifestSet) -> bool {
     let named = |object: &Value| object["spec"]["tls"][0]["secretName"].is_string();
     set.objects.iter().any(|one| named(&one.object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_told() {
+        let now = Timestamp::UNIX_EPOCH;
+        let told = |days: i64| expires(now + jiff::SignedDuration::from_hours(24 * days), now);
+        assert_eq!(told(14), None);
+        assert_eq!(
+            told(13).map(|one| (one.verdict, one.cause)),
+            Some((
+                Verdict::Note,
+                "its certificate expires on 1970-01-14, in 13 days".into()
+            ))
+        );
+    }
 }
