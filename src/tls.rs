@@ -2,6 +2,7 @@
 //! It opens no connection and knows no peer.
 //! GitHub and health trust by the same rule, so that one input `ca-bundle` counts for all.
 
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use std::{error::Error, io, sync::OnceLock};
 
@@ -114,6 +115,54 @@ fn from_rustls(error: &rustls::Error) -> Option<CertificateProblem> {
     })
 }
 
+/// Until when a certificate is valid, as its bytes say; they need not be trusted.
+pub fn valid_until(certificate: &[u8]) -> Option<Timestamp> {
+    let (_, certificate, _) = element(certificate)?;
+    let (_, mut fields, _) = element(certificate)?;
+    // A version may come first; then serial number, algorithm and issuer.
+    if let (0xa0, _, rest) = element(fields)? {
+        fields = rest;
+    }
+    for _ in 0..3 {
+        fields = element(fields)?.2;
+    }
+    let (_, validity, _) = element(fields)?;
+    let (tag, text, _) = element(element(validity)?.2)?;
+    let text = std::str::from_utf8(text).ok()?;
+    // A year of two digits is of this century up to 49.
+    let text = match (tag, text.get(..2)?) {
+        (0x17, year) if year < "50" => format!("20{text}"),
+        (0x17, _) => format!("19{text}"),
+        _ => text.to_owned(),
+    };
+    let part = |from: usize, to: usize| text.get(from..to);
+    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
+    let text = format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z");
+    text.parse().ok()
+}
+
+/// Tag and content of the first element of DER, and what comes after it.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&length, rest) = rest.split_first()?;
+    let (length, rest) = match length {
+        0..0x80 => (usize::from(length), rest),
+        _ => {
+            let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+            let digits = digits.get(..digits.len().min(5))?;
+            (
+                digits
+                    .iter()
+                    .fold(0, |sum, digit| sum << 8 | usize::from(*digit)),
+                rest,
+            )
+        }
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
+
 /// `DnsName("a.example.com")` as `a.example.com`.
 fn dns_name(presented: &str) -> String {
     match (presented.find('"'), presented.rfind('"')) {
@@ -153,6 +202,22 @@ mod tests {
         let without = roots(None).unwrap().len();
         assert!(without > 0);
         assert_eq!(roots(Some(&key.cert.pem())).unwrap().len(), without + 1);
+    }
+
+    #[test]
+    fn a_certificate_says_until_when_it_is_valid() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        for (year, month, day) in [(2026, 12, 1), (2049, 12, 31), (2050, 1, 2)] {
+            let mut parameters = rcgen::CertificateParams::new(["a.test".into()]).unwrap();
+            parameters.not_after = rcgen::date_time_ymd(year, month, day);
+            let made = parameters.self_signed(&key).unwrap();
+            let until = valid_until(made.der()).unwrap().to_string();
+            assert_eq!(until, format!("{year}-{month:02}-{day:02}T00:00:00Z"));
+            for cut in 0..made.der().len() {
+                // Nothing that is cut off is read beyond its end.
+                let _ = valid_until(&made.der()[..cut]);
+            }
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::names::{CommitSha, Namespace, PrNumber, State};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 
 /// An unconfirmed claim of another run is given up after this time.
 const CLAIM_LIFE: SignedDuration = SignedDuration::from_mins(2);
@@ -146,6 +147,7 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         owner: who.owner.clone(),
         url: String::new(),
         members: None,
+        hosts: BTreeSet::new(),
         waited,
         rest: serde_json::Map::new(),
     });
@@ -213,6 +215,7 @@ pub fn forget_uid(ledger: &mut Ledger, key: &str, gone: &str, run: &RunId, now: 
     {
         holder.uid = None;
         holder.members = None;
+        holder.hosts.clear();
         holder.run = run.clone();
         holder.since = now;
     }
@@ -236,6 +239,7 @@ pub fn adopt(ledger: &mut Ledger, owned: &Owned, owner: &str, now: Timestamp) ->
         owner: owner.into(),
         url: owned.url.clone(),
         members: None,
+        hosts: BTreeSet::new(),
         waited: None,
         rest: serde_json::Map::new(),
     });
@@ -357,6 +361,7 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now:
         owner: String::new(),
         url: preview.url,
         members: None,
+        hosts: BTreeSet::new(),
         waited: None,
         rest: serde_json::Map::new(),
     });

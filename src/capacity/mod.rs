@@ -145,6 +145,9 @@ pub struct Holder {
     /// What the Namespace holds is known again by this; none until a deploy has ended in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
+    /// Hosts at which it was ready last; none while that is not known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hosts: BTreeSet<String>,
     /// Since when it had waited in line; none when it found a slot at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited: Option<Timestamp>,
@@ -300,6 +303,9 @@ pub struct Record {
     /// What GitHub shows of it besides.
     #[serde(flatten)]
     pub shown: Shown,
+    /// Commit that was to be deployed last: a place in line is for this one, whatever is shown of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<CommitSha>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,

@@ -81,6 +81,9 @@ impl Cluster {
         Ok(difference(match (tried, live) {
             (Ok(_), None) => Differs::Added,
             (Ok(answer), Some(live)) => compare(kind, &live, &answer.body),
+            (Err(error), _) if error.refuses_dry_runs() => Differs::Refused(format!(
+                "nothing is known of it, because a webhook of the cluster takes no dry runs ({error}); a deploy may succeed"
+            )),
             (Err(error), live) => match error.refusal() {
                 Some(refusal) if says_no_to_the_object(refusal) => {
                     let immutable = refusal.class == Class::Immutable;

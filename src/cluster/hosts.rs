@@ -8,7 +8,6 @@ use super::{
     call::{Call, Only, Selector},
     error::ClusterError,
     kinds::{self, Kind},
-    outcome::Applied,
 };
 use crate::names::Namespace;
 use serde_json::Value;
@@ -28,8 +27,20 @@ pub struct Wanted {
 pub struct Elsewhere {
     /// Hosts by the Namespace that serves them.
     pub taken: BTreeMap<Namespace, BTreeSet<String>>,
+    /// Routes of the one Namespace that are for wanted hosts.
+    pub own: Vec<Route>,
     /// Resources that this credential may not list across Namespaces.
     pub unchecked: Vec<&'static str>,
+}
+
+/// A route and the wanted hosts that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    kind: &'static Kind,
+    name: String,
+    uid: String,
+    /// Hosts, as written.
+    pub hosts: BTreeSet<String>,
 }
 
 impl Wanted {
@@ -69,29 +80,25 @@ impl Cluster {
                 continue;
             };
             for object in &list {
-                found.note(wanted, own, object);
+                found.note(kind, wanted, own, object);
             }
         }
         Ok(found)
     }
 
-    /// Takes these objects away as they were applied; each is tried, and the first error told.
+    /// Takes these routes away as they were seen; each is tried, and the first error told.
     pub async fn withdraw(
         &self,
         namespace: &Namespace,
-        applied: impl Iterator<Item = &Applied>,
+        routes: impl Iterator<Item = &Route>,
     ) -> Result<(), ClusterError> {
         let mut first = Ok(());
-        for one in applied {
-            let uid = one.live["metadata"]["uid"].as_str();
-            let (Some(kind), Some(uid)) = (Kind::of(&one.id), uid) else {
-                continue;
-            };
+        for route in routes {
             let only = Only {
-                uid: uid.into(),
+                uid: route.uid.clone(),
                 version: None,
             };
-            let call = Call::delete(kind, Some(namespace), &one.id.name, only, None)?;
+            let call = Call::delete(route.kind, Some(namespace), &route.name, only, None)?;
             match self.send(call).await {
                 Err(error) if !error.is_not_found() => first = first.and(Err(error)),
                 _ => {}
@@ -118,20 +125,32 @@ impl Cluster {
 }
 
 impl Elsewhere {
-    fn note(&mut self, wanted: &Wanted, own: &Namespace, object: &Value) {
+    fn note(&mut self, kind: &'static Kind, wanted: &Wanted, own: &Namespace, object: &Value) {
         let metadata = &object["metadata"];
         let namespace = metadata["namespace"].as_str().map(str::parse::<Namespace>);
         let Some(Ok(namespace)) = namespace else {
             return;
         };
         // What is being deleted gives its hosts free.
-        if namespace == *own || metadata["deletionTimestamp"].is_string() {
+        if metadata["deletionTimestamp"].is_string() {
             return;
         }
-        for host in hosts(object).filter(|host| wanted.hosts.contains(*host)) {
-            let taken = self.taken.entry(namespace.clone()).or_default();
-            taken.insert(host.to_owned());
+        let hosts = hosts(object).filter(|host| wanted.hosts.contains(*host));
+        let hosts: BTreeSet<String> = hosts.map(str::to_owned).collect();
+        if hosts.is_empty() {
+            return;
         }
+        if namespace != *own {
+            self.taken.entry(namespace).or_default().extend(hosts);
+            return;
+        }
+        let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
+        self.own.push(Route {
+            kind,
+            name: text("name"),
+            uid: text("uid"),
+            hosts,
+        });
     }
 }
 
@@ -185,17 +204,21 @@ mod tests {
         going["metadata"]["deletionTimestamp"] = "2026-11-21T06:57:05Z".into();
         let mut found = Elsewhere::default();
         for object in [
-            ingress("ours", &["a.test"]),
             going,
             ingress("wild", &["*.test"]),
             ingress("other", &["x.a.test"]),
             json!({"metadata": {"namespace": "bare"}, "spec": {"defaultBackend": {}}}),
         ] {
-            found.note(&wanted, &own, &object);
+            found.note(&kinds::INGRESS, &wanted, &own, &object);
         }
         assert_eq!(found, Elsewhere::default());
-        found.note(&wanted, &own, &ingress("theirs", &["c.test", "b.test"]));
-        found.note(&wanted, &own, &route(&["a.test"]));
+        found.note(
+            &kinds::INGRESS,
+            &wanted,
+            &own,
+            &ingress("theirs", &["c.test", "b.test"]),
+        );
+        found.note(&kinds::INGRESS, &wanted, &own, &route(&["a.test"]));
         let hosts: Vec<_> = found.taken[&"theirs".parse().unwrap()].iter().collect();
         assert_eq!(hosts, ["a.test", "b.test"]);
     }

@@ -100,6 +100,14 @@ pub(super) static INGRESS_CLASS: Kind = Kind {
     ..review("", "ingressclasses")
 };
 
+/// What an HTTPRoute leads to; no preview makes one.
+pub(super) static GATEWAY: Kind = Kind {
+    group: "gateway.networking.k8s.io",
+    kind: "Gateway",
+    namespaced: true,
+    ..review("", "gateways")
+};
+
 const fn review(kind: &'static str, plural: &'static str) -> Kind {
     Kind {
         group: "authorization.k8s.io",

@@ -171,6 +171,14 @@ impl Cluster {
     }
 }
 
+impl ClusterError {
+    /// True when a webhook stood in the way that may do more than answer (`sideEffects`): it says nothing about the object.
+    pub fn refuses_dry_runs(&self) -> bool {
+        let refusal = self.refusal();
+        refusal.is_some_and(|one| one.message.contains("does not support dry run"))
+    }
+}
+
 impl Rules {
     fn grant(&self, need: &Missing, verb: &str) -> bool {
         let sub = need

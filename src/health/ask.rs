@@ -4,6 +4,7 @@
 
 use super::{Answer, HealthError, Options, Target};
 use crate::{names::may_be_asked, tls};
+use jiff::Timestamp;
 use reqwest::{Certificate, Url, header};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -87,9 +88,14 @@ impl Asker {
     }
 
     pub(super) async fn ask(&self) -> Result<Answer, HealthError> {
+        Ok(self.look().await?.0)
+    }
+
+    /// The answer, and until when the certificate of a server that is trusted is valid.
+    pub(super) async fn look(&self) -> Result<(Answer, Option<Timestamp>), HealthError> {
         let addresses = match self.addresses().await {
             Ok(addresses) => addresses,
-            Err(answer) => return Ok(answer),
+            Err(answer) => return Ok((answer, None)),
         };
         let client = reqwest::Client::builder()
             .tls_certs_only(self.roots.iter().cloned())
@@ -98,6 +104,7 @@ impl Asker {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
+            .tls_info(true)
             .timeout(self.answer_within)
             .user_agent(concat!(
                 "preview-action/",
@@ -110,8 +117,12 @@ impl Asker {
             .get(self.url.clone())
             .header(header::HOST, &self.authority);
         Ok(match request.send().await {
-            Ok(response) => read(response).await,
-            Err(error) => failed(&error),
+            Ok(response) => {
+                let known = response.extensions().get::<reqwest::tls::TlsInfo>();
+                let until = known.and_then(|tls| tls::valid_until(tls.peer_certificate()?));
+                (read(response).await, until)
+            }
+            Err(error) => (failed(&error), None),
         })
     }
 

@@ -10,6 +10,7 @@ pub use answer::{Answer, Attempt, Trouble};
 use crate::tls;
 use ask::Asker;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use jiff::Timestamp;
 use std::{net::IpAddr, time::Duration};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -105,15 +106,18 @@ pub async fn probe(
 }
 
 /// Asks once: what came back, and what it means in words.
-pub async fn once(target: &Target, options: &Options) -> Result<(Answer, Trouble), HealthError> {
+pub async fn once(
+    target: &Target,
+    options: &Options,
+) -> Result<(Answer, Trouble, Option<Timestamp>), HealthError> {
     let asker = Asker::new(target, options)?;
-    let answer = asker.ask().await?;
+    let (answer, until) = asker.look().await?;
     let attempt = Attempt {
         after: Duration::ZERO,
         answer: answer.clone(),
         times: 1,
     };
-    Ok((answer, Trouble::new(asker.url(), vec![attempt])))
+    Ok((answer, Trouble::new(asker.url(), vec![attempt]), until))
 }
 
 async fn until_healthy(asker: &Asker, options: &Options) -> Result<HealthOutcome, HealthError> {

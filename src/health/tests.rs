@@ -16,6 +16,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
 };
+use tokio::io::AsyncWriteExt as _;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -278,6 +279,43 @@ async fn what_is_wrong_with_a_certificate_is_named() {
         "{}",
         trouble.remedy
     );
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_trusted_says_until_when_it_is_valid() {
+    tls::install_provider();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(["pr-1.preview.test".into()]).unwrap();
+    parameters.not_after = rcgen::date_time_ymd(2049, 12, 31);
+    let made = parameters.self_signed(&key).unwrap();
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![made.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind((HERE, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        stream.shutdown().await.unwrap();
+    });
+    let target = target("https://pr-1.preview.test/", Some(port));
+    let trusting = Options {
+        extra_ca: Some(made.pem()),
+        ..options()
+    };
+    let (answer, _, until) = once(&target, &trusting).await.unwrap();
+    assert!(
+        matches!(answer, Answer::Status { status: 200, .. }),
+        "{answer:?}"
+    );
+    assert_eq!(until.unwrap().to_string(), "2049-12-31T00:00:00Z");
 }
 
 #[tokio::test]

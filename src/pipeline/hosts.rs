@@ -4,20 +4,19 @@
 
 use super::{Failure, desk::Taken, teller::Teller};
 use crate::{
-    capacity::Holder,
     cluster::{
-        Cluster, NamespaceInfo,
+        Cluster, ClusterError, NamespaceInfo,
         hosts::{Elsewhere, Wanted},
     },
     manifests::ManifestSet,
-    names::ReasonCode,
+    names::{Namespace, ReasonCode},
     plan::Plan,
 };
 use std::collections::BTreeSet;
 
 /// Fails when a host of these objects is served from another Namespace; warns where that could not be looked at.
 ///
-/// A preview that was ready at this address was checked when it came, and is not asked about again.
+/// A preview that was ready at this address and all of them was checked when it came, and is not asked about again.
 pub(super) async fn free(
     cluster: &Cluster,
     plan: &Plan,
@@ -26,14 +25,61 @@ pub(super) async fn free(
     teller: &mut Teller<'_>,
 ) -> Result<(), Failure> {
     let address = plan.urls.first().map_or("", |url| url.url.as_str());
-    let same = |holder: &Holder| holder.uid.is_some() && holder.url == address;
-    if taken.record.was_ready() && taken.holder.as_ref().is_some_and(same) {
+    let same = taken.holder.as_ref().is_some_and(|one| one.url == address);
+    if same && wanted(set).hosts.is_subset(&ready_at(taken)) {
         return Ok(());
     }
     if let Some(unchecked) = look(cluster, plan, set).await? {
         teller.warn(unchecked);
     }
     Ok(())
+}
+
+/// Hosts at which the preview was ready before.
+fn ready_at(taken: &Taken) -> BTreeSet<String> {
+    let holder = taken.holder.as_ref().filter(|one| one.uid.is_some());
+    let holder = holder.filter(|_| taken.record.was_ready());
+    holder.map(|one| one.hosts.clone()).unwrap_or_default()
+}
+
+/// Hosts that a deploy is about, and whether they are surely its own.
+#[derive(Clone)]
+pub(super) struct Contest {
+    namespace: Namespace,
+    pub(super) wanted: Wanted,
+    /// Those at which the preview was ready before.
+    ready: BTreeSet<String>,
+    /// True when nobody else is in the way, or nothing of the preview stands yet.
+    pub(super) settled: bool,
+}
+
+impl Contest {
+    pub(super) fn of(plan: &Plan, set: &ManifestSet, taken: &Taken) -> Self {
+        let (wanted, ready) = (wanted(set), ready_at(taken));
+        let placed = taken.holder.as_ref().is_some_and(|one| one.uid.is_some());
+        Self {
+            namespace: plan.namespace.clone(),
+            settled: !placed || wanted.hosts.is_subset(&ready),
+            wanted,
+            ready,
+        }
+    }
+
+    /// Notes that routes are about to stand.
+    pub(super) fn begins(&mut self) {
+        self.settled = self.wanted.hosts.is_subset(&self.ready);
+    }
+
+    /// Takes away the routes for hosts that somebody else serves too, but for those at which this preview was ready before.
+    pub(super) async fn lose(&self, cluster: &Cluster) -> Result<(), ClusterError> {
+        let found = cluster
+            .hosts_elsewhere(&self.wanted, &self.namespace)
+            .await?;
+        let taken: BTreeSet<&String> = found.taken.values().flatten().collect();
+        let lost = |host: &String| taken.contains(host) && !self.ready.contains(host);
+        let lost = found.own.iter().filter(|one| one.hosts.iter().any(lost));
+        cluster.withdraw(&self.namespace, lost).await
+    }
 }
 
 /// The same, whoever asks: what could not be looked at, in one sentence.
@@ -44,7 +90,7 @@ pub(super) async fn look(
 ) -> Result<Option<String>, Failure> {
     let wanted = wanted(set);
     let found = cluster.hosts_elsewhere(&wanted, &plan.namespace).await?;
-    match taken(plan, &others(cluster, plan, &found).await?) {
+    match served(plan, &others(cluster, plan, &found).await?) {
         Some(failure) => Err(failure),
         None if found.unchecked.is_empty() => Ok(None),
         None => Ok(Some(unchecked(&wanted, &found))),
@@ -53,12 +99,13 @@ pub(super) async fn look(
 
 /// Looks again once the routes are applied: two that came at once have both found nobody before.
 ///
-/// The older Namespace keeps the host. An error is that this is the younger one; else there may be one that has to give way,
+/// Who was ready at it before keeps the host, else the older Namespace. An error is that this is the younger one; else there may be one that has to give way,
 /// and the failure is what becomes of this preview if it does not: it may have been ready before anything could be seen here.
 pub(super) async fn again(
     cluster: &Cluster,
     plan: &Plan,
     set: &ManifestSet,
+    taken: &Taken,
 ) -> Result<Option<Failure>, Failure> {
     let found = cluster
         .hosts_elsewhere(&wanted(set), &plan.namespace)
@@ -70,13 +117,15 @@ pub(super) async fn again(
     let Some(own) = cluster.namespace(&plan.namespace).await? else {
         return Ok(None);
     };
+    let ready = ready_at(taken);
     let age = |info: &NamespaceInfo| (info.created, info.uid.clone());
-    let (older, younger): (Vec<_>, Vec<_>) = others
-        .into_iter()
-        .partition(|(info, _)| repository(info).is_none() || age(info) < age(&own));
-    match taken(plan, &older) {
+    let (older, younger): (Vec<_>, Vec<_>) = others.into_iter().partition(|(info, hosts)| {
+        let ours = hosts.is_subset(&ready);
+        repository(info).is_none() || (!ours && age(info) < age(&own))
+    });
+    match served(plan, &older) {
         Some(failure) => Err(failure),
-        None => Ok(taken(plan, &younger)),
+        None => Ok(served(plan, &younger)),
     }
 }
 
@@ -110,7 +159,7 @@ async fn others<'a>(
     Ok(others)
 }
 
-fn taken(plan: &Plan, others: &[Other<'_>]) -> Option<Failure> {
+fn served(plan: &Plan, others: &[Other<'_>]) -> Option<Failure> {
     let mut failure: Option<Failure> = None;
     for (info, hosts) in others {
         let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();

@@ -18,8 +18,8 @@ use crate::{
     cluster::{Cluster, Step},
     event::{PullRequest, Repository},
     github::{GitHubError, Unended},
-    inputs::Promote,
-    names::{CommitSha, PrNumber, PreviewKey, ReasonCode},
+    inputs::{Promote, UrlMode},
+    names::{PrNumber, PreviewKey, ReasonCode},
     trigger::{Denied, permission},
 };
 use futures::{StreamExt, stream};
@@ -176,6 +176,7 @@ impl Line<'_> {
         let Some(preview) = self.preview(&waiting.key) else {
             return Ok(None);
         };
+        let record = self.record(&waiting.key);
         let pull = match self.basis.ports.github()?.pull(waiting.pr).await {
             Ok(pull) => pull,
             // Not to be read is not to be closed: the entry stays, and is in nobody's way.
@@ -186,9 +187,10 @@ impl Line<'_> {
                 return Ok(Some(Ending::failed(error.into())));
             }
         };
-        if let Err(denied) = permission::may_deploy(&pull, self.approved(&waiting.key).as_ref()) {
-            tracing::info!(pr = %waiting.pr, "{denied}; it waits no more");
-            self.leave(&waiting.key).await?;
+        if let Err(denied) = permission::may_deploy(&pull, record.approved()) {
+            if !self.leave(&waiting.key, &record, &denied).await? {
+                return Ok(None);
+            }
             if denied.reason == ReasonCode::ApprovalNeeded {
                 let name = &self.basis.repository.name;
                 let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
@@ -197,9 +199,11 @@ impl Line<'_> {
             self.say_closed(&preview, &pull).await;
             return Ok(None);
         }
-        if let Some(denied) = self.keeps_back(&waiting.key, &pull).await {
-            tracing::info!(pr = %waiting.pr, "{denied}; it waits no more");
-            self.leave(&waiting.key).await?;
+        let wakes = self.wakes(&record, &pull);
+        if let Some(denied) = self.keeps_back(&record, wakes, &pull).await {
+            if !self.leave(&waiting.key, &record, &denied).await? {
+                return Ok(None);
+            }
             let name = &self.basis.repository.name;
             let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
             let head = &pull.head_sha;
@@ -207,49 +211,53 @@ impl Line<'_> {
             return Ok(None);
         }
         match self.basis.ports.settings.promote {
-            Promote::Run => Ok(self.deploy(&preview, &pull).await),
-            Promote::Dispatch => self.call(waiting).await,
+            Promote::Run => Ok(self.deploy(&preview, wakes, &pull).await),
+            Promote::Dispatch => self.call(waiting, wakes).await,
         }
     }
 
-    /// Why one who came by itself is deployed no more; who was asked for by command, or sleeps, stays in line.
-    async fn keeps_back(&self, key: &str, pull: &PullRequest) -> Option<Denied> {
-        let (ledger, _) = self.cluster.ledger_seen(&self.ledger)?;
-        let record = ledger.previews.get(key);
-        let wanted = |record: &Record| {
-            record.by_command || record.asleep.is_some() || record.approved().is_some()
-        };
-        if record.is_some_and(wanted) {
+    /// What this run knows of a preview.
+    fn record(&self, key: &str) -> Record {
+        let seen = self.cluster.ledger_seen(&self.ledger);
+        let record = seen.and_then(|(mut ledger, _)| ledger.previews.remove(key));
+        record.unwrap_or_default()
+    }
+
+    /// Why one who waits is deployed no more; no filter counts for who was asked for by command, or sleeps.
+    async fn keeps_back(&self, record: &Record, wakes: bool, pull: &PullRequest) -> Option<Denied> {
+        if wakes {
             return None;
         }
-        match record.and_then(|record| self.unbuilt(record, pull)) {
-            Some(unbuilt) => Some(unbuilt),
-            None => filter::keeps_back(self.basis.ports, pull).await,
+        if let Some(unbuilt) = self.unbuilt(record, pull) {
+            return Some(unbuilt);
+        }
+        match record.by_command || record.asleep.is_some() || record.approved().is_some() {
+            true => None,
+            false => filter::keeps_back(self.basis.ports, pull).await,
         }
     }
 
-    /// That another commit was built than the newest one, where only builds deploy: its successor asks for a place of its own.
+    /// That the place is for another commit than the newest one, where only builds deploy: its successor asks for a place of its own.
     fn unbuilt(&self, record: &Record, pull: &PullRequest) -> Option<Denied> {
         self.basis.ports.settings.build_workflow.as_ref()?;
-        let waits = record.shown.under_way.as_ref()?;
-        (waits.sha != pull.head_sha).then(|| Denied {
+        let due = record.due.as_ref().filter(|due| **due != pull.head_sha)?;
+        Some(Denied {
             reason: ReasonCode::BuildIgnored,
             cause: format!(
-                "its build was of commit {}, and {} is newer",
-                waits.sha.short(),
+                "its place was for commit {}, and {} is newer",
+                due.short(),
                 pull.head_sha.short()
             ),
-            remedy: "the build of the newer commit deploys it when it has ended well, and so does `/deploy`".into(),
+            remedy: "the end of the newer commit's build deploys it, unless `auto-deploy` is off, and so does `/deploy`".into(),
         })
     }
 
-    /// The one commit of a fork that may run.
-    fn approved(&self, key: &str) -> Option<CommitSha> {
-        let (ledger, _) = self.cluster.ledger_seen(&self.ledger)?;
-        ledger.previews.get(key)?.approved().cloned()
-    }
-
-    async fn deploy(&self, preview: &PreviewKey, pull: &PullRequest) -> Option<Ending> {
+    async fn deploy(
+        &self,
+        preview: &PreviewKey,
+        wakes: bool,
+        pull: &PullRequest,
+    ) -> Option<Ending> {
         let word = Word::Promoted {
             governs: self.governs,
         };
@@ -258,7 +266,7 @@ impl Line<'_> {
         let name = &self.basis.repository.name;
         let mut teller = Teller::open(self.basis.ports, preview, name, &|_| {});
         teller.about(&pull.head_sha);
-        if self.wakes(preview, pull) {
+        if wakes {
             let woken = Bed::of(self.basis.ports, preview, pull);
             let woken = async { Box::pin(woken?.wake(&mut teller)).await };
             return woken
@@ -270,15 +278,12 @@ impl Line<'_> {
         (!elsewhere).then_some(ending)
     }
 
-    /// A sleeper that was rolled back from this very commit asked for a slot to wake up as it was, not for that commit.
-    fn wakes(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
-        let seen = self.cluster.ledger_seen(&self.ledger);
-        seen.is_some_and(|(ledger, _)| {
-            let record = ledger.previews.get(&preview.in_ledger());
-            record.is_some_and(|one| {
-                one.asleep.is_some() && one.held.as_ref() == Some(&pull.head_sha)
-            })
-        })
+    /// A sleeper that was rolled back from this very commit, or whose newest one was not built, asked for a slot to wake up as it
+    /// was; where hosts are made of slots it can only be deployed.
+    fn wakes(&self, record: &Record, pull: &PullRequest) -> bool {
+        let other =
+            record.held.as_ref() == Some(&pull.head_sha) || self.unbuilt(record, pull).is_some();
+        record.asleep.is_some() && other && self.basis.ports.settings.url_mode != UrlMode::Slot
     }
 
     /// Corrects a comment that names a place in line, once nobody can have that any more.
@@ -295,7 +300,7 @@ impl Line<'_> {
     }
 
     /// Starts a workflow that deploys it, unless one was started a moment ago or waits for its reviewer.
-    async fn call(&self, waiting: &Waiting) -> Result<Option<Ending>, Failure> {
+    async fn call(&self, waiting: &Waiting, wakes: bool) -> Result<Option<Ending>, Failure> {
         let workflow = self.basis.ports.links.workflow.as_ref();
         if let (Some(called), Some(workflow)) = (waiting.called, workflow)
             && self.has_not_ended(called, workflow).await?
@@ -307,7 +312,8 @@ impl Line<'_> {
         if !called {
             return Ok(None);
         }
-        let started = self.start(waiting.pr).await;
+        let command = if wakes { "wake" } else { "deploy" };
+        let started = self.start(waiting.pr, command).await;
         if let Err(failure) = started {
             self.call_noted(&waiting.key, false).await?;
             return Err(failure);
@@ -329,7 +335,7 @@ impl Line<'_> {
             .any(|run| theirs(run) && run.age.is_none_or(then)))
     }
 
-    async fn start(&self, pr: PrNumber) -> Result<(), Failure> {
+    async fn start(&self, pr: PrNumber, command: &str) -> Result<(), Failure> {
         let github = self.basis.ports.github()?;
         let Some(workflow) = &self.basis.ports.links.workflow else {
             return Err(Failure::new(
@@ -347,7 +353,7 @@ impl Line<'_> {
                 .default_branch
                 .unwrap_or_else(|| "main".into()),
         };
-        let inputs = [("command", "deploy".to_owned()), ("pr", pr.to_string())];
+        let inputs = [("command", command.to_owned()), ("pr", pr.to_string())];
         Ok(github.start_workflow(workflow, &branch, &inputs).await?)
     }
 
@@ -388,15 +394,22 @@ impl Line<'_> {
         Ok(())
     }
 
-    async fn leave(&self, key: &str) -> Result<(), Failure> {
+    /// Takes a preview out of the line; false when a newer run has come since it was looked at, or somebody has approved its commit.
+    async fn leave(&self, key: &str, seen: &Record, why: &Denied) -> Result<bool, Failure> {
         let left = self.cluster.transact(&self.ledger, |ledger, _| {
-            match capacity::leave(ledger, key) {
-                true => Step::Write(()),
-                false => Step::Keep(()),
+            let now = ledger.previews.get(key);
+            let same =
+                |now: &Record| (now.sequence, &now.approved) == (seen.sequence, &seen.approved);
+            match now.is_none_or(same) {
+                true if capacity::leave(ledger, key) => Step::Write(true),
+                same => Step::Keep(same),
             }
         });
-        left.await?;
-        Ok(())
+        let left = left.await?.unwrap_or_default();
+        if left {
+            tracing::info!(preview = key, "{why}; it waits no more");
+        }
+        Ok(left)
     }
 
     fn preview(&self, key: &str) -> Option<PreviewKey> {

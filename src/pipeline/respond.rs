@@ -601,10 +601,15 @@ impl<'a> Story<'a> {
     }
 
     async fn check(&self) -> Result<Ending, Failure> {
-        let pull = match self.deployable().await? {
+        let pull = match self.living().await? {
             Ok(pull) => pull,
             Err(ending) => return Ok(ending),
         };
+        if let Err(denied) = permission::may_be_approved(&pull)
+            && pull.from_fork()
+        {
+            return self.denied(&pull, denied).await;
+        }
         let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
         let findings = Box::pin(check(self.ports, &request, &sources)).await;
         let prefix = self.ports.settings.command_prefix.as_deref();

@@ -199,6 +199,10 @@ impl Back<'_> {
                     teller.note(record);
                 }
             }
+            let holder = ledger.holders.iter_mut().find(|one| one.key == key);
+            if let Some(holder) = holder.filter(|_| chosen.is_some()) {
+                holder.hosts.clear();
+            }
             if let Some(record) = ledger.previews.get_mut(key)
                 && let Some(chosen) = &chosen
             {

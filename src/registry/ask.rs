@@ -24,6 +24,9 @@ const MOST_BYTES: usize = 4 << 20;
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
+/// What is said of a manifest that is not there.
+pub(super) const ABSENT: &str = "it answers 404";
+
 /// A client for all registries.
 pub(super) struct Registries {
     http: Client,

@@ -37,6 +37,12 @@ pub enum RegistryError {
         /// Its words, or the transport's.
         cause: String,
     },
+    /// The registry answered, and has no such image.
+    #[error("registry {registry} has no such image")]
+    Absent {
+        /// Host of the registry.
+        registry: String,
+    },
     /// It took too long.
     #[error("registry {registry} did not answer within {} s", PATIENCE.as_secs())]
     Slow {
@@ -63,24 +69,35 @@ pub async fn revisions(
     credentials: Option<Secret>,
     options: Options,
 ) -> BTreeMap<String, CommitSha> {
+    let known = ask(images, credentials, options).await.into_iter();
+    let known = known.filter_map(|(image, answer)| match answer {
+        Ok(revision) => Some((image, revision?)),
+        Err(error) => {
+            tracing::debug!(image, "the image's commit is not known: {error}");
+            None
+        }
+    });
+    known.collect()
+}
+
+/// The same with why the others could not be had; nothing where no client can be made.
+pub async fn ask(
+    images: BTreeSet<String>,
+    credentials: Option<Secret>,
+    options: Options,
+) -> Vec<(String, Result<Option<CommitSha>, RegistryError>)> {
     if images.is_empty() {
-        return BTreeMap::new();
+        return Vec::new();
     }
     let making = tokio::task::spawn_blocking(move || Registries::new(&options));
     let Ok(Ok(registries)) = making.await else {
-        return BTreeMap::new();
+        return Vec::new();
     };
-    let asked = images.iter().map(async |image| {
-        match revision(&registries, image, credentials.as_ref()).await {
-            Ok(revision) => Some((image.clone(), revision?)),
-            Err(error) => {
-                tracing::debug!(image, "the image's commit is not known: {error}");
-                None
-            }
-        }
+    let asked = images.into_iter().map(async |image| {
+        let revision = revision(&registries, &image, credentials.as_ref()).await;
+        (image, revision)
     });
-    let known = futures::future::join_all(asked).await;
-    known.into_iter().flatten().collect()
+    futures::future::join_all(asked).await
 }
 
 async fn revision(
@@ -98,7 +115,10 @@ async fn revision(
         .map_err(|_| RegistryError::Slow {
             registry: registry.clone(),
         })?;
-    let config = answer.map_err(|cause| RegistryError::Refused { registry, cause })?;
+    let config = answer.map_err(|cause| match cause == ask::ABSENT {
+        true => RegistryError::Absent { registry },
+        false => RegistryError::Refused { registry, cause },
+    })?;
     Ok(labelled(&config))
 }
 

@@ -1,8 +1,13 @@
 //! `/check` and the command `check`: everything that is in the way at once, each with its remedy, and nothing written.
 
 use crate::support::{CONFIGURATION, ONE_SERVICE, SHOP, Seen, Shop, binary, printed};
-use preview_action::simulate::{cluster, cluster::Denial, github::Comment};
+use preview_action::simulate::{
+    Fault, cluster,
+    cluster::Denial,
+    github::{Comment, NewPull},
+};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 /// The answers to `/check`.
 fn answers(shop: &Shop) -> Vec<Comment> {
@@ -88,7 +93,7 @@ async fn a_cluster_that_is_as_it_should_be_is_called_so_with_or_without_a_previe
     let first = checks(&shop, &[]).await;
     assert_eq!(shop.world.cluster.snapshot(), stored);
     insta::with_settings!({snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true, filters => vec![
-        (r"repo=\d+", "repo=ID"), (r"`[0-9a-f]{7}`", "`COMMIT`"), (r"127\.0\.0\.1:\d+", "ADDRESS"),
+        (r"repo=\d+", "repo=ID"), (r"`[0-9a-f]{7}`", "`COMMIT`"), (r"127\.0\.0\.1:\d+", "ADDRESS"), (r"did not (describe|answer) [^|]+\|", "did not tell |"),
     ]}, {
         insta::assert_snapshot!("check", first);
     });
@@ -337,6 +342,202 @@ async fn an_address_that_can_not_be_served_is_told() {
             .any(|row| row.contains("takes no connection")),
         "{usual}"
     );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_does_not_take_the_route_is_told() {
+    let shop = opened(&format!(
+        "{ONE_SERVICE}ingress: {{gateway: infra/public}}\n"
+    ))
+    .await;
+    let infra = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "infra"}});
+    shop.world.cluster.put(&infra).unwrap();
+    let body = checks(&shop, &[]).await;
+    only(
+        &body,
+        "❌",
+        &[
+            "Gateway infra/public",
+            "does not exist",
+            "`ingress: {gateway: …}`",
+        ],
+    );
+
+    let gateway = |hostname: &str| {
+        let listener = json!({"name": "web", "port": 80, "protocol": "HTTP", "hostname": hostname, "allowedRoutes": {"namespaces": {"from": "All"}}});
+        let object = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "public", "namespace": "infra"},
+            "spec": {"gatewayClassName": "example", "listeners": [listener]},
+            "status": {"conditions": [{"type": "Programmed", "status": "True"}]},
+        });
+        shop.world.cluster.put(&object).unwrap();
+    };
+    gateway("*.example.com");
+    let body = checks(&shop, &[]).await;
+    only(
+        &body,
+        "❌",
+        &["no listener of it is for pr-1.preview.example.test"],
+    );
+    gateway("*.example.test");
+    let since = shop.now();
+    let body = checks(&shop, &[]).await;
+    assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
+    let fine = rows(&body, "✅");
+    assert!(
+        fine.iter()
+            .any(|row| row.contains("infra/public takes the routes in")),
+        "{body}"
+    );
+    let asked = shop.requests("cluster", since);
+    assert!(asked.len() <= 13, "{asked:#?}");
+    shop.world.cluster.deny(Denial::new("get", "gateways"));
+    let body = checks(&shop, &[]).await;
+    assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
+    let unseen = rows(&body, "❔");
+    assert!(
+        unseen
+            .iter()
+            .any(|row| row.contains("Gateway infra/public")),
+        "{body}"
+    );
+    shop.ends();
+}
+
+/// A registry on this machine that has one image, `web:there`, and tells nothing of `secret`; its address.
+async fn registry() -> String {
+    use axum::{Json, Router, http::StatusCode, routing::get};
+    let config = json!({"config": {}}).to_string();
+    let digest = format!("sha256:{:x}", Sha256::digest(&config));
+    let manifest = Json(json!({"config": {"digest": digest}}));
+    let app = Router::new()
+        .route("/v2/web/manifests/there", get(async || manifest))
+        .route("/v2/web/blobs/{digest}", get(async || config))
+        .route("/v2/secret/manifests/{tag}", get(StatusCode::FORBIDDEN));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async { axum::serve(listener, app).await });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_not_in_its_registry_is_told_and_what_is_not_told_is_not_looked_at() {
+    let address = registry().await;
+    let mut three = "version: 1\nservices:\n".to_owned();
+    for (name, image) in [
+        ("web", "web:there"),
+        ("api", "web:gone"),
+        ("own", "secret:1"),
+    ] {
+        three += &format!("  {name}: {{image: '{address}/{image}', port: 8080}}\n");
+    }
+    let shop = opened(&three).await;
+    let body = checks(&shop, &[]).await;
+    only(&body, "❌", &["images", "there is no image", "web:gone"]);
+    let has = |sign, image: &str| rows(&body, sign).iter().any(|row| row.contains(image));
+    assert!(has("✅", "web:there") && has("❔", "/secret"), "{body}");
+    shop.ends();
+}
+
+/// What came before classes were objects names one as well, of which no object need stand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_that_is_named_by_annotation_is_not_the_default_one() {
+    for (name, sign) in [("internal", "✅"), ("haproxy", "ℹ️")] {
+        let own = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: own, annotations: {{kubernetes.io/ingress.class: {name}}}}}\n\
+             spec:\n  rules:\n  - host: pr-1-own.preview.example.test\n    http:\n      paths:\n      \
+             - {{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 8080}}}}}}}}\n"
+        );
+        let shop = opened(&format!("{ONE_SERVICE}templates: [deploy/*.yaml]\n")).await;
+        class(&shop, "internal", false);
+        shop.pushes_files(1, &[("deploy/own.yaml", &own)]);
+        let body = checks(&shop, &[]).await;
+        assert!(
+            rows(&body, sign).iter().any(|row| row.contains(name)),
+            "{body}"
+        );
+        assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_takes_no_dry_runs_is_called_what_it_is() {
+    let shop = opened(ONE_SERVICE).await;
+    shop.hears(&shop.says(1, "bob", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    let words = "admission webhook \"audit.example.test\" does not support dry run";
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "BadRequest", "code": 400, "message": words});
+    for path in [
+        "/api/v1/namespaces/preview-action-check",
+        "/apis/apps/v1/namespaces/pr-shop-1/deployments/*",
+    ] {
+        let refuses = Fault::answer("PATCH", path, 400, status.clone());
+        shop.world.cluster.inject(refuses.always());
+    }
+    let body = checks(&shop, &[]).await;
+    assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
+    let unseen = rows(&body, "❔");
+    let told = |row: &&str| row.contains("takes no dry runs") && row.contains("audit.example.test");
+    assert!(unseen.iter().any(told), "{body}");
+    shop.hears(&shop.says(1, "bob", "/diff"))
+        .await
+        .ends(0, "diff-shown");
+    let all = shop.world.github.comments(SHOP, 1);
+    let diff = all.iter().find(|one| one.body.contains("kind=diff"));
+    let diff = &diff.unwrap().body;
+    assert!(diff.contains("takes no dry runs"), "{diff}");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_can_not_be_read_is_said_to_be_so() {
+    let shop = opened(ONE_SERVICE).await;
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no"});
+    let path = "/api/v1/namespaces/pr-shop-1";
+    let refuses = Fault::answer("GET", path, 403, status);
+    shop.world.cluster.inject(refuses.always());
+    let body = checks(&shop, &[]).await;
+    let unseen = rows(&body, "❔");
+    assert!(
+        unseen
+            .iter()
+            .any(|row| row.contains("whose namespace pr-shop-1 is")),
+        "{body}"
+    );
+    shop.ends();
+}
+
+/// Everything is told of a fork's commit that nobody has approved, and that it is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forks_commit_is_checked_before_it_is_approved() {
+    let shop = Shop::selling(&ONE_SERVICE.replace("{short-sha}", "{sha}")).await;
+    class(&shop, "nginx", true);
+    let fork = NewPull {
+        author: "mallory".into(),
+        fork: Some("mallory/shop".into()),
+        ..NewPull::default()
+    };
+    shop.opens_as(1, fork);
+    let head = shop.world.github.head(SHOP, 1);
+    let body = checks(&shop, &[]).await;
+    only(
+        &body,
+        "❌",
+        &["comes from a fork and is not approved", &head],
+    );
+    let configuration = |row: &&str| row.contains("objects render");
+    assert!(rows(&body, "✅").iter().any(configuration), "{body}");
+    shop.world
+        .github
+        .set_permission(SHOP, "alice", "admin", "admin");
+    shop.hears(&shop.says(1, "alice", &format!("/approve {head}")))
+        .await
+        .ends(0, "deployed");
+    let body = checks(&shop, &[]).await;
+    assert_eq!(rows(&body, "❌"), [""; 0], "{body}");
     shop.ends();
 }
 

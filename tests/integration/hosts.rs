@@ -2,12 +2,13 @@
 
 use crate::support::{CONFIGURATION, Event, ONE_SERVICE, SHOP, Seen, Shop};
 use preview_action::simulate::{
-    Fault, WorldOptions,
+    Fault, Record, WorldOptions,
     cluster::{self, Denial},
     github, request_depth,
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// Another repository on the same cluster and domain.
 const CAFE: &str = "acme/cafe";
@@ -381,4 +382,81 @@ async fn a_host_that_changes_in_a_template_is_looked_at_and_the_good_one_comes_b
     seen.ends(1, "host-taken");
     assert_eq!(routes(&shop), ["pr-1-own.preview.example.test", HOST]);
     shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_added_to_a_live_preview_is_looked_at_before_anything_is_applied() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    namespace(&shop, "production", json!({}));
+    ingress(&shop, "production", "pr-1-api.preview.example.test");
+    let more = format!(
+        "{ONE_SERVICE}  api: {{image: 'registry.example/api:1', port: 8080, public: true}}\n"
+    );
+    let event = shop.pushes_files(1, &[(CONFIGURATION, &more)]);
+    let since = shop.now();
+    let seen = shop.hears(&event).await;
+    seen.ends(1, "host-taken");
+    let routes = shop.cluster_requests(since);
+    let written = |one: &&Record| one.method != "GET" && one.path.contains("/pr-shop-1/");
+    let written: Vec<_> = routes.iter().filter(written).collect();
+    assert!(written.is_empty(), "{written:#?}");
+
+    // Once it is free it is known from then on.
+    assert!(shop.world.cluster.delete("Ingress", "production", "web"));
+    shop.hears(&shop.says(1, "alice", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    let since = shop.now();
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    assert_eq!(looks(&shop, since), 0);
+    shop.ends();
+}
+
+/// Who was ready at a host is no newcomer there, however old the other Namespace is.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_ready_at_a_host_does_not_give_way_to_an_older_preview_that_adds_it() {
+    let shop = Arc::new(Shop::open().await);
+    rival(&shop);
+    shop.world.advance(Duration::from_secs(2));
+    shop.deployed(1).await;
+    before(&shop, "PATCH", OUR_ROUTE, |shop| {
+        ingress(shop, "rival", HOST)
+    });
+    let weak = Arc::downgrade(&shop);
+    let goes = Fault::run("GET", EVERYWHERE[0], move || {
+        if let Some(shop) = weak.upgrade() {
+            assert!(shop.world.cluster.delete("Ingress", "rival", "web"));
+        }
+    });
+    shop.world.cluster.inject(goes.nth(2));
+    let more = format!("{ONE_SERVICE}ingress: {{annotations: {{example.test/a: b}}}}\n");
+    let event = shop.pushes_files(1, &[(CONFIGURATION, &more)]);
+    let run = shop.run(&event).input("health", "off");
+    run.go().await.ends(0, "deployed");
+    assert_eq!(routes(&shop), [HOST]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_deploy_that_ends_before_the_contest_does_leaves_no_route_beside_the_other() {
+    for cancelled in [true, false] {
+        let broken = ONE_SERVICE.replace("web:{short-sha}", "web:crash-{short-sha}");
+        let sells = if cancelled { ONE_SERVICE } else { &broken };
+        let shop = Arc::new(Shop::selling(sells).await);
+        a_younger_one_comes(&shop);
+        let opened = shop.opens(1);
+        let stop = CancellationToken::new();
+        let run = shop.run(&opened).input("health", "off");
+        if cancelled {
+            let stop = stop.clone();
+            let ends = Fault::run("GET", EVERYWHERE[0], move || stop.cancel());
+            shop.world.cluster.inject(ends.nth(3));
+        }
+        let seen = run.stopping(&stop).go().await;
+        assert_eq!(seen.exit, if cancelled { 130 } else { 1 }, "{seen:#?}");
+        assert_eq!(routes(&shop), [""; 0]);
+        assert_eq!(shop.world.cluster.objects("Ingress", "rival").len(), 1);
+        shop.ends();
+    }
 }

@@ -1,8 +1,9 @@
 //! A build of its own that has ended: which pull requests it deploys, and which it must not (threat 21).
 
 use crate::support::{Event, SHOP, Seen, Shop};
-use preview_action::simulate::github;
+use preview_action::simulate::{Fault, github};
 use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
 
 const BUILD: &str = ".github/workflows/build.yml";
 
@@ -211,7 +212,7 @@ async fn filters_and_what_people_have_decided_count_for_builds_too() {
 async fn the_schedule_deploys_no_commit_whose_build_has_not_ended_well() {
     let shop = Shop::open().await;
     shop.opens(7);
-    shop.world.advance(std::time::Duration::from_secs(3600));
+    shop.world.advance(Duration::from_secs(3600));
     let sweep = shop.schedule();
     hears(&shop, &sweep).await.ends(0, "swept");
     assert_eq!(shop.namespaces(), [""; 0]);
@@ -253,6 +254,137 @@ async fn who_waits_in_line_is_not_deployed_at_a_commit_that_was_not_built() {
     hears(&built(&shop, 8)).await.ends(0, "queued");
     hears(&shop.closes(9)).await.ends(0, "removed");
     assert_eq!(shop.namespaces(), ["pr-shop-8"]);
+    shop.ends();
+}
+
+/// One slot, where only builds deploy; the pull request holds it.
+async fn one_slot(shop: &Shop, holder: u64) {
+    shop.opens(holder);
+    one(shop, &built(shop, holder)).await.ends(0, "deployed");
+}
+
+async fn one(shop: &Shop, event: &Event) -> Seen {
+    let inputs = [("build-workflow", BUILD), ("max-previews", "1")];
+    shop.run(event).inputs(&inputs).go().await
+}
+
+#[track_caller]
+fn has_left(shop: &Shop, pr: u64) {
+    let (said, head) = (shop.comment(pr), shop.world.github.head(SHOP, pr));
+    assert!(
+        said.contains("waits in line no more") && said.contains(&head[..7]),
+        "{said}"
+    );
+    assert_eq!((shop.holders(), shop.line()), (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_whose_newest_commit_was_not_built_wakes_as_it_was() {
+    for promote in ["run", "dispatch"] {
+        let shop = Shop::open().await;
+        one_slot(&shop, 7).await;
+        let image = shop.image("pr-shop-7", "web");
+        one(&shop, &shop.says(7, "alice", "/sleep"))
+            .await
+            .ends(0, "slept");
+        one_slot(&shop, 8).await;
+        one(&shop, &shop.says(7, "alice", "/wake"))
+            .await
+            .ends(0, "queued");
+        shop.world.github.push(SHOP, 7, &[]);
+        let closes = shop.closes(8);
+        let inputs = [
+            ("build-workflow", BUILD),
+            ("max-previews", "1"),
+            ("promote", promote),
+        ];
+        let run = shop.run(&closes).inputs(&inputs);
+        run.go().await.ends(0, "removed");
+        if promote == "dispatch" {
+            let started = shop.world.github.started(SHOP);
+            assert_eq!(started[0].inputs, json!({"command": "wake", "pr": "7"}));
+            one(&shop, &shop.dispatches(7, "wake"))
+                .await
+                .ends(0, "woken");
+        }
+        assert_eq!(shop.holders(), [7]);
+        assert_eq!(shop.image("pr-shop-7", "web"), image);
+        let said = shop.comment(7);
+        assert!(said.contains("Preview ready"), "{said}");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_a_command_asked_for_is_for_that_commit_too() {
+    let shop = Shop::open().await;
+    one_slot(&shop, 7).await;
+    shop.opens(8);
+    let deploy = shop.says(8, "alice", "/deploy");
+    one(&shop, &deploy).await.ends(0, "queued");
+    shop.world.github.push(SHOP, 8, &[]);
+    one(&shop, &shop.closes(7)).await.ends(0, "removed");
+    has_left(&shop, 8);
+    let deploy = shop.says(8, "alice", "/deploy");
+    one(&shop, &deploy).await.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_died_in_line_leaves_a_place_for_the_commit_that_was_built() {
+    for pushed in [false, true] {
+        let shop = Shop::open().await;
+        one_slot(&shop, 7).await;
+        shop.opens(8);
+        let event = built(&shop, 8);
+        for request in 1.. {
+            let inputs = [("build-workflow", BUILD), ("max-previews", "1")];
+            let run = shop.run(&event).inputs(&inputs);
+            assert!(run.dies_at("cluster", request).await);
+            shop.world.advance(Duration::from_secs(31));
+            if shop.line() == [8] {
+                break;
+            }
+        }
+        one(&shop, &shop.schedule()).await.ends(0, "swept");
+        assert!(shop.record(8)["underWay"].is_null());
+        if pushed {
+            shop.world.github.push(SHOP, 8, &[]);
+        }
+        one(&shop, &shop.closes(7)).await.ends(0, "removed");
+        match pushed {
+            false => assert_eq!(shop.holders(), [8]),
+            true => has_left(&shop, 8),
+        }
+        shop.ends();
+    }
+}
+
+/// The place is judged by what the ledger says when it is taken away, not when it was looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_not_left_for_a_build_that_has_just_ended() {
+    let shop = Arc::new(Shop::open().await);
+    one_slot(&shop, 7).await;
+    shop.opens(8);
+    one(&shop, &built(&shop, 8)).await.ends(0, "queued");
+    shop.world.github.push(SHOP, 8, &[]);
+    let weak = Arc::downgrade(&shop);
+    let ends = Fault::run("GET", "/repos/acme/shop/pulls/8", move || {
+        if let Some(shop) = weak.upgrade() {
+            let head = shop.world.github.head(SHOP, 8);
+            shop.change_record(8, |record| {
+                record["sequence"] = json!(record["sequence"].as_u64().unwrap() + 1);
+                record["newest"] = json!("99/1");
+                record["due"] = json!(head);
+            });
+        }
+    });
+    shop.world.github.inject(ends);
+    one(&shop, &shop.closes(7)).await.ends(0, "removed");
+    assert_eq!(shop.line(), [8]);
+    let said = shop.comment(8);
+    assert!(!said.contains("waits in line no more"), "{said}");
+    one(&shop, &built(&shop, 8)).await.ends(0, "deployed");
     shop.ends();
 }
 

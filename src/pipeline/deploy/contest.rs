@@ -2,7 +2,7 @@
 //! It asks nothing where no route was made or changed.
 //! Both look once their routes stand, so that at least one sees the other; who was seen and does not go was there first.
 
-use super::{Stopped, Work};
+use super::{Stopped, Work, lock};
 use crate::{
     cluster::outcome::{Applied, Change},
     manifests::ManifestSet,
@@ -30,11 +30,16 @@ impl Work<'_> {
     ) -> Result<bool, Stopped> {
         let route = |one: &Applied| one.is_route() && one.change != Change::Unchanged;
         if !applied.iter().any(route) {
+            self.settled();
             return Ok(false);
         }
-        match self.look(plan, set).await {
-            Ok(rival) => Ok(rival.is_some()),
-            Err(failure) => Err(self.gives_way(plan, taken, applied, failure).await),
+        match self.look(plan, set, taken).await {
+            Ok(Some(_)) => Ok(true),
+            Ok(None) => {
+                self.settled();
+                Ok(false)
+            }
+            Err(failure) => Err(self.gives_way(failure).await),
         }
     }
 
@@ -44,25 +49,32 @@ impl Work<'_> {
         plan: &Plan,
         set: &ManifestSet,
         taken: &Taken,
-        applied: &[Applied],
     ) -> Result<(), Stopped> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let failure = match self.look(plan, set).await {
-                Ok(None) => return Ok(()),
+            let failure = match self.look(plan, set, taken).await {
+                Ok(None) => {
+                    self.settled();
+                    return Ok(());
+                }
                 Ok(Some(_)) if Instant::now() < until => {
                     sleep(POLL).await;
                     continue;
                 }
                 Ok(Some(failure)) | Err(failure) => failure,
             };
-            return Err(self.gives_way(plan, taken, applied, failure).await);
+            return Err(self.gives_way(failure).await);
         }
     }
 
     /// Who else serves the hosts, as [`hosts::again`] says it; what cannot be looked at fails no deploy.
-    async fn look(&self, plan: &Plan, set: &ManifestSet) -> Result<Option<Failure>, Failure> {
-        match hosts::again(self.cluster, plan, set).await {
+    async fn look(
+        &self,
+        plan: &Plan,
+        set: &ManifestSet,
+        taken: &Taken,
+    ) -> Result<Option<Failure>, Failure> {
+        match hosts::again(self.cluster, plan, set, taken).await {
             Err(failure) if failure.reason() != ReasonCode::HostTaken => {
                 self.ports.notice(format!(
                     "whether something else serves the hosts of namespace {} was not looked at again: {}",
@@ -75,27 +87,33 @@ impl Work<'_> {
         }
     }
 
-    /// Takes the routes away, so that visitors get the other preview only; of what was ready before only those that are new.
-    async fn gives_way(
-        &self,
-        plan: &Plan,
-        taken: &Taken,
-        applied: &[Applied],
-        failure: Failure,
-    ) -> Stopped {
-        let gone = |one: &&Applied| match one.change {
-            Change::Created => true,
-            Change::Unchanged => false,
-            _ => !taken.record.was_ready(),
-        };
-        let gone = applied.iter().filter(|one| one.is_route()).filter(gone);
-        if let Err(error) = self.cluster.withdraw(&plan.namespace, gone).await {
-            self.ports.notice(format!(
-                "the routes of namespace {} stand beside another preview's: {error}; {}",
-                plan.namespace,
-                error.remedy()
-            ));
-        }
+    /// Takes the routes away at once, because the other preview waits for that.
+    async fn gives_way(&self, failure: Failure) -> Stopped {
+        self.loses().await;
         Stopped::Failed(failure)
+    }
+
+    /// Takes away what routes of this run stand beside another preview's.
+    pub(super) async fn loses(&self) {
+        let Some(contest) = lock(&self.notes).contest.clone() else {
+            return;
+        };
+        if contest.settled {
+            return;
+        }
+        match contest.lose(self.cluster).await {
+            Ok(()) => self.settled(),
+            Err(error) => self.ports.notice(format!(
+                "routes of this preview may stand beside another one's: {error}; {}",
+                error.remedy()
+            )),
+        }
+    }
+
+    /// Notes that nobody else serves the hosts, or that it is another run's to see to.
+    pub(super) fn settled(&self) {
+        if let Some(contest) = &mut lock(&self.notes).contest {
+            contest.settled = true;
+        }
     }
 }

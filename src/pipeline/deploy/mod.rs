@@ -17,6 +17,7 @@ use super::{
     desk::{Ahead, Asking, Begun, Desk, House, Taken},
     filter,
     heap::heap,
+    hosts::Contest,
     restore::{self, Marks},
     show::announced,
     sources::Sources,
@@ -247,6 +248,8 @@ struct Notes {
     shown: Option<Shown>,
     /// What is promised there no more.
     ended: Vec<UnderWay>,
+    /// The hosts that this run is about.
+    contest: Option<Contest>,
 }
 
 impl Work<'_> {
@@ -345,6 +348,7 @@ impl Work<'_> {
         let plan = plan::decide(&self.ports.settings, configuration, &facts)?;
         teller.planned(&plan);
         let set = super::render::objects(self.ports, self.sources, &plan, configuration).await?;
+        lock(&self.notes).contest = Some(Contest::of(&plan, &set, taken));
         let hosts = super::hosts::free(self.cluster, &plan, &set, taken, teller);
         let (head, hosts) = tokio::join!(self.still_head(), hosts);
         head.and(hosts.map_err(Stopped::Failed))?;
@@ -384,6 +388,9 @@ impl Work<'_> {
         deadline: Instant,
         teller: &mut Teller<'_>,
     ) -> Result<Vec<Applied>, Stopped> {
+        if let Some(contest) = &mut lock(&self.notes).contest {
+            contest.begins();
+        }
         let waiting = self.waiting(deadline);
         // Registries are asked while the cluster is at work; those that want the pull secret once it is known.
         let anonymous = self.ports.settings.pull_secret.is_none();
@@ -410,7 +417,7 @@ impl Work<'_> {
         heap(|| waiting.healthy(&plan.urls, teller)).await?;
         teller.stage("ask the address");
         if contested {
-            heap(|| self.outlasts(plan, set, taken, &applied)).await?;
+            heap(|| self.outlasts(plan, set, taken)).await?;
         }
         Ok(applied)
     }

@@ -100,6 +100,8 @@ impl Work<'_> {
         lock(&self.notes).silent = matches!(result, Err(Stopped::Held | Stopped::Unapproved));
         let ending = match overtaken {
             true => {
+                // The newer run has the same routes, and looks itself.
+                self.settled();
                 // Who is out of touch may speak over the newer run, which has the same commit perhaps.
                 if !self.desk.out_of_touch() {
                     teller.gives_way().await;
@@ -214,7 +216,7 @@ impl Work<'_> {
     ) -> Result<bool, Failure> {
         let ended = async {
             let (finish, mark) = (self.finish(state, url, line), self.mark(state, url));
-            tokio::join!(finish, mark, self.remember(state, ending)).0
+            tokio::join!(finish, mark, self.remember(state, ending), self.loses()).0
         };
         desk::release(&self.ports.stop, ended).await
     }
@@ -225,10 +227,11 @@ impl Work<'_> {
         let attempted = (failed || url.is_some()).then(|| (self.request.sha.clone(), state));
         let tried = attempted.is_some();
         let stalled = state == State::Pending;
-        let (spot, members, ended) = {
+        let (spot, members, hosts, ended) = {
             let notes = lock(&self.notes);
-            let ended = notes.ended.clone();
-            (notes.spot.clone(), notes.members.clone(), ended)
+            let hosts = notes.contest.as_ref().map(|one| one.wanted.hosts.clone());
+            let (spot, members) = (notes.spot.clone(), notes.members.clone());
+            (spot, members, hosts, notes.ended.clone())
         };
         self.desk
             .finish_shown(attempted, &ended, |ledger, key, run| {
@@ -247,6 +250,7 @@ impl Work<'_> {
                 };
                 if let Some(url) = url {
                     url.clone_into(&mut holder.url);
+                    holder.hosts = hosts.clone().unwrap_or_default();
                 }
                 let ours = spot.as_ref().map(|spot| &spot.uid) == holder.uid.as_ref();
                 if ours && members.is_some() {

@@ -130,6 +130,9 @@ impl Asking {
         if let Some(by_command) = self.by_command {
             record.by_command = by_command;
         }
+        if let (Some(shows), Turn::Ours(_) | Turn::After(_)) = (&self.shows, turn) {
+            record.due = Some(shows.sha.clone());
+        }
         // What waits for its turn has not begun yet.
         if !matches!(turn, Turn::Ours(_)) {
             return;

@@ -9,8 +9,10 @@ use super::store::Key;
 
 /// Fills in what the server decides; `old` is the stored object on updates, `serial` a number no other write has.
 pub(super) fn fill(key: &Key, object: &mut Value, old: Option<&Value>, serial: u64) {
-    // A node's status is the kubelet's word, and whoever writes a Node here speaks for the kubelet.
-    let status = (key.kind.kind == "Node").then(|| object["status"].clone());
+    // A node's status is the kubelet's word, and whoever writes a Node here speaks for the kubelet; likewise for a Gateway.
+    let status = ["Node", "Gateway"]
+        .contains(&key.kind.kind)
+        .then(|| object["status"].clone());
     keep_server_fields(object, old);
     if let Some(status) = status {
         object["status"] = status;

@@ -39,7 +39,7 @@ const NETWORKING: &str = "networking.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// All served kinds.
-pub(super) static KINDS: [Kind; 27] = [
+pub(super) static KINDS: [Kind; 28] = [
     Kind {
         namespaced: false,
         ..kind("", "v1", "namespaces", "Namespace", false)
@@ -79,6 +79,13 @@ pub(super) static KINDS: [Kind; 27] = [
         ..kind(NETWORKING, "v1", "ingressclasses", "IngressClass", true)
     },
     kind(NETWORKING, "v1", "networkpolicies", "NetworkPolicy", true),
+    kind(
+        "gateway.networking.k8s.io",
+        "v1",
+        "gateways",
+        "Gateway",
+        true,
+    ),
     kind(
         "gateway.networking.k8s.io",
         "v1",

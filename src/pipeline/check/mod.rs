@@ -2,25 +2,25 @@
 //! It takes no turn, claims nothing and writes nothing; what a deploy would apply is rendered as a deploy does it.
 //! What can't be looked at is said to be so, because a silence would pass for "fine".
 
+mod address;
+mod images;
+
 use super::{
-    Blame, DeployRequest, Failure, Ports,
+    Blame, DeployRequest, Failure, Ports, approval,
     deploy::room,
     desk,
     diff::{in_its_slot, owned},
-    hosts,
     sources::Sources,
 };
 use crate::{
     capacity::{self, Fit, Ledger, Pods},
     cluster::{Cluster, Missing, Moment, SecretRef, Step},
-    health::{self, Answer},
-    inputs::{HealthMode, Nodes},
+    inputs::Nodes,
     manifests::ManifestSet,
-    names::PreviewKey,
+    names::{PreviewKey, Secret},
     plan::{self, Plan},
     report::{Finding, Verdict},
 };
-use std::time::Duration;
 
 const CONFIGURATION: &str = "configuration";
 const ACCESS: &str = "access";
@@ -28,18 +28,17 @@ const ROOM: &str = "room";
 const ADDRESS: &str = "address";
 const PULL_SECRET: &str = "pull secret";
 const NETWORK: &str = "network";
+const IMAGES: &str = "images";
 
 /// What administrators apply.
 const SETUP: &str = "let an administrator apply what `preview-action setup` prints";
 
-/// How long the preview's address is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Everything that was found, in the order in which a deploy would come by.
 pub async fn check(ports: &Ports, request: &DeployRequest, sources: &Sources) -> Vec<Finding> {
     let cluster = ports.cluster();
-    let draft = draft(ports, request, sources, cluster.as_ref().ok().copied()).await;
-    let mut findings = match &draft {
+    let (draft, unseen) = draft(ports, request, sources, cluster.as_ref().ok().copied()).await;
+    let mut findings = unapproved(ports, request).await;
+    findings.extend(match &draft {
         Ok((plan, set)) => vec![fine(
             CONFIGURATION,
             format!(
@@ -49,7 +48,8 @@ pub async fn check(ports: &Ports, request: &DeployRequest, sources: &Sources) ->
             ),
         )],
         Err(failure) => faults(CONFIGURATION, failure),
-    };
+    });
+    findings.extend(unseen);
     let key = request.facts(ports.now()).key(&ports.settings);
     match cluster {
         Ok(cluster) => {
@@ -71,19 +71,60 @@ pub async fn check(ports: &Ports, request: &DeployRequest, sources: &Sources) ->
     findings
 }
 
-/// What a deploy would apply.
+/// That a fork's commit is not approved: all else is looked at as well, because nothing of the fork's is read or run for that.
+async fn unapproved(ports: &Ports, request: &DeployRequest) -> Vec<Finding> {
+    let key = request.facts(ports.now()).key(&ports.settings);
+    if !request.fork || ports.cluster().is_err() {
+        return Vec::new();
+    }
+    match approval::approved(ports, &key).await {
+        Ok(Some(sha)) if sha == request.sha => Vec::new(),
+        Ok(_) => vec![fault(
+            ACCESS,
+            format!(
+                "commit {} comes from a fork and is not approved",
+                request.sha.short()
+            ),
+            &format!(
+                "a maintainer reads it and comments `/approve {}`",
+                request.sha
+            ),
+        )],
+        Err(failure) => unseen(ACCESS, "whether the commit is approved".into(), failure),
+    }
+}
+
+/// What a deploy would apply, and what of its Namespace could not be looked at for that.
 async fn draft(
     ports: &Ports,
     request: &DeployRequest,
     sources: &Sources,
     cluster: Option<&Cluster>,
+) -> (Result<(Plan, ManifestSet), Failure>, Option<Finding>) {
+    let mut unseen = None;
+    let draft = rendered(ports, request, sources, cluster, &mut unseen).await;
+    (draft, unseen)
+}
+
+async fn rendered(
+    ports: &Ports,
+    request: &DeployRequest,
+    sources: &Sources,
+    cluster: Option<&Cluster>,
+    unseen: &mut Option<Finding>,
 ) -> Result<(Plan, ManifestSet), Failure> {
     let configuration = sources.configuration(ports).await?;
     let facts = request.facts(ports.now());
     let plan = plan::decide(&ports.settings, &configuration, &facts)?;
     let found = match cluster {
-        // A cluster that doesn't answer is told of where it is looked at.
-        Some(cluster) => cluster.namespace(&plan.namespace).await.unwrap_or_default(),
+        Some(cluster) => match cluster.namespace(&plan.namespace).await {
+            Ok(found) => found,
+            Err(error) => {
+                let what = format!("whose namespace {} is", plan.namespace);
+                *unseen = Some(not_looked_at(ACCESS, &what, &error.to_string()));
+                None
+            }
+        },
         None => None,
     };
     if let Some(info) = &found {
@@ -100,6 +141,7 @@ fn is_spared(one: &Missing) -> bool {
         "nodes",
         "persistentvolumes",
         "ingressclasses",
+        "gateways",
         "httproutes",
         "middlewares",
     ];
@@ -115,7 +157,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     async fn at(&self, key: &PreviewKey, draft: Option<&(Plan, ManifestSet)>) -> Vec<Finding> {
-        let (control, rights, held, (placed, slots), secret) = tokio::join!(
+        let (control, rights, held, (placed, slots), (login, secret)) = tokio::join!(
             self.control(),
             self.rights(),
             self.held(),
@@ -124,13 +166,15 @@ impl Look<'_> {
         );
         let mut found = [control, rights, held, slots].concat();
         if let Some((plan, set)) = draft {
-            let (room, classes, hosts, answers) = tokio::join!(
+            let (room, classes, gateways, hosts, answers, images) = tokio::join!(
                 self.room(set, placed),
                 self.classes(set),
+                self.gateways(plan, set),
                 self.hosts(plan, set),
-                self.address(plan, set, placed)
+                self.address(plan, set, placed),
+                self.images(set, login)
             );
-            found.extend([room, classes, hosts, answers].concat());
+            found.extend([room, classes, gateways, hosts, answers, images].concat());
         }
         found.extend(secret);
         let networks =
@@ -199,6 +243,10 @@ impl Look<'_> {
                 "no admission policy holds this credential to previews: it may make and change any namespace".into(),
                 &format!("{SETUP}, and use a kubeconfig of the ServiceAccount that it makes"),
             )],
+            Err(error) if error.refuses_dry_runs() => {
+                let why = format!("a webhook of the cluster takes no dry runs: {error}");
+                vec![not_looked_at(ACCESS, "whether the admission policy is in place", &why)]
+            }
             Err(error) => unseen(ACCESS, "whether the admission policy is in place".into(), error.into()),
         }
     }
@@ -306,129 +354,23 @@ impl Look<'_> {
         }
     }
 
-    async fn classes(&self, set: &ManifestSet) -> Vec<Finding> {
-        let ingresses = set.objects.iter().filter(|one| one.id.kind == "Ingress");
-        let mut wanted: Vec<&str> = ingresses
-            .map(|one| {
-                one.object["spec"]["ingressClassName"]
-                    .as_str()
-                    .unwrap_or_default()
-            })
-            .collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        if wanted.is_empty() {
-            return Vec::new();
-        }
-        let what = "which classes of Ingress there are";
-        let classes = match self.cluster.ingress_classes().await {
-            Ok(Some(classes)) => classes,
-            Ok(None) => {
-                return vec![not_looked_at(
-                    ADDRESS,
-                    what,
-                    "this credential may not list them",
-                )];
-            }
-            Err(error) => return unseen(ADDRESS, what.into(), error.into()),
-        };
-        let names: Vec<&str> = classes.iter().map(|(name, _)| name.as_str()).collect();
-        let there = match names.as_slice() {
-            [] => "none".to_owned(),
-            names => names.join(", "),
-        };
-        let remedy =
-            "name one that there is in `ingress: {class: …}`, or install an ingress controller";
-        let row = |name: &&str| match *name {
-            "" if classes.iter().any(|(_, default)| *default) => fine(
-                ADDRESS,
-                "the Ingress is of the cluster's default class".into(),
-            ),
-            "" => note(
-                ADDRESS,
-                &format!(
-                    "the Ingress names no class, and none is the cluster's default; there is: {there}"
-                ),
-                remedy,
-            ),
-            name if names.contains(&name) => {
-                fine(ADDRESS, format!("there is an Ingress class {name}"))
-            }
-            name => fault(
-                ADDRESS,
-                format!("there is no Ingress class {name}; there is: {there}"),
-                remedy,
-            ),
-        };
-        wanted.iter().map(row).collect()
-    }
-
-    async fn hosts(&self, plan: &Plan, set: &ManifestSet) -> Vec<Finding> {
-        match hosts::look(self.cluster, plan, set).await {
-            Ok(None) => vec![fine(
-                ADDRESS,
-                "nothing else in the cluster serves its hosts".into(),
-            )],
-            Ok(Some(unchecked)) => vec![finding(ADDRESS, Verdict::NotLookedAt, unchecked, "")],
-            Err(failure) => faults(ADDRESS, &failure),
-        }
-    }
-
-    /// Asks the main address once: before a deploy only the name, the connection and the certificate count.
-    async fn address(&self, plan: &Plan, set: &ManifestSet, placed: bool) -> Vec<Finding> {
-        let Some(url) = plan.urls.first() else {
-            return Vec::new();
-        };
-        let health = self.ports.settings.health;
-        if health == HealthMode::Off {
-            let what = format!("whether {} can be reached", url.url);
-            return vec![not_looked_at(ADDRESS, &what, "input `health` is `off`")];
-        }
-        let (target, options) = self.ports.health_check(url, PATIENCE);
-        let (answer, trouble) = match health::once(&target, &options).await {
-            Ok(seen) => seen,
-            Err(error) => return vec![not_looked_at(ADDRESS, &url.url, &error.to_string())],
-        };
-        let verdict = match answer {
-            Answer::Status { .. } => {
-                let certificate = match url.url.starts_with("https://") {
-                    true => ", and its certificate is trusted, for this name and of today",
-                    false => "",
-                };
-                return vec![fine(
-                    ADDRESS,
-                    format!("somebody answers at {}{certificate}", url.url),
-                )];
-            }
-            Answer::Certificate(_) if placed || !brings_its_certificate(set) => Verdict::Fault,
-            _ if health == HealthMode::Required => Verdict::Fault,
-            _ => Verdict::Note,
-        };
-        vec![finding(ADDRESS, verdict, trouble.cause, &trouble.remedy)]
-    }
-
-    async fn pull_secret(&self) -> Vec<Finding> {
+    /// The logins at registries, and what is to be said of them.
+    async fn pull_secret(&self) -> (Option<Secret>, Vec<Finding>) {
         let Some(source) = &self.ports.settings.pull_secret else {
-            return Vec::new();
+            return (None, Vec::new());
         };
         let from = SecretRef {
             namespace: source.namespace.clone(),
             name: source.name.clone(),
         };
         match self.cluster.pull_secret(&from).await {
-            Ok(_) => vec![fine(
-                PULL_SECRET,
-                format!("{}/{} is there", from.namespace, from.name),
-            )],
-            Err(error) => faults(PULL_SECRET, &error.into()),
+            Ok(secret) => {
+                let there = format!("{}/{} is there", from.namespace, from.name);
+                (Some(secret), vec![fine(PULL_SECRET, there)])
+            }
+            Err(error) => (None, faults(PULL_SECRET, &error.into())),
         }
     }
-}
-
-/// True when the certificate is a Secret of the preview's own, so that there is none before it lives.
-fn brings_its_certificate(set: &ManifestSet) -> bool {
-    let named = |object: &serde_json::Value| object["spec"]["tls"][0]["secretName"].is_string();
-    set.objects.iter().any(|one| named(&one.object))
 }
 
 fn finding(about: &'static str, verdict: Verdict, cause: String, remedy: &str) -> Finding {
