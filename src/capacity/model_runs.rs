@@ -24,6 +24,7 @@ impl World {
             fresh: false,
             asleep,
             quota: None,
+            version: 0,
         };
         self.runs.insert(seat, run);
     }
@@ -78,8 +79,8 @@ impl World {
             // What is not new is applied by its UID, which the server refuses once that is gone.
             4 if self.exists.get(&pr) != Some(&run.uid) => return Ok(false),
             4 if !run.fresh => {
-                self.written.insert(run.uid.clone());
                 self.labelled.remove(&run.uid);
+                self.writes(&run.uid);
             }
             // A ledger that was made anew before the label was written counts it for a sleeper.
             5 if run.asleep && !alive(ledger, &key, &run.id, at(self.now)) => return Ok(false),
@@ -112,7 +113,7 @@ impl World {
                 run.uid = uid;
             }
             // First of all it is noted, and last of all the slot given back.
-            1 | 5 => {
+            1 | 8 => {
                 let asleep = Asleep {
                     since: at(self.now),
                     by: String::new(),
@@ -139,14 +140,31 @@ impl World {
             // Nothing runs only when this run's own quota says that nothing will.
             4 if self.quotas.get(&run.uid) == Some(&run.id) => {
                 self.works.remove(&run.uid);
-                self.written.insert(run.uid.clone());
-                self.labelled.insert(run.uid.clone());
             }
             4 => return true,
+            // The label is written over the version that was read before this run was seen to be the newest.
+            5 => run.version = self.version(&run.uid),
+            6 if !alive(ledger, &key, &run.id, at(self.now)) => return false,
+            7 if run.version != self.version(&run.uid) => {
+                run.step = 5;
+                return true;
+            }
+            7 => {
+                self.labelled.insert(run.uid.clone());
+                self.writes(&run.uid);
+            }
             _ => {}
         }
         run.step += 1;
         true
+    }
+
+    fn writes(&mut self, uid: &str) {
+        *self.written.entry(uid.to_owned()).or_default() += 1;
+    }
+
+    fn version(&self, uid: &str) -> u64 {
+        self.written.get(uid).copied().unwrap_or_default()
     }
 
     /// Pods start where no quota keeps them from it.
@@ -163,7 +181,7 @@ impl World {
         let mut holders = ledger.holders.iter();
         let bound = holders.any(|one| one.uid.as_ref() == Some(&run.uid));
         let there = self.exists.get(&pr) == Some(&run.uid);
-        if there && run.fresh && !bound && !self.written.contains(&run.uid) {
+        if there && run.fresh && !bound && self.version(&run.uid) == 0 {
             prop_assert!(!self.data.contains(&run.uid), "data of {pr} are lost");
             self.exists.remove(&pr);
         }
@@ -186,6 +204,7 @@ impl World {
             }
             Work::Sleep if run.step > 1 => {
                 self.labelled.remove(&run.uid);
+                self.writes(&run.uid);
                 if !alive(ledger, &key, &run.id, at(self.now)) {
                     return;
                 }

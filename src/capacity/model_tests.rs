@@ -126,6 +126,8 @@ struct Run {
     asleep: bool,
     /// The quota that it has seen.
     quota: Option<RunId>,
+    /// The version of its Namespace that it has read.
+    version: u64,
 }
 
 /// The world beside the ledger: Namespaces, what each run has seen, and who came in which order.
@@ -139,8 +141,8 @@ struct World {
     quotas: BTreeMap<String, RunId>,
     /// UIDs with workloads.
     works: BTreeSet<String>,
-    /// UIDs that somebody wrote to after their creation.
-    written: BTreeSet<String>,
+    /// How often somebody wrote to the Namespace of a UID after its creation.
+    written: BTreeMap<String, u64>,
     /// UIDs that have had workloads, and so may keep data.
     data: BTreeSet<String>,
     runs: BTreeMap<Seat, Run>,
@@ -274,7 +276,7 @@ impl World {
         self.line.retain(|one| *one != pr);
         self.most = self.most.max(ledger.holders.len());
         self.exists.insert(pr, uid.clone());
-        self.written.insert(uid.clone());
+        self.written.insert(uid.clone(), 1);
         self.data.insert(uid.clone());
         self.works.insert(uid);
     }

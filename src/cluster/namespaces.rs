@@ -143,6 +143,19 @@ impl Cluster {
         }
     }
 
+    /// The same over this version of it alone; none when it has another one by now.
+    pub async fn apply_namespace_over(
+        &self,
+        version: &str,
+        mut object: Value,
+    ) -> Result<Option<Reapplied>, ClusterError> {
+        object["metadata"]["resourceVersion"] = version.into();
+        match self.apply_namespace(&object).await {
+            Err(error) if error.class() == Some(&Class::Conflict) => Ok(None),
+            applied => applied.map(Some),
+        }
+    }
+
     /// Lists the Namespaces that a label selector finds.
     pub async fn list_namespaces(
         &self,

@@ -164,7 +164,7 @@ impl<'a> Bed<'a> {
         let run = &self.ports.run;
         let sleeping = self.cluster.put_to_sleep(&found.name, quota, run, deadline);
         if sleeping.await? {
-            return self.mark(found, State::Sleeping, None).await.map(|_| ());
+            return self.mark_asleep(found).await;
         }
         Err(Failure::new(
             Blame::Theirs,
@@ -172,6 +172,26 @@ impl<'a> Bed<'a> {
             format!("pods of namespace {} do not end", found.name),
             "look why they do not, then comment `/sleep` again; the preview is awake",
         ))
+    }
+
+    /// Says on the Namespace that nothing runs in it, unless a newer run has written there: a ledger that is made anew takes that
+    /// for no slot, so a run that stalled here must not say it of what somebody wakes.
+    async fn mark_asleep(&self, found: &NamespaceInfo) -> Result<(), Failure> {
+        let home = (found.name.clone(), found.uid.clone());
+        loop {
+            let Some(now) = self.home(&home).await? else {
+                return Ok(());
+            };
+            // Who has the turn after this look makes another version of what was read.
+            if !self.desk.alive().await? {
+                return Ok(());
+            }
+            let object = self.object(&now, State::Sleeping, None);
+            let applied = self.cluster.apply_namespace_over(&now.version, object);
+            if applied.await?.is_some() {
+                return Ok(());
+            }
+        }
     }
 
     /// Wakes what this run has begun to put to sleep, in the slot that it has still.

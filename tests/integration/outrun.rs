@@ -142,3 +142,41 @@ async fn nobody_is_warned_of_an_expiry_that_somebody_has_put_off() {
     assert!(shop.record(1)["warned"].is_null());
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_that_stalls_does_not_call_asleep_what_somebody_wakes() {
+    let shop = Arc::new(Shop::open().await);
+    shop.deployed(1).await;
+    let weak = Arc::downgrade(&shop);
+    let wakes = Fault::run("PATCH", "/api/v1/namespaces/pr-shop-1", move || {
+        let Some(shop) = weak.upgrade() else { return };
+        shop.change_record(1, |record| {
+            record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
+            record["newest"] = json!("another/1");
+        });
+        let mut home = shop
+            .world
+            .cluster
+            .object("Namespace", "", "pr-shop-1")
+            .unwrap();
+        home["metadata"]["labels"]["preview-action/state"] = json!("deploying");
+        let metadata = home["metadata"].as_object_mut().unwrap();
+        metadata.remove("resourceVersion");
+        metadata.remove("managedFields");
+        shop.world.cluster.put(&home).unwrap();
+    });
+    shop.world.cluster.inject(wakes);
+    let slept = shop.hears(&shop.says(1, "alice", "/sleep")).await;
+    slept.ends(0, "superseded");
+    let home = shop
+        .world
+        .cluster
+        .object("Namespace", "", "pr-shop-1")
+        .unwrap();
+    assert_eq!(
+        home["metadata"]["labels"]["preview-action/state"],
+        "deploying"
+    );
+    assert_eq!(shop.holders(), [1]);
+    shop.ends();
+}
