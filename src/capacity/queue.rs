@@ -128,10 +128,20 @@ impl Lack {
 }
 
 impl Waiting {
+    /// For how long it has lacked room, if it does.
+    fn lacked(&self, now: Timestamp) -> Option<SignedDuration> {
+        let lack = self.lacks.as_ref()?;
+        Some(now.duration_since(lack.began()))
+    }
+
+    /// True when it lacks room, and not for so long that none will come.
+    pub fn hopes_for_room(&self, now: Timestamp) -> bool {
+        self.lacked(now).is_some_and(|lacked| lacked < KEPT_FREE)
+    }
+
     /// True when it has lacked room for so long that room is kept free for it, and not so long that none will come.
     fn starves(&self, now: Timestamp) -> bool {
-        let lacked = self.lacks.as_ref();
-        let lacked = lacked.map(|lack| now.duration_since(lack.began()));
+        let lacked = self.lacked(now);
         lacked.is_some_and(|lacked| (PASSED..KEPT_FREE).contains(&lacked))
     }
 

@@ -354,7 +354,12 @@ impl Run {
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         self.runner.outputs(&outputs)?;
+        // Escaped, a secret would not be known again.
         let lines = ending.lines();
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|line| self.redaction.redact(line))
+            .collect();
         let summary = Summary {
             view: ending.view.as_deref(),
             decision,

@@ -169,7 +169,7 @@ impl GitHubError {
             Self::NotFound { .. } => {
                 "check that it exists and that the token may see this repository: GitHub says 404 for both".into()
             }
-            Self::Invalid { .. } => "this is a rule of GitHub; run the job again with `RUNNER_DEBUG` set to see the request".into(),
+            Self::Invalid { .. } => "this is a rule of GitHub, which its answer names".into(),
             Self::Unexpected { .. } | Self::Unreadable { .. } => {
                 "check that the API address is the one of a GitHub server, not of a proxy's log-in page".into()
             }

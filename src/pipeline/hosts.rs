@@ -26,7 +26,8 @@ pub(super) async fn free(
 ) -> Result<(), Failure> {
     let address = plan.urls.first().map_or("", |url| url.url.as_str());
     let same = taken.holder.as_ref().is_some_and(|one| one.url == address);
-    if same && wanted(set).hosts.is_subset(&ready_at(taken)) {
+    let wanted = wanted(set);
+    if same && wanted.hosts.is_subset(&ready_at(taken, &wanted)) {
         return Ok(());
     }
     if let Some(unchecked) = look(cluster, plan, set).await? {
@@ -35,11 +36,14 @@ pub(super) async fn free(
     Ok(())
 }
 
-/// Hosts at which the preview was ready before.
-fn ready_at(taken: &Taken) -> BTreeSet<String> {
+/// Hosts at which the preview was ready before; all that it wants where it had an address and no deploy has noted its hosts.
+fn ready_at(taken: &Taken, wanted: &Wanted) -> BTreeSet<String> {
     let holder = taken.holder.as_ref().filter(|one| one.uid.is_some());
-    let holder = holder.filter(|_| taken.record.was_ready());
-    holder.map(|one| one.hosts.clone()).unwrap_or_default()
+    match holder.filter(|_| taken.record.was_ready()) {
+        Some(holder) if holder.hosts.is_empty() && !holder.url.is_empty() => wanted.hosts.clone(),
+        Some(holder) => holder.hosts.clone(),
+        None => BTreeSet::new(),
+    }
 }
 
 /// Hosts that a deploy is about, and whether they are surely its own.
@@ -55,7 +59,8 @@ pub(super) struct Contest {
 
 impl Contest {
     pub(super) fn of(plan: &Plan, set: &ManifestSet, taken: &Taken) -> Self {
-        let (wanted, ready) = (wanted(set), ready_at(taken));
+        let wanted = wanted(set);
+        let ready = ready_at(taken, &wanted);
         let placed = taken.holder.as_ref().is_some_and(|one| one.uid.is_some());
         Self {
             namespace: plan.namespace.clone(),
@@ -107,9 +112,8 @@ pub(super) async fn again(
     set: &ManifestSet,
     taken: &Taken,
 ) -> Result<Option<Failure>, Failure> {
-    let found = cluster
-        .hosts_elsewhere(&wanted(set), &plan.namespace)
-        .await?;
+    let wanted = wanted(set);
+    let found = cluster.hosts_elsewhere(&wanted, &plan.namespace).await?;
     let others = others(cluster, plan, &found).await?;
     if others.is_empty() {
         return Ok(None);
@@ -117,7 +121,7 @@ pub(super) async fn again(
     let Some(own) = cluster.namespace(&plan.namespace).await? else {
         return Ok(None);
     };
-    let ready = ready_at(taken);
+    let ready = ready_at(taken, &wanted);
     let age = |info: &NamespaceInfo| (info.created, info.uid.clone());
     let (older, younger): (Vec<_>, Vec<_>) = others.into_iter().partition(|(info, hosts)| {
         let ours = hosts.is_subset(&ready);

@@ -144,7 +144,7 @@ pub(super) async fn own_turn(
         if let Some(taken) = desk.take_turn(asking).await? {
             return Ok(Some(taken));
         }
-        if Instant::now() >= deadline || ports.stop.is_cancelled() || desk.hunless_after() {
+        if Instant::now() >= deadline || ports.stop.is_cancelled() || desk.looked_before() {
             return Ok(None);
         }
         sleep(POLL).await;

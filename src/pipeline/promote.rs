@@ -128,11 +128,11 @@ impl Line<'_> {
 
     /// Lets a preview whose first deploy failed give way to the first in line, when no slot is free.
     async fn make_way(&self) {
-        let Some((ledger, _)) = self.cluster.ledger_seen(&self.ledger) else {
+        let Some((ledger, now)) = self.cluster.ledger_seen(&self.ledger) else {
             return;
         };
         // Who lacks room finds none in a slot that is free.
-        let wants = |first: &&Waiting| ledger.free() == 0 || first.lacks.is_some();
+        let wants = |first: &&Waiting| ledger.free() == 0 || first.hopes_for_room(now);
         let Some(first) = ledger.queue.first().filter(wants) else {
             return;
         };
@@ -354,7 +354,14 @@ impl Line<'_> {
                 .unwrap_or_else(|| "main".into()),
         };
         let inputs = [("command", command.to_owned()), ("pr", pr.to_string())];
-        Ok(github.start_workflow(workflow, &branch, &inputs).await?)
+        match github.start_workflow(workflow, &branch, &inputs).await {
+            // It may go on all the same, and is looked for before anybody is called again.
+            Err(error) if error.may_have_happened() => {
+                tracing::warn!(pr = %pr, "whether a run was started is not known: {error}");
+                Ok(())
+            }
+            started => Ok(started?),
+        }
     }
 
     /// Notes that a workflow was started, or that it was not; false when another run has just done so.

@@ -23,10 +23,16 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Pods end within this; ours are given ten seconds, those of others may take longer.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often the label of a sleeper is written over what others have written meanwhile.
+const MARKS: usize = 20;
+
+/// How long is waited between two of these.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a cancelled run spends on its comment at most, so that time is left for the ledger.
 const WORD: Duration = Duration::from_secs(2);
@@ -178,7 +184,7 @@ impl<'a> Bed<'a> {
     /// for no slot, so a run that stalled here must not say it of what somebody wakes.
     async fn mark_asleep(&self, found: &NamespaceInfo) -> Result<(), Failure> {
         let home = (found.name.clone(), found.uid.clone());
-        loop {
+        for _ in 0..MARKS {
             let Some(now) = self.home(&home).await? else {
                 return Ok(());
             };
@@ -191,7 +197,17 @@ impl<'a> Bed<'a> {
             if applied.await?.is_some() {
                 return Ok(());
             }
+            sleep(LOOK_AGAIN).await;
         }
+        Err(Failure::new(
+            Blame::Theirs,
+            ReasonCode::ClusterRefused,
+            format!(
+                "namespace {} is changed by somebody all the time",
+                found.name
+            ),
+            "look who writes to it, then comment `/sleep` again",
+        ))
     }
 
     /// Wakes what this run has begun to put to sleep, in the slot that it has still.

@@ -97,7 +97,11 @@ pub const COMMANDS: [&str; 14] = [
 const LOGS: &str = "the name of one service, `--container` and the name of a container, and `--previous`, each at will";
 
 /// Commands of other widespread bots that look like ours.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 12] = [
+    "/improve",
+    "/make",
+    "/state",
+    "/take",
     "/held",
     "/helm",
     "/hold",

@@ -212,6 +212,10 @@ fn a_command_that_cannot_be_understood_is_answered(#[case] body: &str, #[case] s
 #[case("/lgtm")]
 #[case("/approve")]
 #[case("/rebase")]
+#[case("/improve")]
+#[case("/take")]
+#[case("/make")]
+#[case("/state")]
 fn prose_and_other_bots_commands_are_left_in_silence(#[case] body: &str) {
     let Trigger::Ignore(ignored) = decide(&comment_event(body), &settings(true)).unwrap() else {
         panic!("{body} starts something")

@@ -175,6 +175,11 @@ async fn what_was_adopted_is_left_alone_by_the_sweep_and_expires_like_any_other(
         shop.hears(&shop.schedule()).await.ends(0, "swept");
         assert_eq!(shop.namespaces(), ["old-9", "pr-shop-1"]);
         assert!(shop.record(9)["lastActivity"].is_string());
+        let comments = shop.world.github.comments("acme/shop", 9);
+        assert!(
+            comments.iter().all(|one| !one.body.contains("degraded")),
+            "{comments:#?}"
+        );
         // Its author is warned first, as always.
         shop.unused_for(9, 30);
         for _ in 0..2 {

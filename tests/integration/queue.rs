@@ -391,6 +391,29 @@ async fn a_lost_answer_keeps_nobody_from_being_called_or_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_started_under_a_lost_answer_is_not_started_twice() {
+    use preview_action::simulate::Action;
+    for lost in [
+        Action::WriteThenClose,
+        Action::WriteThenAnswer {
+            status: 502,
+            body: json!({}),
+        },
+    ] {
+        let shop = Shop::open().await;
+        full(&shop, 4..=4).await;
+        let path = "/repos/acme/shop/actions/workflows/*/dispatches";
+        shop.world.github.inject(Fault::on("POST", path, lost));
+        for event in [shop.closes(1), shop.schedule()] {
+            let run = shop.run(&event).input("promote", "dispatch").go().await;
+            assert_eq!(run.exit, 0, "{run:#?}");
+        }
+        assert_eq!(shop.world.github.started(SHOP).len(), 1);
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_right_to_start_a_run_people_are_told_which_line_is_missing() {
     let shop = Shop::open().await;
     full(&shop, 4..=4).await;

@@ -314,7 +314,16 @@ async fn what_somebody_deleted_is_missed() {
 async fn what_breaks_after_a_newer_commit_failed_is_told_as_well() {
     use preview_action::simulate::cluster::{Fate, Handle};
     let shop = Shop::open().await;
-    shop.deployed(1).await;
+    let live = shop.deployed(1).await.output("sha").to_owned();
+    let shown = || {
+        let deployments = shop.world.github.deployments(crate::support::SHOP);
+        let of_live = deployments.iter().find(|one| one.sha == live);
+        let shown = of_live.and_then(|one| one.states().last().map(|&state| state.to_owned()));
+        (
+            crate::shows::newest(&shop, &live).state,
+            shown.unwrap_or_default(),
+        )
+    };
     let available = |wanted: u64| {
         move |cluster: &Handle| {
             let web = cluster.object("Deployment", "pr-shop-1", "web").unwrap();
@@ -351,6 +360,7 @@ async fn what_breaks_after_a_newer_commit_failed_is_told_as_well() {
         "{}",
         shop.comment(1)
     );
+    assert_eq!(shown().0, "failure");
     let status = shop.hears(&shop.says(1, "alice", "/status")).await;
     assert_eq!(status.output("state"), "degraded");
     let before = shop.now();
@@ -364,6 +374,7 @@ async fn what_breaks_after_a_newer_commit_failed_is_told_as_well() {
         well.contains("still serving") && !well.contains("degraded"),
         "{well}"
     );
+    assert_eq!(shown(), ("success".into(), "success".into()));
     shop.ends();
 }
 

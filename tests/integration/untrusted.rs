@@ -1,7 +1,8 @@
 //! Texts of strangers (titles, branches, logs, templates) show themselves and do nothing.
 
 use crate::support::{CONFIGURATION, ONE_SERVICE, SHOP, Seen, Shop};
-use preview_action::simulate::{cluster::Fate, github};
+use preview_action::simulate::{Fault, cluster::Fate, github};
+use serde_json::json;
 
 /// Lines that the runner would act on: workflow commands that stand where it listens.
 fn commands(seen: &Seen) -> Vec<String> {
@@ -171,13 +172,8 @@ async fn a_warning_of_the_server_is_in_the_comment_and_is_text() {
         "data": {"a": "b"},
     });
     shop.world.cluster.inject(
-        preview_action::simulate::Fault::answer(
-            "PATCH",
-            "/api/v1/namespaces/*/configmaps/old",
-            201,
-            answer,
-        )
-        .header("warning", &format!("299 - \"{text}\"")),
+        Fault::answer("PATCH", "/api/v1/namespaces/*/configmaps/old", 201, answer)
+            .header("warning", &format!("299 - \"{text}\"")),
     );
     let seen = shop.hears(&shop.opens(1)).await;
     seen.ends(0, "deployed");
@@ -193,5 +189,29 @@ async fn a_warning_of_the_server_is_in_the_comment_and_is_text() {
         "{}",
         seen.log
     );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_gone_before_the_summary_escapes_it() {
+    let shop = Shop::open().await;
+    let file = shop.world.cluster.kubeconfig();
+    let file = file.replace(
+        "users:\n",
+        "users:\n- name: other\n  user:\n    token: se_cr_et*token_1\n",
+    );
+    let opened = shop.opens(1);
+    let told = json!({"message": "bad header: Bearer se_cr_et*token_1"});
+    let refused = Fault::answer("GET", "/repos/acme/shop/pulls/1", 400, told);
+    shop.world.github.inject(refused.always());
+    let seen = shop.run(&opened).input("kubeconfig", &file).go().await;
+    assert_eq!(seen.exit, 3, "{seen:#?}");
+    assert!(seen.summary.contains("bad header"), "{}", seen.summary);
+    let plain = seen.everything().replace('\\', "");
+    let named = plain
+        .lines()
+        .filter(|line| !line.starts_with("::add-mask::"));
+    let named: Vec<&str> = named.filter(|line| line.contains("et*token")).collect();
+    assert_eq!(named, [""; 0]);
     shop.ends();
 }

@@ -215,8 +215,10 @@ impl Work<'_> {
         ending: &Ending,
     ) -> Result<bool, Failure> {
         let ended = async {
+            // While the turn is ours still: the next run's routes have the same names.
+            self.loses().await;
             let (finish, mark) = (self.finish(state, url, line), self.mark(state, url));
-            tokio::join!(finish, mark, self.remember(state, ending), self.loses()).0
+            tokio::join!(finish, mark, self.remember(state, ending)).0
         };
         desk::release(&self.ports.stop, ended).await
     }

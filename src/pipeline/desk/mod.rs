@@ -217,7 +217,7 @@ impl<'a> Desk<'a> {
     }
 
     /// True when somebody decided by a look that may be old.
-    pub(super) fn hunless_after(&self) -> bool {
+    pub(super) fn looked_before(&self) -> bool {
         self.seen.is_some()
     }
 

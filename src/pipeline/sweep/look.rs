@@ -90,7 +90,7 @@ pub(super) async fn look<'a>(
     sight.closed = closed(github, sight.doubtful()).await;
     for pr in sight.unknown() {
         ports.notice(format!(
-            "the preview of #{pr} is kept, also when its time is over: GitHub does not tell whether the pull request is closed; if nobody needs it: preview-action undeploy --pr {pr}"
+            "the preview of #{pr} is kept, also when its time is over: GitHub does not tell whether the pull request is closed; if nobody needs it: preview-action remove --pr {pr}"
         ));
     }
     Ok(sight)

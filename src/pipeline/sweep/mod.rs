@@ -463,7 +463,7 @@ impl<'a> Broom<'a> {
 
     async fn recover(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
         let desk = self.desk(&task.preview)?;
-        let Some(_) = self.turn(&desk).await? else {
+        let Some(taken) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
         let mut status = super::inspect::status(self.ports, &task.preview).await?;
@@ -471,6 +471,15 @@ impl<'a> Broom<'a> {
         status.busy = false;
         status.recovered();
         let mut teller = self.teller(&task.preview);
+        if let Some(live) = taken
+            .record
+            .serving
+            .as_ref()
+            .filter(|_| taken.record.broken)
+        {
+            teller.recalls(&taken.record);
+            teller.mended(live).await;
+        }
         teller.about(&pull.head_sha);
         let reason = ReasonCode::StatusShown;
         let ending = teller.status(&status, &pull.head_sha, reason).await;

@@ -192,7 +192,8 @@ impl Sight<'_> {
         let closed = |preview: &PreviewKey| self.closed.contains_key(&preview.pr);
         self.over().filter(move |(preview, record)| {
             let hangs = record.shown.promises() && closed(preview);
-            (record.shown.deployment.is_some() || hangs) && record.stalled.is_none()
+            (record.shown.deployment.is_some() || hangs)
+                && (record.stalled.is_none() || closed(preview))
         })
     }
 
@@ -331,7 +332,10 @@ impl Sight<'_> {
             && self.holder(preview).is_some();
         let broken = match unready.get(info.name.as_str()) {
             Some(unready) => !unready.is_empty(),
-            None => self.holder(preview).is_some_and(inspect::lasts),
+            // What was adopted carries no labels of ours, and nobody knows what was in it.
+            None => self
+                .holder(preview)
+                .is_some_and(|holder| holder.members.is_some() && inspect::lasts(holder)),
         };
         // Beside a newer commit that failed only what was brought back whole is known to have been well.
         let live = info.annotations.get(restore::SHA);

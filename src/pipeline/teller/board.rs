@@ -31,9 +31,12 @@ impl Teller<'_> {
         self.board.shown()
     }
 
-    /// Promises that GitHub has taken back; `own` where this run has made none.
+    /// Promises that GitHub has taken back; `own` where this run has made none, nor taken over another's.
     pub(in crate::pipeline) fn ended(&self, own: UnderWay) -> Vec<UnderWay> {
-        let own = Some(own).filter(|_| !self.board.has_begun());
+        let shown = self.board.shown();
+        let mut promised = shown.under_way.iter().chain(&shown.abandoned);
+        let taken_over = promised.any(|one| one.sha == own.sha);
+        let own = Some(own).filter(|_| !self.board.has_begun() && !taken_over);
         self.board.ended().iter().cloned().chain(own).collect()
     }
 
@@ -111,6 +114,15 @@ impl Teller<'_> {
         let word = self.word(verdict, &text, Some(state));
         self.board.end(self.ports, &self.preview, word).await;
         self.board.is_stale()
+    }
+
+    /// Shows as ready again what is live and had broken, while the comment is about a newer commit that failed.
+    pub(in crate::pipeline) async fn mended(&mut self, live: &CommitSha) {
+        self.view.sha = Some(live.clone());
+        if let Some(verdict) = Verdict::of(State::Ready, self.view.reason, false) {
+            let word = self.word(verdict, "ready", Some(State::Ready));
+            self.board.end(self.ports, &self.preview, word).await;
+        }
     }
 
     /// Shows beside the comment what a look has found, where the comment says so already.
