@@ -160,6 +160,9 @@ pub const COMMENT: &[(&str, &str)] = &[
     ),
 ];
 
+/// The JSON schema of the configuration file, which a test holds to the types: making it anew takes much code.
+pub const SCHEMA: &str = include_str!("../schema/preview.schema.json");
+
 /// Rights of the ServiceAccount, and the policy that limits them.
 pub const RBAC: &str = include_str!("../templates/setup/rbac.yaml");
 

@@ -142,7 +142,10 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Command::Simulate(simulate) => simulate.run(verbose).await,
         Command::Assess(assess) => assess.run(),
         Command::Setup(setup) => setup.run(),
-        Command::Schema => print::json(&crate::inputs::configuration::Configuration::schema()),
+        Command::Schema => {
+            print::text(crate::templates::SCHEMA.trim_end());
+            Ok(0)
+        }
         Command::RenderTemplates => Ok(0),
     };
     result.unwrap_or_else(|failure| {
