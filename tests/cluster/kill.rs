@@ -214,6 +214,7 @@ async fn a_sweep_that_was_killed_is_finished_by_the_next_one() {
         );
         world.github.close(SHOP, pr);
         died += usize::from(dies_at(&stay, k, sweeping(&stay, &world, folder.path())).await);
+        race::all_seem_dead(&stay).await;
         let next = sweeping(&stay, &world, folder.path())
             .output()
             .await

@@ -203,12 +203,7 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
         .collect();
     assert!(killed.len() >= 5, "only {killed:?} were killed");
     let folder = tempfile::tempdir().unwrap();
-    let dead = tokio::time::timeout(STALL, async {
-        while !everybody_seems_dead(stay) {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    });
-    dead.await.expect("runs that were killed seem dead at last");
+    all_seem_dead(stay).await;
     let swept = kill::sweeping(stay, &world, folder.path())
         .env("INPUT_AUTO-DEPLOY", "false")
         .env("INPUT_MAX-PREVIEWS", "3")
@@ -241,6 +236,16 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
     assert!(most(&events, stay) <= PLACES);
     let holds: BTreeSet<u64> = held.iter().map(|holder| holder.pr).collect();
     in_line_are_all_but(stay, &holds, &killed);
+}
+
+/// Waits until runs that were killed do not count as being at work any more; until then a sweep leaves previews to them.
+pub(crate) async fn all_seem_dead(stay: &Stay) {
+    let dead = tokio::time::timeout(STALL, async {
+        while !everybody_seems_dead(stay) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    dead.await.expect("runs that were killed seem dead at last");
 }
 
 /// True when nothing of a killed run counts as alive: a run's turn ends half a minute after its last sign of life, a claim that
