@@ -72,17 +72,7 @@ pub(super) fn join(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> usize
     }
     let waiting = match there {
         Some(position) => ledger.queue.remove(position - 1),
-        None => Waiting {
-            key: who.key.clone(),
-            pr: who.pr,
-            since: now,
-            owner: who.owner.clone(),
-            told: 0,
-            called: None,
-            in_vain: 0,
-            lacks: None,
-            rest: serde_json::Map::new(),
-        },
+        None => Waiting::new(who.key.clone(), who.pr, now, who.owner.clone()),
     };
     if who.when_full == WhenFull::GoFirst {
         ledger.queue.insert(0, waiting);
@@ -128,6 +118,21 @@ impl Lack {
 }
 
 impl Waiting {
+    /// Who begins to wait, and is neither told nor called.
+    fn new(key: String, pr: PrNumber, since: Timestamp, owner: String) -> Self {
+        Self {
+            key,
+            pr,
+            since,
+            owner,
+            told: 0,
+            called: None,
+            in_vain: 0,
+            lacks: None,
+            rest: serde_json::Map::new(),
+        }
+    }
+
     /// For how long it has lacked room, if it does.
     fn lacked(&self, now: Timestamp) -> Option<SignedDuration> {
         let lack = self.lacks.as_ref()?;
@@ -158,17 +163,12 @@ impl Waiting {
 pub(super) fn put_back(ledger: &mut Ledger, given_up: Vec<Holder>) {
     for holder in given_up.into_iter().rev() {
         leave(ledger, &holder.key);
-        let waiting = Waiting {
-            key: holder.key,
-            pr: holder.pr,
-            since: holder.waited.unwrap_or(holder.since),
-            owner: holder.owner,
-            told: 0,
-            called: None,
-            in_vain: 0,
-            lacks: None,
-            rest: serde_json::Map::new(),
-        };
+        let waiting = Waiting::new(
+            holder.key,
+            holder.pr,
+            holder.waited.unwrap_or(holder.since),
+            holder.owner,
+        );
         ledger.queue.insert(0, waiting);
     }
 }
@@ -187,15 +187,8 @@ pub fn put_first(ledger: &mut Ledger, key: &str, pr: PrNumber, owner: &str, now:
     });
     leave(ledger, key);
     let waiting = Waiting {
-        key: key.into(),
-        pr,
-        since,
-        owner: owner.into(),
-        told: 0,
-        called: None,
-        in_vain: 0,
-        lacks: None,
         rest,
+        ..Waiting::new(key.into(), pr, since, owner.into())
     };
     ledger.queue.insert(0, waiting);
 }

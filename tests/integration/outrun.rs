@@ -1,20 +1,28 @@
 //! What has changed since the sweep looked: whoever began meanwhile knows better, and nothing of theirs is undone.
 
-use crate::support::{LEDGER, SHOP, Shop};
+use crate::{
+    overtaken::change,
+    support::{LEDGER, SHOP, Shop},
+};
 use preview_action::simulate::{Action, Fault};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
-/// Changes a preview's record as a run would that began and ended just before the sweep takes its turn.
+/// Changes a preview's record as a run would that began meanwhile.
+fn newer(shop: &Shop, pr: u64, change: impl FnOnce(&mut Value)) {
+    shop.change_record(pr, |record| {
+        record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
+        record["newest"] = json!("another/1");
+        change(record);
+    });
+}
+
+/// Has a run begin and end just before the sweep takes its turn.
 fn outruns(shop: &Arc<Shop>, pr: u64, change: fn(&mut Value)) {
     let weak = Arc::downgrade(shop);
     let by = move || {
         let Some(shop) = weak.upgrade() else { return };
-        shop.change_record(pr, |record| {
-            record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
-            record["newest"] = json!("another/1");
-            change(record);
-        });
+        newer(&shop, pr, change);
     };
     shop.world.cluster.inject(Fault::run("PUT", LEDGER, by));
 }
@@ -150,20 +158,10 @@ async fn a_sleeper_that_stalls_does_not_call_asleep_what_somebody_wakes() {
     let weak = Arc::downgrade(&shop);
     let wakes = Fault::run("PATCH", "/api/v1/namespaces/pr-shop-1", move || {
         let Some(shop) = weak.upgrade() else { return };
-        shop.change_record(1, |record| {
-            record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
-            record["newest"] = json!("another/1");
+        newer(&shop, 1, |_| {});
+        change(&shop, "Namespace", "", "pr-shop-1", |home| {
+            home["metadata"]["labels"]["preview-action/state"] = json!("deploying");
         });
-        let mut home = shop
-            .world
-            .cluster
-            .object("Namespace", "", "pr-shop-1")
-            .unwrap();
-        home["metadata"]["labels"]["preview-action/state"] = json!("deploying");
-        let metadata = home["metadata"].as_object_mut().unwrap();
-        metadata.remove("resourceVersion");
-        metadata.remove("managedFields");
-        shop.world.cluster.put(&home).unwrap();
     });
     shop.world.cluster.inject(wakes);
     let slept = shop.hears(&shop.says(1, "alice", "/sleep")).await;

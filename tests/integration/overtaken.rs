@@ -17,7 +17,13 @@ fn record(shop: &Shop) -> Value {
 }
 
 /// Changes an object of the cluster as somebody else would.
-fn change(shop: &Shop, kind: &str, namespace: &str, name: &str, by: impl Fn(&mut Value)) {
+pub(crate) fn change(
+    shop: &Shop,
+    kind: &str,
+    namespace: &str,
+    name: &str,
+    by: impl Fn(&mut Value),
+) {
     let mut object = shop.world.cluster.object(kind, namespace, name).unwrap();
     by(&mut object);
     let metadata = object["metadata"].as_object_mut().unwrap();
