@@ -144,7 +144,7 @@ async fn a_third_of_fifty_is_killed_and_one_sweep_makes_three_holders_of_what_is
     let Some(real) = Real::enter() else { return };
     let _alone = RACE.lock().await;
     real.image("race", "ok", "race");
-    for trial in 1..=trials(1) {
+    for trial in 1..=trials(3) {
         let stay = Stay::begin(real, &format!("race-sweep-{trial}"));
         race_with_kills(&stay, trial).await;
     }
