@@ -212,7 +212,7 @@ impl Line<'_> {
         }
         match self.basis.ports.settings.promote {
             Promote::Run => Ok(self.deploy(&preview, wakes, &pull).await),
-            Promote::Dispatch => self.call(waiting, wakes).await,
+            Promote::Dispatch => self.call(waiting, wakes, &pull).await,
         }
     }
 
@@ -300,7 +300,12 @@ impl Line<'_> {
     }
 
     /// Starts a workflow that deploys it, unless one was started a moment ago or waits for its reviewer.
-    async fn call(&self, waiting: &Waiting, wakes: bool) -> Result<Option<Ending>, Failure> {
+    async fn call(
+        &self,
+        waiting: &Waiting,
+        wakes: bool,
+        pull: &PullRequest,
+    ) -> Result<Option<Ending>, Failure> {
         let workflow = self.basis.ports.links.workflow.as_ref();
         if let (Some(called), Some(workflow)) = (waiting.called, workflow)
             && self.has_not_ended(called, workflow).await?
@@ -312,8 +317,7 @@ impl Line<'_> {
         if !called {
             return Ok(None);
         }
-        let command = if wakes { "wake" } else { "deploy" };
-        let started = self.start(waiting.pr, command).await;
+        let started = self.start(wakes, pull).await;
         if let Err(failure) = started {
             self.call_noted(&waiting.key, false).await?;
             return Err(failure);
@@ -335,7 +339,8 @@ impl Line<'_> {
             .any(|run| theirs(run) && run.age.is_none_or(then)))
     }
 
-    async fn start(&self, pr: PrNumber, command: &str) -> Result<(), Failure> {
+    /// Of a fork it names the commit, which is approved: a plan, which sees no approvals, would let no other through.
+    async fn start(&self, wakes: bool, pull: &PullRequest) -> Result<(), Failure> {
         let github = self.basis.ports.github()?;
         let Some(workflow) = &self.basis.ports.links.workflow else {
             return Err(Failure::new(
@@ -353,11 +358,18 @@ impl Line<'_> {
                 .default_branch
                 .unwrap_or_else(|| "main".into()),
         };
-        let inputs = [("command", command.to_owned()), ("pr", pr.to_string())];
+        let command = if wakes { "wake" } else { "deploy" };
+        let mut inputs = vec![
+            ("command", command.to_owned()),
+            ("pr", pull.number.to_string()),
+        ];
+        if pull.from_fork() && !wakes {
+            inputs.push(("sha", pull.head_sha.to_string()));
+        }
         match github.start_workflow(workflow, &branch, &inputs).await {
             // It may go on all the same, and is looked for before anybody is called again.
             Err(error) if error.may_have_happened() => {
-                tracing::warn!(pr = %pr, "whether a run was started is not known: {error}");
+                tracing::warn!(pr = %pull.number, "whether a run was started is not known: {error}");
                 Ok(())
             }
             started => Ok(started?),

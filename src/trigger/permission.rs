@@ -26,16 +26,18 @@ impl Asked {
         matches!(self, Self::Event { .. } | Self::Build { .. })
     }
 
+    /// True when a workflow of the repository has started it, with its own token.
+    pub fn is_workflow(&self) -> bool {
+        matches!(self, Self::Dispatch { sender } if sender.bot && sender.login == WORKFLOW_BOT)
+    }
+
     /// The logins whose level must be asked before the request is followed.
     ///
     /// Whoever runs an old run again gives its command anew, so that person is asked about too.
     pub fn must_ask<'a>(&'a self, attempt: u32, triggering_actor: &'a str) -> Vec<&'a str> {
         let who = match self {
             Self::Event { .. } | Self::Build { .. } => return Vec::new(),
-            // A workflow of the repository has started it, with its own token.
-            Self::Dispatch { sender } if sender.bot && sender.login == WORKFLOW_BOT => {
-                return Vec::new();
-            }
+            Self::Dispatch { .. } if self.is_workflow() => return Vec::new(),
             Self::Dispatch { sender } => sender,
             Self::Comment { author, .. } => author,
         };

@@ -486,6 +486,59 @@ async fn an_approved_commit_waits_in_line_until_its_approval_is_withdrawn() {
     }
 }
 
+/// A plan sees no approvals: of a fork it lets through the commit alone that a run has named for who is first in line.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_commit_in_line_comes_by_dispatch_through_a_plan() {
+    let shop = guarded().await;
+    let one = |event: &Event| {
+        let run = shop.run(event).input("max-previews", "1");
+        run.input("promote", "dispatch")
+    };
+    one(&shop.opens(1)).go().await.ends(0, "deployed");
+    opens(&shop);
+    let sha = head(&shop);
+    let event = shop.says(6, "mia", &format!("/approve {sha}"));
+    one(&event).go().await.ends(0, "queued");
+    one(&shop.closes(1)).go().await.ends(0, "removed");
+    let started = shop.world.github.started(SHOP).pop().unwrap().inputs;
+    assert_eq!(
+        started,
+        json!({"command": "deploy", "pr": "6", "sha": sha}),
+        "the commit that was approved"
+    );
+    let asks = |login: &str, sha: &str| {
+        let inputs = [("command", "deploy"), ("pr", "6"), ("sha", sha)];
+        let mut payload = shop.world.github.dispatch_event(SHOP, login, &inputs);
+        if login.ends_with("[bot]") {
+            payload["sender"]["type"] = json!("Bot");
+        }
+        Event::new("workflow_dispatch", payload, 6)
+    };
+    let bot = "github-actions[bot]";
+    for (event, decision, reason) in [
+        (asks("mia", &sha), "ignore", "approval-needed"),
+        (asks(bot, ""), "ignore", "approval-needed"),
+        (asks(bot, &"0".repeat(40)), "ignore", "superseded"),
+        (asks(bot, &sha), "deploy", "planned"),
+    ] {
+        let run = shop.run(&event).input("kubeconfig", "");
+        let seen = run.input("mode", "plan").go().await;
+        seen.ends(0, reason);
+        assert_eq!(seen.output("decision"), decision, "{seen:#?}");
+    }
+    let gated = one(&asks(bot, &sha)).input("sha", &sha).go().await;
+    gated.ends(0, "deployed");
+    assert_eq!(shop.image(NAMESPACE, "web"), image_of(&sha));
+    // Somebody pushes between the plan and the approval of the environment, and what runs is the old commit.
+    let stale = asks(bot, &sha);
+    shop.pushes(6);
+    let stale = one(&stale).input("sha", &sha).go().await;
+    stale.ends(0, "approval-needed");
+    stale.says(&format!("/approve {}", head(&shop)));
+    assert_eq!(shop.image(NAMESPACE, "web"), image_of(&sha));
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_maintainer_may_take_a_slot_for_what_is_approved() {
     let shop = guarded().await;

@@ -11,7 +11,7 @@ use crate::{
     inputs::ApprovalGate,
     names::ReasonCode,
     pipeline::{Audience, Caller, Ending, Failure, Ports},
-    trigger::{Asked, Denied, Trigger, filters, permission},
+    trigger::{Asked, Commit, Denied, Trigger, filters, permission},
 };
 use std::sync::OnceLock;
 
@@ -176,7 +176,10 @@ impl Story<'_> {
             Trigger::Deploy(_) | Trigger::Announce(_) => {
                 permission::may_live(pull)?;
                 current()?;
-                permission::may_deploy(pull, None)
+                match self.called() {
+                    true => Ok(()),
+                    false => permission::may_deploy(pull, None),
+                }
             }
             Trigger::Take { .. } => permission::may_deploy(pull, None),
             Trigger::Approve(_) if !pull.from_fork() => Err(Denied {
@@ -202,6 +205,11 @@ impl Story<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// True for a run that was started for a fork's commit in line: it was approved when it was named, and the run asks the ledger again.
+    fn called(&self) -> bool {
+        self.request.asked.is_workflow() && matches!(self.request.commit, Commit::Named(_))
     }
 
     /// Says in the comment that the run waits for the approval of a GitHub environment.
