@@ -1,5 +1,5 @@
 //! The model that the cap's proof is held against: ten thousand random histories of claims, crashes, removals, sleep, waking,
-//! expiry, sweeps and lost ledgers, with an older and a newer run for each preview, each of which may stall between any two of its
+//! expiry, sweeps, lost ledgers and other caps, with an older and a newer run for each preview, each of which may stall between any two of its
 //! steps.
 //! It must not ask the ledger who waits or what runs: it keeps books of its own beside it.
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[path = "model_runs.rs"]
 mod runs;
 
-const CAP: usize = 2;
+const CAP: u32 = 2;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -67,6 +67,8 @@ enum Act {
     Sweep,
     /// The ledger is lost, and made anew from the Namespaces that exist; whether sleepers keep their slots.
     Rebuild(bool),
+    /// Who governs sets another cap, which puts nobody out.
+    Cap(u32),
     Pass(i64),
 }
 
@@ -104,6 +106,7 @@ fn act(previews: u64) -> impl Strategy<Value = Act> {
         1 => pr().prop_map(Act::Find),
         1 => pr().prop_map(Act::Strike),
         1 => any::<bool>().prop_map(Act::Rebuild),
+        1 => (0..=3u32).prop_map(Act::Cap),
         2 => Just(Act::Sweep),
         1 => (1..100i64).prop_map(Act::Pass),
         // API servers whose clocks are off by up to an hour answer in turns.
@@ -177,7 +180,7 @@ impl World {
         }
         let dead = self.dead_claims(&before, pr);
         let was_holder = before.holder(&pr.to_string()).is_some();
-        let free = CAP.saturating_sub(before.holders.len() - dead);
+        let free = (before.capacity as usize).saturating_sub(before.holders.len() - dead);
         let place = self.line.iter().position(|one| *one == pr);
         let ahead = match when_full {
             WhenFull::GoFirst => 0,
@@ -285,10 +288,11 @@ impl World {
     fn rebuilds(&mut self, ledger: &mut Ledger, keep_slots: bool) {
         let sequences = ledger.previews.values().map(|record| record.sequence);
         let floor = sequences.max().unwrap_or_default().max(ledger.floor);
-        *ledger = rebuild(CAP as u32, self.owned(), keep_slots, at(self.now));
+        let cap = ledger.capacity;
+        *ledger = rebuild(cap, self.owned(), keep_slots, at(self.now));
         ledger.floor = floor;
         self.line.clear();
-        self.most = CAP.max(ledger.holders.len());
+        self.most = ledger.holders.len();
     }
 
     /// Claims of others that were not confirmed within two minutes stand first in line again; says how many they are.
@@ -404,13 +408,15 @@ impl World {
                     prop_assert!(ledger.holder(&first.key).is_some(), "promoted in vain");
                 }
             }
+            Act::Cap(cap) => ledger.capacity = cap,
             Act::Pass(seconds) => self.now += seconds,
         }
         Ok(())
     }
 
     fn holds(&self, ledger: &Ledger) -> Result<(), TestCaseError> {
-        prop_assert!(ledger.holders.len() <= self.most.max(CAP), "{:?}", ledger);
+        let cap = ledger.capacity as usize;
+        prop_assert!(ledger.holders.len() <= self.most.max(cap), "{:?}", ledger);
         self.nobody_works_without_a_slot(ledger)?;
         let line: Vec<u64> = ledger.queue.iter().map(|one| one.pr.get()).collect();
         prop_assert_eq!(line, self.line.clone(), "who waits, in which order");
@@ -480,7 +486,7 @@ proptest! {
     /// Whatever runs do, see too late, or leave undone: never more workloads than slots, nobody lost, nobody overtaken.
     #[test]
     fn the_cap_and_the_queue_hold_in_any_history(acts in history()) {
-        let mut ledger = Ledger::empty(CAP as u32);
+        let mut ledger = Ledger::empty(CAP);
         let mut world = World::default();
         for act in &acts {
             world.plays(&mut ledger, act)?;

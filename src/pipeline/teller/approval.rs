@@ -10,6 +10,9 @@ use crate::{
     trigger::permission,
 };
 
+/// Why nothing of it runs.
+pub(super) const UNAPPROVED: &str = "the commit comes from a fork and is not approved";
+
 impl Teller<'_> {
     /// Shows that the newest commit needs approval, if it does; a preview that is being removed tells of that.
     pub(super) fn awaits_approval(&mut self, status: &Status, head: &CommitSha) -> bool {
@@ -37,7 +40,10 @@ impl Teller<'_> {
 
     /// Its commit may not run any more, or never might; nothing was done, and the sweep says so.
     pub(in crate::pipeline) fn unapproved() -> Ending {
-        let why = "the commit comes from a fork and is not approved";
-        Ending::quiet(State::ApprovalNeeded, ReasonCode::ApprovalNeeded, why)
+        Ending::quiet(
+            State::ApprovalNeeded,
+            ReasonCode::ApprovalNeeded,
+            UNAPPROVED,
+        )
     }
 }

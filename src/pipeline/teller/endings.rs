@@ -2,7 +2,7 @@
 //! It decides nothing and writes through the teller, which keeps the view and reads the last word back.
 //! Apart from the story itself, because what a comment says at its end is what people stay with.
 
-use super::{Teller, public_url};
+use super::{Teller, approval::UNAPPROVED, public_url};
 use crate::{
     cluster::Cause,
     github::GitHub,
@@ -397,7 +397,7 @@ impl Teller<'_> {
         self.recalls(&status.record);
         let live = status.sha();
         let mut state = status.state();
-        let why = format!("the preview is {}", state.as_str());
+        let mut why = format!("the preview is {}", state.as_str());
         // The diagnosis and the proof of a removal say more than a look can.
         let told = match state {
             // Closing is no removal by command, and the ledger forgets what had expired before.
@@ -477,6 +477,7 @@ impl Teller<'_> {
         }
         if self.awaits_approval(status, head) {
             state = State::ApprovalNeeded;
+            why = UNAPPROVED.into();
         }
         let shown = match reason {
             ReasonCode::AutoDeployOff if status.record.removed_on_purpose => {
