@@ -206,6 +206,25 @@ async fn a_promoted_deploy_that_fails_tells_its_own_pull_request_and_no_other() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_comes_to_nothing_is_the_next_ones_in_the_same_run() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=5).await;
+    let refused = Fault::answer(
+        "POST",
+        "/api/v1/namespaces",
+        403,
+        json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no more namespaces"}),
+    );
+    shop.world.cluster.inject(refused.times(1));
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 5], vec![]));
+    comment_says(&shop, 4, "Preview failed");
+    comment_says(&shop, 4, "no more namespaces");
+    comment_says(&shop, 5, "Preview ready");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_github_did_not_take_is_told_by_the_next_run() {
     let shop = Shop::open().await;
     full(&shop, 4..=6).await;

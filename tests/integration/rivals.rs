@@ -33,6 +33,11 @@ fn number(name: &str, otherwise: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_at_once_leave_one_comment_and_the_newer_truth() {
+    some_at_a_time(trial).await;
+}
+
+/// Plays trials of a seed, each by its number.
+async fn some_at_a_time<T: Future<Output = ()>>(play: impl Fn(u64, u64) -> T) {
     let (trials, seed) = (
         number("SOAK_TRIALS", TRIALS),
         number("PREVIEW_TEST_SEED", 42),
@@ -43,7 +48,7 @@ async fn two_runs_at_once_leave_one_comment_and_the_newer_truth() {
         if some.is_empty() {
             break;
         }
-        let all = some.into_iter().map(|number| trial(seed, number));
+        let all = some.into_iter().map(|number| play(seed, number));
         futures::future::join_all(all).await;
     }
 }
@@ -68,15 +73,7 @@ async fn trial(seed: u64, number: u64) {
             shop.pushes(1)
         }
     };
-    for _ in 0..3 {
-        let late = Action::Delay(Duration::from_millis(dice.below(200) as u64));
-        let at = 1 + dice.below(70);
-        let fault = Fault::on("*", "/**", late).nth(at);
-        match dice.below(2) {
-            0 => shop.world.github.inject(fault),
-            _ => shop.world.cluster.inject(fault),
-        }
-    }
+    delays(&shop, &mut dice);
     let asked = shop.now() + dice.below(80);
     let (older, newer) = at_once(&shop, rivals, &first, asked).await;
     let about =
@@ -145,6 +142,138 @@ fn judge(shop: &Shop, about: &str, older: &Seen, newer: &Seen) {
         "{about}"
     );
     shop.ends();
+}
+
+/// What happens to the first of three pull requests, of which two wait, while a sweep looks and acts.
+#[derive(Debug, Clone, Copy)]
+enum Beside {
+    Close,
+    Undeploy,
+    Push,
+    Redeploy,
+    Sleep,
+    /// It was closed, and no run came: both sweeps find that.
+    Sweep,
+    /// Its time has come, and two sweeps know it.
+    Expiry,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_beside_another_run_undoes_nothing_and_lets_one_in() {
+    some_at_a_time(beside).await;
+}
+
+async fn beside(seed: u64, number: u64) {
+    let mut dice = Dice::of_trial(seed, number);
+    let what = *dice.one_of(&[
+        Beside::Close,
+        Beside::Undeploy,
+        Beside::Push,
+        Beside::Redeploy,
+        Beside::Sleep,
+        Beside::Sweep,
+        Beside::Expiry,
+    ]);
+    let shop = Shop::open().await;
+    let run = |event: &Event| shop.run(event).input("max-previews", "1");
+    for (pr, reason) in [(1, "deployed"), (2, "queued"), (3, "queued")] {
+        run(&shop.opens(pr)).go().await.ends(0, reason);
+    }
+    if matches!(what, Beside::Expiry) {
+        shop.world
+            .advance(Duration::from_secs(7 * 24 * 3600 - 3600));
+        run(&shop.schedule()).go().await.ends(0, "swept");
+        shop.world.advance(Duration::from_secs(2 * 24 * 3600));
+    }
+    let first = match what {
+        Beside::Close => shop.closes(1),
+        Beside::Undeploy => shop.says(1, "alice", "/undeploy"),
+        Beside::Push => shop.pushes(1),
+        Beside::Redeploy => {
+            shop.pushes(1);
+            shop.says(1, "alice", "/deploy")
+        }
+        Beside::Sleep => shop.says(1, "alice", "/sleep"),
+        Beside::Sweep => {
+            shop.closes(1);
+            shop.schedule()
+        }
+        Beside::Expiry => shop.schedule(),
+    };
+    delays(&shop, &mut dice);
+    let asked = shop.now() + dice.below(80);
+    let about =
+        format!("trial {number} of seed {seed}: {what:?}, the sweep after {asked} requests");
+    let ended = CancellationToken::new();
+    let one = async {
+        let seen = run(&first).go().await;
+        ended.cancel();
+        seen
+    };
+    let sweep = async {
+        tokio::select! {
+            () = shop.world.log.wait_until(|records| records.len() >= asked) => {}
+            () = ended.cancelled() => {}
+        }
+        run(&shop.schedule()).go().await
+    };
+    let (one, sweep) = tokio::join!(one, sweep);
+    println!(
+        "{about}: {} and {}",
+        one.output("reason-code"),
+        sweep.output("reason-code")
+    );
+    for seen in [&one, &sweep] {
+        assert_eq!(seen.exit, 0, "{about}: {seen:#?}");
+    }
+    let stays = matches!(what, Beside::Push | Beside::Redeploy);
+    let (holders, line) = match stays {
+        true => (vec![1], vec![2, 3]),
+        false => (vec![2], vec![3]),
+    };
+    // What either of them has left to the other, or to the next, is done by that.
+    run(&shop.schedule()).go().await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (holders, line), "{about}");
+    let head = shop.world.github.head(SHOP, 1);
+    let said = match what {
+        Beside::Push | Beside::Redeploy => "Preview ready",
+        Beside::Sleep => "Preview asleep",
+        Beside::Expiry => "Preview expired",
+        _ => "Preview removed",
+    };
+    let places: &[(u64, &str)] = match stays {
+        true => &[(2, "number 1 in line"), (3, "number 2 in line")],
+        false => &[(2, "Preview ready"), (3, "number 1 in line")],
+    };
+    for (pr, text) in [&[(1, said)], places].concat() {
+        let comments = shop.status_comments(pr);
+        assert_eq!(comments.len(), 1, "{about}: {comments:#?}");
+        assert!(
+            comments[0].body.contains(text),
+            "{about}: #{pr}: {}",
+            comments[0].body
+        );
+    }
+    if stays {
+        assert!(
+            shop.image("pr-shop-1", "web").ends_with(&head[..7]),
+            "{about}"
+        );
+    }
+    shop.ends();
+}
+
+/// Makes some answers late.
+fn delays(shop: &Shop, dice: &mut Dice) {
+    for _ in 0..3 {
+        let late = Action::Delay(Duration::from_millis(dice.below(200) as u64));
+        let at = 1 + dice.below(70);
+        let fault = Fault::on("*", "/**", late).nth(at);
+        match dice.below(2) {
+            0 => shop.world.github.inject(fault),
+            _ => shop.world.cluster.inject(fault),
+        }
+    }
 }
 
 /// One run is held up until a second one is at work, which stops for it; whoever approved its commit has not seen the newest.
