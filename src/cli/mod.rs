@@ -56,6 +56,7 @@ enum Command {
     /// Take a preview back to the last commit that was ready, or to the one before it
     Rollback(command_line::Rollback),
     /// Remove a pull request's preview and wait until it is gone
+    #[command(visible_alias = "undeploy")]
     Remove(command_line::Remove),
     /// Take over a Namespace labelled app=preview that was made before
     Adopt(adopt::Adopt),

@@ -33,8 +33,8 @@ fn output(arguments: &[&str]) -> String {
 #[test]
 fn every_command_explains_itself() {
     let commands = [
-        "deploy", "rollback", "remove", "adopt", "list", "status", "render", "diff", "simulate",
-        "assess", "setup", "schema",
+        "deploy", "rollback", "remove", "adopt", "sweep", "list", "status", "render", "diff",
+        "check", "metrics", "simulate", "assess", "setup", "schema",
     ];
     let all = output(&["--help"]);
     for command in commands {
@@ -47,6 +47,8 @@ fn every_command_explains_itself() {
         assert!(help.contains("Usage: preview-action"), "{command}: {help}");
     }
     assert!(all.contains("Exit codes:"), "{all}");
+    let also = output(&["undeploy", "--help"]);
+    assert_eq!(also, output(&["remove", "--help"]), "the word of comments");
     assert!(
         !all.contains("render-templates"),
         "the renderer is nobody's business: {all}"
