@@ -91,21 +91,23 @@ fn allowed<T>(read: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> 
     }
 }
 
-/// The nodes that take pods, with what runs on each.
+/// The nodes, with what runs on each.
 fn room_of(nodes: &Value, pods: &[Running], previews: &BTreeSet<&str>) -> Option<Room> {
     let mut by_name: BTreeMap<&str, Node> = items(nodes)
-        .filter(|node| node["spec"]["unschedulable"] != true)
         .map(|node| (text(&node["metadata"]["name"]), read_node(node)))
         .collect();
     for pod in pods {
         let Some(node) = by_name.get_mut(pod.node.as_str()) else {
             continue;
         };
-        let sum = match previews.contains(pod.namespace.as_str()) {
-            true => &mut node.previews,
-            false => &mut node.others,
-        };
-        *sum = *sum + pod.requests;
+        if previews.contains(pod.namespace.as_str()) {
+            node.previews = node.previews + pod.requests;
+            continue;
+        }
+        node.others = node.others + pod.requests;
+        if pod.of_a_job {
+            node.passing = node.passing + pod.requests;
+        }
     }
     // A cluster that shows no node hides them, and one whose nodes say nothing of what they have cannot be counted.
     by_name.retain(|_, node| node.allocatable.pods > 0);
@@ -122,6 +124,7 @@ struct Running {
     namespace: String,
     node: String,
     requests: Amounts,
+    of_a_job: bool,
 }
 
 fn running(pod: &Value) -> Option<Running> {
@@ -131,10 +134,15 @@ fn running(pod: &Value) -> Option<Running> {
     ) {
         return None;
     }
+    let mut owners = pod["metadata"]["ownerReferences"]
+        .as_array()
+        .into_iter()
+        .flatten();
     Some(Running {
         namespace: text(&pod["metadata"]["namespace"]).to_owned(),
         node: pod["spec"]["nodeName"].as_str()?.to_owned(),
         requests: Amounts::of_pod(&pod["spec"]),
+        of_a_job: owners.any(|owner| owner["kind"] == "Job"),
     })
 }
 
@@ -149,6 +157,7 @@ fn read_node(node: &Value) -> Node {
             .cloned()
             .unwrap_or_default(),
         allocatable: Amounts::of(&node["status"]["allocatable"]),
+        cordoned: node["spec"]["unschedulable"] == true,
         ..Node::default()
     }
 }
