@@ -31,6 +31,7 @@ mod heard;
 mod hosts;
 mod issues;
 mod judges;
+mod kept;
 mod life;
 mod limits;
 mod many;
