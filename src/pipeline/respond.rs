@@ -107,6 +107,7 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
+            Trigger::Deny(_, denied) => Ok(quiet(denied.clone())),
             Trigger::Built(build) => heap(|| built::deploy(ports, build, caller, audience)).await,
             // On the heap, because the largest of them would be the size of all.
             Trigger::Sweep(repository) => {
@@ -168,7 +169,10 @@ pub async fn respond(
         react(ports, trigger, reaction).await;
     }
     // Who asked what would be changed has changed nothing, also nobody else's place in line.
-    let looks = matches!(trigger, Trigger::Check(_) | Trigger::Diff(_));
+    let looks = matches!(
+        trigger,
+        Trigger::Check(_) | Trigger::Diff(_) | Trigger::Deny(..)
+    );
     let acts = !looks && !ports.stop.is_cancelled();
     if let Some(repository) = trigger.repository().filter(|_| acts) {
         let sweeps = matches!(trigger, Trigger::Sweep(_));

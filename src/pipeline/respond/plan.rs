@@ -128,6 +128,9 @@ impl Story<'_> {
         if self.ports.settings.approval_gate == ApprovalGate::Ended {
             return self.gate_ended().await.map(Err);
         }
+        if let Trigger::Deny(_, denied) = self.trigger {
+            return Ok(Err(quiet(denied.clone())));
+        }
         let allows: Allows = match self.trigger {
             Trigger::Take { .. } => (permission::may_take, self.maintainers()),
             Trigger::Approve(_) => (permission::may_approve, self.maintainers()),
