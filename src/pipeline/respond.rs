@@ -165,7 +165,7 @@ pub async fn respond(
     if patient && ports.stop.is_cancelled() && ending.exit == Exit::Done && ending.view.is_none() {
         ending = Ending::cancelled();
     }
-    if let Some(reaction) = verdict(&ending).filter(|_| !ports.stop.is_cancelled()) {
+    if let Some(reaction) = verdict(trigger, &ending).filter(|_| !ports.stop.is_cancelled()) {
         react(ports, trigger, reaction).await;
     }
     // Who asked what would be changed has changed nothing, also nobody else's place in line.
@@ -437,7 +437,7 @@ impl<'a> Story<'a> {
 
     /// Tells people on the pull request why their command was not followed; an event's refusal stays in the summary.
     async fn denied(&self, pull: &PullRequest, denied: Denied) -> Result<Ending, Failure> {
-        if self.request.asked.is_event() || denied.reason == ReasonCode::Superseded {
+        if self.request.asked.is_event() {
             return Ok(quiet(denied));
         }
         // Without a cluster nobody can be at work.
