@@ -161,6 +161,15 @@ impl Teller<'_> {
         }
     }
 
+    /// What stands in the comment at this moment; the next word edits exactly that one.
+    pub(super) async fn stands(&mut self, github: &GitHub) -> Result<Option<String>, Failure> {
+        let found = self.ours(github).await?;
+        if let [one] = found.as_slice() {
+            self.known = Some(one.id);
+        }
+        Ok(found.into_iter().next_back().map(|comment| comment.body))
+    }
+
     /// Says that somebody asked to be told, also where no comment is begun otherwise.
     pub(in crate::pipeline) fn answers(&mut self) {
         self.answers = true;
