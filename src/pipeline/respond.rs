@@ -165,6 +165,7 @@ pub async fn respond(
     if patient && ports.stop.is_cancelled() && ending.exit == Exit::Done && ending.view.is_none() {
         ending = Ending::cancelled();
     }
+    heap(|| plan::gate_is_over(ports, trigger, audience, &ending)).await;
     if let Some(reaction) = verdict(trigger, &ending).filter(|_| !ports.stop.is_cancelled()) {
         react(ports, trigger, reaction).await;
     }

@@ -460,6 +460,72 @@ async fn the_call_for_an_approval_stands_beside_every_word() {
     shop.ends();
 }
 
+/// Whoever writes the comment meanwhile takes the call along; the run that was let through ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overtaking_word_takes_the_call_for_an_approval_along() {
+    let shop = Shop::open().await;
+    let gate = [("approval-gate", "true")];
+    shop.deployed(1).await;
+    let first = shop.pushes(1);
+    let planned = plan(&shop, &first, &gate).await.output("sha").to_owned();
+    // While that one is deployed, another commit begins to wait.
+    shop.world.cluster.hold();
+    let from = shop.now();
+    let meanwhile = async {
+        let applied = move |log: &[preview_action::simulate::Record]| {
+            let all = log.iter().skip(from);
+            all.clone()
+                .any(|one| one.method == "PATCH" && one.path.ends_with("/ingresses/web"))
+        };
+        shop.world.log.wait_until(applied).await;
+        let pushed = shop.pushes(1);
+        let seen = plan(&shop, &pushed, &gate).await;
+        seen.says("waits for approval");
+        shop.world.cluster.release();
+        pushed
+    };
+    let run = shop.run(&first).input("sha", &planned);
+    let (_, second) = tokio::join!(run.go(), meanwhile);
+    let head = shop.world.github.head(SHOP, 1);
+    let waits = |body: &str| {
+        let mut lines = body.lines().filter(|line| line.starts_with("> ⏳"));
+        lines.next().is_some_and(|line| line.contains(&head)) && lines.next().is_none()
+    };
+    assert!(waits(&shop.comment(1)), "{}", shop.comment(1));
+    assert!(!shop.comment(1).contains("Preview deploying"));
+    for (command, reason) in [
+        ("/status", "status-shown"),
+        ("/sleep", "slept"),
+        ("/undeploy", "removed"),
+    ] {
+        shop.hears(&shop.says(1, "alice", command))
+            .await
+            .ends(0, reason);
+        assert!(waits(&shop.comment(1)), "{command}: {}", shop.comment(1));
+    }
+    // Let through, it finds that the preview is to stay away, and calls for nothing any more.
+    let proof = at_rest(&shop.comment(1));
+    let run = shop.run(&second).input("sha", &head).go().await;
+    run.ends(0, "removed-by-command");
+    assert!(!run.comment().contains("⏳"), "{}", run.comment());
+    assert_eq!(at_rest(run.comment()), proof);
+    // Who closes the pull request leaves nothing to approve.
+    let command = shop.says(1, "alice", "/deploy");
+    plan(&shop, &command, &gate)
+        .await
+        .says("waits for approval");
+    shop.hears(&shop.says(1, "alice", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    assert!(!shop.comment(1).contains("⏳"), "it is deployed");
+    plan(&shop, &shop.pushes(1), &gate)
+        .await
+        .says("waits for approval");
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    assert!(!shop.comment(1).contains("⏳"), "{}", shop.comment(1));
+    shop.ends();
+}
+
 /// A plan has no turn: whatever a run writes between its look and its word must not be lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plans_line_costs_nobodys_words() {

@@ -10,7 +10,7 @@ use crate::{
     github::Reaction,
     inputs::ApprovalGate,
     names::ReasonCode,
-    pipeline::{Audience, Caller, Ending, Failure, Ports},
+    pipeline::{Audience, Caller, Ending, Exit, Failure, Ports},
     report::Note,
     trigger::{Asked, Denied, Trigger, filters, permission},
 };
@@ -284,5 +284,29 @@ fn unasked(pull: &PullRequest, denied: Denied) -> Denied {
             ..denied
         },
         _ => denied,
+    }
+}
+
+/// Takes back the call to approve a commit whose run was let through and has come to nothing that it could tell.
+pub(super) async fn gate_is_over(
+    ports: &Ports,
+    trigger: &Trigger,
+    audience: Audience<'_>,
+    ending: &Ending,
+) {
+    let (Some(sha), Some(request)) = (&ports.settings.sha, trigger.request()) else {
+        return;
+    };
+    if ending.exit != Exit::Done || ending.view.is_some() || ports.stop.is_cancelled() {
+        return;
+    }
+    let preview = super::preview(ports, request);
+    let mut teller = Teller::open(ports, &preview, &request.repository.name, audience);
+    let why = Note {
+        cause: ending.why.clone(),
+        remedy: String::new(),
+    };
+    if let Err(failure) = teller.gate_ended(sha, why).await {
+        tracing::warn!(reason = %failure.reason(), "the comment still calls for an approval: {}", failure.line());
     }
 }
