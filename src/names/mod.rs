@@ -14,7 +14,7 @@ mod secret;
 mod vcs;
 
 pub use access::AccessLevel;
-pub use dns::{Environment, Host, Label, Namespace};
+pub use dns::{Environment, Host, Label, Namespace, is_object_name};
 pub use guard::may_be_asked;
 pub use marker::{Marker, MarkerKind};
 pub use object::{ObjectId, PreviewKey};

@@ -6,7 +6,7 @@ use super::{Ending, Exit, Ports};
 use crate::{
     github::{GitHubError, Reaction},
     names::{ReasonCode, State},
-    trigger::Trigger,
+    trigger::{Commit, Request, Trigger},
 };
 use std::time::Duration;
 
@@ -39,10 +39,12 @@ pub(super) async fn courtesy<T>(
 }
 
 /// The reaction that says how a command ended; none when another run goes on with it.
-pub(super) fn verdict(ending: &Ending) -> Option<Reaction> {
+pub(super) fn verdict(trigger: &Trigger, ending: &Ending) -> Option<Reaction> {
     let refused = ending.view.as_ref().map(|view| view.state) == Some(State::Refused);
     match ending.reason {
         ReasonCode::PermissionDenied => Some(Reaction::MinusOne),
+        // Whoever names a commit means no other.
+        ReasonCode::Superseded if named(trigger) => Some(Reaction::Confused),
         ReasonCode::Superseded | ReasonCode::Cancelled => None,
         ReasonCode::NotACommand
         | ReasonCode::CommentWithdrawn
@@ -59,4 +61,9 @@ pub(super) fn verdict(ending: &Ending) -> Option<Reaction> {
         }
         _ => Some(Reaction::PlusOne),
     }
+}
+
+fn named(trigger: &Trigger) -> bool {
+    let named = |request: &Request| matches!(request.commit, Commit::Named(_));
+    trigger.request().is_some_and(named)
 }

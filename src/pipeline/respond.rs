@@ -107,6 +107,7 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
+            Trigger::Deny(_, denied) => Ok(quiet(denied.clone())),
             Trigger::Built(build) => heap(|| built::deploy(ports, build, caller, audience)).await,
             // On the heap, because the largest of them would be the size of all.
             Trigger::Sweep(repository) => {
@@ -164,11 +165,15 @@ pub async fn respond(
     if patient && ports.stop.is_cancelled() && ending.exit == Exit::Done && ending.view.is_none() {
         ending = Ending::cancelled();
     }
-    if let Some(reaction) = verdict(&ending).filter(|_| !ports.stop.is_cancelled()) {
+    heap(|| plan::gate_is_over(ports, trigger, audience, &ending)).await;
+    if let Some(reaction) = verdict(trigger, &ending).filter(|_| !ports.stop.is_cancelled()) {
         react(ports, trigger, reaction).await;
     }
     // Who asked what would be changed has changed nothing, also nobody else's place in line.
-    let looks = matches!(trigger, Trigger::Check(_) | Trigger::Diff(_));
+    let looks = matches!(
+        trigger,
+        Trigger::Check(_) | Trigger::Diff(_) | Trigger::Deny(..)
+    );
     let acts = !looks && !ports.stop.is_cancelled();
     if let Some(repository) = trigger.repository().filter(|_| acts) {
         let sweeps = matches!(trigger, Trigger::Sweep(_));
@@ -433,7 +438,7 @@ impl<'a> Story<'a> {
 
     /// Tells people on the pull request why their command was not followed; an event's refusal stays in the summary.
     async fn denied(&self, pull: &PullRequest, denied: Denied) -> Result<Ending, Failure> {
-        if self.request.asked.is_event() || denied.reason == ReasonCode::Superseded {
+        if self.request.asked.is_event() {
             return Ok(quiet(denied));
         }
         // Without a cluster nobody can be at work.

@@ -211,7 +211,7 @@ impl Request {
                     pull.number,
                     pull.head_sha.short()
                 ),
-                remedy: format!("read that commit and name it: /deploy {}", pull.head_sha),
+                remedy: format!("read that commit and name it: `/deploy {}`", pull.head_sha),
             }),
         }
     }

@@ -405,6 +405,42 @@ async fn a_gateway_that_does_not_take_the_route_is_told() {
     shop.ends();
 }
 
+/// What a pull request names as its Gateway is a name, and never a way to something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateways_name_leads_to_no_other_object() {
+    let shop = opened(&format!("{ONE_SERVICE}templates: [deploy/*.yaml]\n")).await;
+    for name in [
+        "../../../../../api/v1/namespaces/preview-system/secrets/key",
+        "public/status",
+        "public?watch=true",
+        "..",
+        "a b",
+    ] {
+        let route = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "own"},
+            "spec": {"hostnames": ["pr-1.preview.example.test"], "parentRefs": [{"name": name, "namespace": "infra"}]},
+        });
+        shop.pushes_files(1, &[("deploy/route.yaml", &route.to_string())]);
+        let since = shop.now();
+        let body = checks(&shop, &[]).await;
+        let faults = rows(&body, "❌");
+        assert!(
+            faults.iter().any(|row| row.contains("does not exist")),
+            "{name}: {body}"
+        );
+        let asked = shop.cluster_requests(since);
+        let strange = |one: &&preview_action::simulate::Record| {
+            one.path.contains("gateways") || one.path.contains("/secrets/key")
+        };
+        assert_eq!(
+            asked.iter().filter(strange).count(),
+            0,
+            "{name}: {asked:#?}"
+        );
+    }
+    shop.ends();
+}
+
 /// A registry on this machine that has one image, `web:there`, and tells nothing of `secret`; its address.
 async fn registry() -> String {
     use axum::{Json, Router, http::StatusCode, routing::get};

@@ -201,7 +201,7 @@ impl Board {
     /// Ends what is shown as under way and goes on by this word no more, and says nothing of anything else.
     pub(super) async fn close(&mut self, ports: &Ports, preview: &PreviewKey, word: Word) {
         if let Some(github) = &ports.github {
-            let closed = self.clear(ports, github, preview, &word, (None, None));
+            let closed = self.clear(ports, github, preview, &word, (None, None), false);
             let late = tokio::time::timeout(PATIENCE, closed).await.is_err();
             self.stale |= late;
         }
@@ -222,7 +222,7 @@ impl Board {
             return;
         }
         let commit = self.commit(word).filter(|_| statuses);
-        let said = commit.as_ref().map(|(sha, _)| sha.clone());
+        let decided = commit.clone();
         let status = async {
             let (sha, state) = commit?;
             let (context, word) = (context(preview), word);
@@ -238,19 +238,24 @@ impl Board {
         let settled = deployments.then(|| self.settle(github, preview, word, opened));
         let settled = OptionFuture::from(settled);
         let (status, settled) = tokio::join!(status, settled);
-        let said = said.filter(|_| matches!(status, Some(Ok(()))));
+        let said = matches!(status, Some(Ok(())));
+        let mut owes = false;
         if let Some(Err(error)) = status {
-            self.stale |= untold(ports, &ports.refused.statuses, STATUS, &error);
+            owes = untold(ports, &ports.refused.statuses, STATUS, &error);
         }
+        self.stale |= owes;
+        // A verdict that did not get through is said again by the sweep; an error in its place would be a lie until then.
+        let said = decided.filter(|(_, state)| said || *state != CommitState::Error);
+        let said = said.map(|(sha, _)| sha);
         if let Some(Err(error)) = settled {
             self.stale |= untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
         }
         self.live.after(word);
         let said = (said.as_ref(), settles.as_ref());
-        self.clear(ports, github, preview, word, said).await;
+        self.clear(ports, github, preview, word, said, owes).await;
     }
 
-    /// Takes back what was promised, but for the status and the deployment of a commit of which that was said just now.
+    /// Takes back what was promised, but for the status and the deployment of a commit of which that was said just now, or is owed.
     async fn clear(
         &mut self,
         ports: &Ports,
@@ -258,6 +263,7 @@ impl Board {
         preview: &PreviewKey,
         word: &Word,
         said: (Option<&CommitSha>, Option<&CommitSha>),
+        owes: bool,
     ) {
         if let Some(Ok(ended)) = self.leaving.join_next().await {
             self.over(ended);
@@ -276,7 +282,7 @@ impl Board {
                 },
             };
             let (status, deployment) = abandon.end(&one, &word).await;
-            let mut mends = false;
+            let mut mends = owes && said.0 == Some(&one.sha);
             if let Err(error) = status {
                 mends |= untold(ports, &ports.refused.statuses, STATUS, &error);
             }

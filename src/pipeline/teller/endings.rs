@@ -326,12 +326,13 @@ impl Teller<'_> {
             .await
     }
 
-    /// Tells the author in a comment of its own that the preview expires; the same expiry is told once.
+    /// Tells the author in a comment of its own that the preview expires; the same expiry is told once. What GitHub refuses for good is
+    /// the answer.
     pub(in crate::pipeline) async fn expires(
         &mut self,
         login: &str,
         expires: jiff::Timestamp,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Failure>, Failure> {
         let github = self.ports.github()?;
         let marker = Marker {
             kind: MarkerKind::Expiry(expires),
@@ -344,10 +345,12 @@ impl Teller<'_> {
             &marker,
             self.ports.settings.command_prefix.as_deref(),
         )?;
-        github
-            .upsert(self.preview.pr, &marker, &author, &body, None)
-            .await?;
-        Ok(())
+        let written = github.upsert(self.preview.pr, &marker, &author, &body, None);
+        match written.await {
+            Ok(_) => Ok(None),
+            Err(error) if error.is_for_good() => Ok(Some(error.into())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Says that nothing is left of the preview.

@@ -6,6 +6,7 @@ mod approval;
 mod aside;
 mod board;
 mod endings;
+mod gate;
 mod help;
 mod voice;
 
@@ -16,7 +17,7 @@ use crate::{
         NamespaceInfo,
         outcome::{Applied, Pruned, WorkloadStatus},
     },
-    github::CommentId,
+    github::{Comment, CommentId},
     manifests::ManifestSet,
     names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
     plan::{Plan, PublicUrl},
@@ -73,6 +74,10 @@ pub struct Teller<'a> {
     after_another: bool,
     /// The commit that a run has tried before this one.
     tried: Option<CommitSha>,
+    /// The line of the comment by which a commit waits for approval.
+    gate: Option<String>,
+    /// Comments of ours that were found directly before a word.
+    found: Option<Vec<Comment>>,
 }
 
 impl<'a> Teller<'a> {
@@ -129,6 +134,8 @@ impl<'a> Teller<'a> {
             rests: false,
             after_another: false,
             tried: None,
+            gate: None,
+            found: None,
         }
     }
 
