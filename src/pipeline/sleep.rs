@@ -85,6 +85,8 @@ impl<'a> Bed<'a> {
             let Some(record) = ledger.previews.get_mut(key).filter(|_| told) else {
                 return;
             };
+            // What stands beside the comment may lack the word.
+            record.untold = teller.unheard();
             teller.note(record);
             // Whoever wants it to sleep wants no deploy that was begun before.
             record.stalled = None;
