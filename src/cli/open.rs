@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// Commands print their progress themselves, so that their log is silent until somebody asks for more.
 pub(super) fn log(verbose: u8, redaction: Redaction) {
+    super::print::without(&redaction);
     let verbosity = match verbose {
         0 => Verbosity::Quiet,
         more => Verbosity::new(false, more - 1, false),
