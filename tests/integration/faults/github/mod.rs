@@ -2,6 +2,7 @@
 //! It must not care how the run ended, but where GitHub's trouble passes by itself: then it ends as if nothing had been.
 //! The gate draws one trouble a request; `FAULTS=all` plays every one.
 
+mod bugs;
 mod truth;
 mod uses;
 

@@ -95,9 +95,11 @@ fn lies_of(shop: &Shop, of: Use, pr: u64) -> Vec<String> {
     let mut says: Vec<&str> = match (open, there, record["asleep"].is_null()) {
         (false, ..) => vec!["Preview removed"],
         (_, false, _) if waits => vec!["Preview queued"],
+        (_, false, _) if failed => vec!["Preview failed"],
         (_, false, _) => vec!["Preview removed"],
         (_, _, false) => vec!["Preview asleep"],
-        _ if failed => vec!["still serving", &live],
+        _ if failed && of == Use::FailedUpdate => vec!["till serving", &live],
+        _ if failed => vec!["Preview failed", &live],
         _ => vec!["Preview ready", &live],
     };
     let held = record["held"] == head.as_str() || of.keeps_back();
