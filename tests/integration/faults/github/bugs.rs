@@ -108,7 +108,7 @@ fn every_bug_of(uses: &[Use]) {
             if answers < k {
                 break;
             }
-            k += if all { 1 } else { 5 };
+            k += if all { 1 } else { 7 };
         }
     }
     assert!(
