@@ -8,7 +8,7 @@ mod reference;
 
 pub use credential::secrets_in;
 
-use crate::names::{CommitSha, Secret};
+use crate::names::{CommitSha, Secret, cut};
 use ask::{Registries, Unanswered};
 use reference::reference;
 use serde_json::Value;
@@ -105,8 +105,7 @@ async fn revision(
     image: &str,
     credentials: Option<&Secret>,
 ) -> Result<Option<CommitSha>, RegistryError> {
-    let reference = reference(image)
-        .ok_or_else(|| RegistryError::Reference(image.chars().take(200).collect()))?;
+    let reference = reference(image).ok_or_else(|| RegistryError::Reference(cut(image, 200)))?;
     let registry = reference.host().to_owned();
     let login = credentials.and_then(|text| credential::login(text, &registry));
     let asked = registries.configuration(&reference, login.as_ref());

@@ -52,6 +52,7 @@ mod rollback;
 mod room;
 mod run_first;
 mod scenarios;
+mod secrets;
 mod settings;
 mod shows;
 mod sleep;

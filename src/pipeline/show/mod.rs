@@ -109,6 +109,8 @@ impl Board {
         let Some(sha) = word.sha.clone() else {
             return;
         };
+        let before = self.shown.under_way.iter().chain(&self.shown.abandoned);
+        let again = before.into_iter().any(|one| one.sha == sha);
         self.shown.begin(announced(ports, &sha));
         let left = self.shown.abandoned.clone();
         left.iter().for_each(|left| self.forget(left));
@@ -121,7 +123,9 @@ impl Board {
         }
         self.begun = true;
         let (context, task) = (context(preview), task(preview));
+        // Who began with this commit before may have made one whose number nobody knows.
         let known = self.deployment_of(&sha);
+        let known = known.filter(|known| !again || known.sha == sha);
         self.leave(ports, &github, preview, left, &word);
         self.opening.spawn(async move {
             let status = async {
@@ -212,7 +216,7 @@ impl Board {
         if let Some(done) = self.opening.join_next().await {
             match done {
                 Ok(done) => opened = self.take(ports, done),
-                Err(error) => tracing::debug!(%error, "what was begun to be shown was given up"),
+                Err(error) => given_up(error),
             }
         }
         let statuses = writes_statuses(ports);
@@ -265,8 +269,10 @@ impl Board {
         said: (Option<&CommitSha>, Option<&CommitSha>),
         owes: bool,
     ) {
-        if let Some(Ok(ended)) = self.leaving.join_next().await {
-            self.over(ended);
+        match self.leaving.join_next().await {
+            Some(Ok(ended)) => self.over(ended),
+            Some(Err(error)) => given_up(error),
+            None => {}
         }
         let under_way = self.shown.under_way.clone();
         let ours = under_way.filter(|_| !word.verdict.waits());
@@ -500,5 +506,12 @@ fn context(preview: &PreviewKey) -> String {
     match preview.environment.as_str() {
         "preview" => "preview".into(),
         other => format!("preview/{other}"),
+    }
+}
+/// What was begun beside the run and did not end; a bug there is one of the run.
+fn given_up(error: tokio::task::JoinError) {
+    match error.try_into_panic() {
+        Ok(bug) => std::panic::resume_unwind(bug),
+        Err(error) => tracing::debug!(%error, "what was begun to be shown was given up"),
     }
 }

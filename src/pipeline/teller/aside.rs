@@ -192,9 +192,18 @@ impl Teller<'_> {
     }
 
     fn takes_asides(&self, body: &str) -> bool {
-        let under_way = [State::Deploying, State::Removing]
+        !self.is_under_way(body) && !self.is_about_removal(body)
+    }
+
+    fn is_under_way(&self, body: &str) -> bool {
+        [State::Deploying, State::Removing]
             .iter()
-            .any(|state| heading(body) == self.heading(*state).as_deref());
-        !under_way && !self.is_about_removal(body)
+            .any(|state| heading(body) == self.heading(*state).as_deref())
+    }
+
+    /// True when the comment says that somebody is at work.
+    pub(in crate::pipeline) async fn says_under_way(&mut self) -> Result<bool, Failure> {
+        let found = self.comment_so_far().await?;
+        Ok(found.is_some_and(|body| self.is_under_way(&body)))
     }
 }

@@ -35,6 +35,7 @@ impl Teller<'_> {
     }
 
     pub(in crate::pipeline) async fn failed(&mut self, failure: Failure) -> Ending {
+        self.knows_evidence(&failure.causes).await;
         self.view.failures.clone_from(&failure.causes);
         let why = failure.line();
         self.end(
@@ -304,11 +305,19 @@ impl Teller<'_> {
         &mut self,
         causes: Vec<crate::cluster::outcome::Failure>,
     ) -> Ending {
+        self.knows_evidence(&causes).await;
         self.view.failures = causes;
         self.view.serving = None;
         let why = "the preview was ready and has broken since".to_owned();
         self.end(State::Degraded, ReasonCode::Degraded, Exit::Done, None, why)
             .await
+    }
+
+    /// Learns what a container may have written, before that is shown.
+    async fn knows_evidence(&self, causes: &[crate::cluster::outcome::Failure]) {
+        if causes.iter().any(|cause| !cause.evidence.is_empty()) {
+            self.ports.learn_pull_secret().await;
+        }
     }
 
     /// The preview sleeps.
