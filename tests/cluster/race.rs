@@ -228,8 +228,9 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
         "who had a slot, a claim or a place at any moment has one still"
     );
     let events = watch.end();
+    let placed = killed.intersection(&ever).count();
     println!(
-        "race {trial} with kills: {} of {PROCESSES} killed; at most {} with workloads at once",
+        "race {trial} with kills: {} of {PROCESSES} killed, {placed} of them with a slot, a claim or a place; at most {} with workloads at once",
         killed.len(),
         most(&events, stay)
     );

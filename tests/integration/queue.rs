@@ -206,6 +206,27 @@ async fn a_promoted_deploy_that_fails_tells_its_own_pull_request_and_no_other() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_falls_asleep_or_expires_lets_the_next_one_in_before_the_run_ends() {
+    for expires in [false, true] {
+        let shop = Shop::open().await;
+        full(&shop, 4..=5).await;
+        if expires {
+            shop.unused_for(1, 30);
+            shop.hears(&shop.schedule()).await.ends(0, "swept");
+            assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4, 5]));
+            shop.hears(&shop.schedule()).await.ends(0, "swept");
+        } else {
+            let slept = shop.hears(&shop.says(1, "alice", "/sleep")).await;
+            slept.ends(0, "slept");
+        }
+        assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 4], vec![5]));
+        comment_says(&shop, 4, "Preview ready");
+        comment_says(&shop, 5, "number 1 in line");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_comes_to_nothing_is_the_next_ones_in_the_same_run() {
     let shop = Shop::open().await;
     full(&shop, 4..=5).await;
