@@ -70,7 +70,7 @@ fn request(trigger: &Trigger) -> &Request {
         | Trigger::Status(request)
         | Trigger::Help(request)
         | Trigger::Mistake(request, _) => request,
-        Trigger::Built(_) | Trigger::Sweep(_) | Trigger::Ignore(_) => {
+        Trigger::Built(_) | Trigger::Sweep(..) | Trigger::Ignore(_) => {
             panic!("{trigger:?} is about no pull request")
         }
     }
