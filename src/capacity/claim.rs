@@ -141,8 +141,7 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
             WhenFull::Queue | WhenFull::GoFirst => Claim::Queued(queue::join(ledger, who, now)),
         };
     }
-    let waited = queue::waits_since(ledger, &who.key);
-    queue::leave(ledger, &who.key);
+    let (waited, rest) = queue::comes_up(ledger, &who.key);
     let slot = lowest_free_slot(&ledger.holders);
     ledger.holders.push(Holder {
         key: who.key.clone(),
@@ -157,7 +156,7 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         members: None,
         hosts: BTreeSet::new(),
         waited,
-        rest: serde_json::Map::new(),
+        rest,
     });
     super::sleep::stirs(ledger, &who.key);
     Claim::Unconfirmed { slot }
@@ -234,7 +233,7 @@ pub fn adopt(ledger: &mut Ledger, owned: &Owned, owner: &str, now: Timestamp) ->
     if let Some(holder) = ledger.holder(&owned.key) {
         return (holder.uid.as_ref() == Some(&owned.uid)).then_some(holder.slot);
     }
-    queue::leave(ledger, &owned.key);
+    let (_, rest) = queue::comes_up(ledger, &owned.key);
     let slot = lowest_free_slot(&ledger.holders);
     ledger.holders.push(Holder {
         key: owned.key.clone(),
@@ -249,7 +248,7 @@ pub fn adopt(ledger: &mut Ledger, owned: &Owned, owner: &str, now: Timestamp) ->
         members: None,
         hosts: BTreeSet::new(),
         waited: None,
-        rest: serde_json::Map::new(),
+        rest,
     });
     Some(slot)
 }
@@ -369,7 +368,7 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now:
         record.asleep = record.asleep.take().filter(same);
         super::sleep::stirs(ledger, &preview.key);
     }
-    queue::leave(ledger, &preview.key);
+    let (_, rest) = queue::comes_up(ledger, &preview.key);
     let slot = own.unwrap_or_else(|| lowest_free_slot(&ledger.holders));
     ledger.holders.push(Holder {
         key: preview.key,
@@ -384,7 +383,7 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now:
         members: None,
         hosts: BTreeSet::new(),
         waited: None,
-        rest: serde_json::Map::new(),
+        rest,
     });
 }
 

@@ -5,7 +5,7 @@
 use super::Because;
 use crate::names::State;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::IgnoredAny};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The form that this version writes. It rises when a word or type comes that an older version would misread or drop: new
 /// fields of the ledger, a holder, who waits, a record or an approval need no other, because they are kept; those below do.
@@ -77,6 +77,31 @@ impl Newer {
     }
 }
 
+/// What a newer version noted of a holder, or of who waits.
+pub(super) type Rest = Map<String, Value>;
+
+/// Fields that only a holder has, or only who waits.
+const OF_ONE: [&str; 12] = [
+    "called",
+    "hosts",
+    "inVain",
+    "lacks",
+    "members",
+    "namespace",
+    "run",
+    "slot",
+    "told",
+    "uid",
+    "url",
+    "waited",
+];
+
+/// What goes along from the line to the slot, or back: a field that only the other one has means something else there.
+pub(super) fn goes_along(mut rest: Rest) -> Rest {
+    rest.retain(|name, _| !OF_ONE.contains(&name.as_str()));
+    rest
+}
+
 /// What became of a commit; a word of another version says that another run has the word, and nothing follows from it.
 pub(super) fn outcome<'de, D: Deserializer<'de>>(deserializer: D) -> Result<State, D::Error> {
     let value = Value::deserialize(deserializer)?;
@@ -95,8 +120,8 @@ mod tests {
 
     use super::*;
     use crate::capacity::{
-        ActiveRun, Asleep, Attempt, Deployed, KeptSet, Lack, Ledger, Members, Noted, Removing,
-        RunId, Said, UnderWay,
+        ActiveRun, Asleep, Attempt, Deployed, Holder, KeptSet, Lack, Ledger, Members, Noted,
+        Removing, RunId, Said, UnderWay, Waiting,
     };
     use serde_json::json;
     use std::collections::BTreeSet;
@@ -216,6 +241,50 @@ mod tests {
                  since by namespace uid slot owner unfinished keepsSlot, sha source digest, because by, run heartbeat, sha outcome at"
             )
         );
+    }
+
+    #[test]
+    fn what_goes_along_is_no_field_of_a_holder_or_of_who_waits() {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let holder = Holder {
+            key: "1".into(),
+            pr: crate::names::PrNumber::new(1).unwrap(),
+            namespace: "pr-1".parse().unwrap(),
+            uid: None,
+            slot: 1,
+            run: RunId("1/1".into()),
+            since: at,
+            owner: String::new(),
+            url: String::new(),
+            members: Some(Members {
+                list: String::new(),
+                kinds: BTreeSet::new(),
+            }),
+            hosts: BTreeSet::from(["a".into()]),
+            waited: Some(at),
+            rest: Map::new(),
+        };
+        let waiting = Waiting {
+            key: "1".into(),
+            pr: holder.pr,
+            since: at,
+            owner: String::new(),
+            told: 1,
+            called: Some(at),
+            in_vain: 1,
+            lacks: Some(Lack {
+                of: String::new(),
+                at,
+                since: None,
+                beside: Vec::new(),
+            }),
+            rest: Map::new(),
+        };
+        let names = |one: Value| one.as_object().unwrap().keys().cloned().collect();
+        let (one, other): (BTreeSet<String>, BTreeSet<String>) =
+            (names(json!(holder)), names(json!(waiting)));
+        let of_one: Vec<&String> = one.symmetric_difference(&other).collect();
+        assert_eq!(of_one, OF_ONE);
     }
 
     #[test]

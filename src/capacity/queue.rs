@@ -5,6 +5,7 @@
 use super::{
     ActiveRun, Claimant, Holder, Lack, Ledger, RunId, Waiting,
     claim::{give_up_old_claims, is_overtaken},
+    format::{Rest, goes_along},
 };
 use crate::names::PrNumber;
 use jiff::{SignedDuration, Timestamp};
@@ -163,20 +164,26 @@ impl Waiting {
 pub(super) fn put_back(ledger: &mut Ledger, given_up: Vec<Holder>) {
     for holder in given_up.into_iter().rev() {
         leave(ledger, &holder.key);
-        let waiting = Waiting::new(
-            holder.key,
-            holder.pr,
-            holder.waited.unwrap_or(holder.since),
-            holder.owner,
-        );
+        let waiting = Waiting {
+            rest: goes_along(holder.rest),
+            ..Waiting::new(
+                holder.key,
+                holder.pr,
+                holder.waited.unwrap_or(holder.since),
+                holder.owner,
+            )
+        };
         ledger.queue.insert(0, waiting);
     }
 }
 
-/// Since when a preview waits.
-pub(super) fn waits_since(ledger: &Ledger, key: &str) -> Option<Timestamp> {
-    let waiting = ledger.queue.iter().find(|waiting| waiting.key == key)?;
-    Some(waiting.since)
+/// Takes who gets a slot out of the queue: since when it has waited, and what a newer version noted of it.
+pub(super) fn comes_up(ledger: &mut Ledger, key: &str) -> (Option<Timestamp>, Rest) {
+    let at = ledger.queue.iter().position(|waiting| waiting.key == key);
+    let waited = at.map(|at| ledger.queue.remove(at));
+    waited.map_or((None, Rest::new()), |waiting| {
+        (Some(waiting.since), goes_along(waiting.rest))
+    })
 }
 
 /// Puts a preview first in line before anything is freed for it, so that no other run gives that away.

@@ -314,3 +314,25 @@ fn who_goes_first_keeps_what_a_newer_version_noted_and_who_steps_back_loses_noth
     assert_eq!(ledger.queue[1].rest["later"], 7);
     assert!(!step_back(&mut ledger, "3") && !step_back(&mut ledger, "9"));
 }
+
+#[test]
+fn what_a_newer_version_noted_goes_along_from_the_line_to_the_slot_and_back() {
+    let mut ledger = Ledger::empty(1);
+    held(&mut ledger, [1]);
+    asks(&mut ledger, 2);
+    // What is called like a field of the other one means something else there.
+    for (name, value) in [("later", 7), ("slot", 9)] {
+        ledger.queue[0].rest.insert(name.into(), value.into());
+    }
+    drop_holder(&mut ledger, "1", "uid-1");
+    assert_eq!(asks(&mut ledger, 2), Claim::Unconfirmed { slot: 1 });
+    let noted = |rest: &serde_json::Map<String, serde_json::Value>| {
+        serde_json::Value::Object(rest.clone()).to_string()
+    };
+    assert_eq!(noted(&ledger.holders[0].rest), r#"{"later":7}"#);
+    for (name, value) in [("more", 8), ("inVain", 9)] {
+        ledger.holders[0].rest.insert(name.into(), value.into());
+    }
+    withdraw(&mut ledger, "2", &RunId("r".into()));
+    assert_eq!(noted(&ledger.queue[0].rest), r#"{"later":7,"more":8}"#);
+}

@@ -34,6 +34,29 @@ impl Adopt {
         let (opened, repository) = self.which.open(verbose).await?;
         let preview = self.which.preview(&opened, &repository);
         let found = pipeline::adoptable(&opened.ports, &preview, &self.namespace).await?;
+        let (owner, head) = match &opened.ports.github {
+            Some(github) => {
+                let pull = github.pull(preview.pr).await;
+                let pull = pull.map_err(pipeline::Failure::from)?;
+                if !pull.open {
+                    return Err(Failed::yours(
+                        format!(
+                            "pull request #{} is closed, so the next sweep would delete namespace {} with its data",
+                            preview.pr, found.name
+                        ),
+                        "reopen the pull request first, or leave the namespace as it is",
+                    ));
+                }
+                (pull.author.login, Some(pull.head_sha))
+            }
+            None => {
+                print::progress(&format!(
+                    "without --token, whether #{} is open is not known: the next sweep deletes the namespace of a closed one",
+                    preview.pr
+                ));
+                (String::new(), None)
+            }
+        };
         let question = format!(
             "Namespace {} becomes the preview of {} #{}: labelled so, held to pod security `baseline`, counted, and deleted when the pull request closes or the preview expires; the next deploy puts one of the usual name in its place. Go on?",
             found.name, repository.name, preview.pr
@@ -44,14 +67,6 @@ impl Adopt {
                 "answer `yes`, or give --yes",
             ));
         }
-        let (owner, head) = match &opened.ports.github {
-            Some(github) => {
-                let pull = github.pull(preview.pr).await;
-                let pull = pull.map_err(pipeline::Failure::from)?;
-                (pull.author.login, Some(pull.head_sha))
-            }
-            None => (String::new(), None),
-        };
         let adopted = pipeline::adopt(
             &opened.ports,
             &preview,

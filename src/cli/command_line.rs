@@ -10,7 +10,7 @@ use super::{
 use crate::{
     event::Repository,
     inputs::RawInputs,
-    names::{CommitSha, PrNumber, PreviewKey, RepoId, RepoName},
+    names::{CommitSha, PrNumber, PreviewKey, ReasonCode, RepoId, RepoName},
     pipeline::{
         self, DeployRequest, Ending, Entrance, RemoveReason, RemoveRequest, Sources, Teller,
     },
@@ -174,15 +174,29 @@ pub(super) async fn opened(
     verbose: u8,
 ) -> Result<(Opened, Repository), Failed> {
     let opened = open::command_line(raw, Some((api_url.to_owned(), name.clone())), verbose)?;
-    let id = match (id, &opened.ports.github) {
-        (Some(id), _) => RepoId(id),
-        (None, Some(github)) => {
-            github
-                .repository()
-                .await
-                .map_err(pipeline::Failure::from)?
-                .id
+    let known = match &opened.ports.github {
+        Some(github) => match (id, github.repository().await) {
+            (_, Ok(known)) => Some(known.id),
+            (Some(id), Err(error)) if error.reason() == ReasonCode::GithubUnreachable => {
+                print::progress(&format!(
+                    "whether {id} is the number of {name} is not known: {error}"
+                ));
+                None
+            }
+            (_, Err(error)) => return Err(pipeline::Failure::from(error).into()),
+        },
+        None => None,
+    };
+    let id = match (id.map(RepoId), known) {
+        (Some(id), Some(known)) if id != known => {
+            return Err(Failed::yours(
+                format!(
+                    "--repository-id is {id}, and {name} is repository {known}: the previews of one would be taken for those of the other"
+                ),
+                format!("give --repository-id {known}, or leave it out"),
+            ));
         }
+        (Some(id), _) | (None, Some(id)) => id,
         (None, None) => {
             return Err(Failed::yours(
                 "the number of the repository is not known",

@@ -22,7 +22,7 @@ pub(super) fn refusal(call: &Call, status: StatusCode, headers: &HeaderMap, body
         error,
         again: Again::Never,
     };
-    if let Some(wait) = limit(status, headers, &message) {
+    if let Some(wait) = limit(call, status, headers, &message) {
         // By GitHub's clock, as people read the time beside its own.
         let until = date(headers)
             .checked_add(jiff::SignedDuration::try_from(wait).unwrap_or_default())
@@ -65,15 +65,16 @@ pub(super) fn refusal(call: &Call, status: StatusCode, headers: &HeaderMap, body
     }
 }
 
-/// How long a limit asks to wait; none when the answer is about something else.
-fn limit(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
-    if !matches!(status.as_u16(), 403 | 429) {
-        return None;
-    }
+/// How long a limit asks to wait, or a server under maintenance; none when the answer is about something else.
+fn limit(call: &Call, status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
     let asked = headers.get(http::header::RETRY_AFTER);
     let asked = asked.and_then(|value| retry_after(value.to_str().ok()?, date(headers)));
-    if asked.is_some() {
-        return asked;
+    match status.as_u16() {
+        403 | 429 if asked.is_some() => return asked,
+        403 | 429 => {}
+        // What is not safe to send again may have been carried out.
+        503 if call.repeats => return asked.filter(|wait| !wait.is_zero()),
+        _ => return None,
     }
     if let Some((0, reset)) = left(headers) {
         let reset = reset.as_second();

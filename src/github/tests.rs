@@ -470,6 +470,31 @@ async fn a_short_limit_is_waited_for_and_a_long_one_is_not() {
     assert!((58..=61).contains(&minutes), "{error}");
 }
 
+/// A server under maintenance says when it is back; what may have been done all the same is not called turned away.
+#[tokio::test]
+async fn a_server_that_says_when_it_is_back_is_left_alone_until_then() {
+    let busy = async |seconds: &str| always(503, &[("retry-after", seconds.into())], "{}").await;
+    let late = busy("3600").await;
+    let error = late.pull(pr()).await.unwrap_err();
+    let GitHubError::RateLimited { until, .. } = &error else {
+        panic!("{error}")
+    };
+    let minutes = until.duration_since(jiff::Timestamp::now()).as_mins();
+    assert!((58..=60).contains(&minutes), "{error}");
+    assert!(!late.spares(0), "nothing more is asked");
+
+    let sha = "a".repeat(40).parse().unwrap();
+    let new = NewDeployment {
+        sha: &sha,
+        environment: "preview",
+        task: "preview:pr-7",
+        description: "",
+    };
+    let posts = busy("3600").await;
+    let error = posts.deploy(&new).await.unwrap_err();
+    assert!(error.may_have_happened(), "{error}");
+}
+
 #[tokio::test]
 async fn refusals_name_what_helps() {
     let github = always(

@@ -64,12 +64,12 @@ pub enum Action {
 }
 
 impl Action {
-    /// The state that a run of it ends in when all went well.
-    fn aim(self) -> State {
+    /// True for the state that a run of it ends in when all went well.
+    fn aims_at(self, state: State) -> bool {
         match self {
-            Self::Deploy | Self::Rollback | Self::Wake => State::Ready,
-            Self::Remove => State::Removed,
-            Self::Sleep => State::Sleeping,
+            Self::Deploy | Self::Rollback | Self::Wake => state == State::Ready,
+            Self::Remove => matches!(state, State::Removed | State::Expired),
+            Self::Sleep => state == State::Sleeping,
         }
     }
 
@@ -196,7 +196,7 @@ impl Figures {
     pub fn of(records: &[RunRecord]) -> Self {
         let deploys = || records.iter().filter(|run| run.action == Action::Deploy);
         let ready = || deploys().filter(|run| run.outcome == State::Ready);
-        let well = records.iter().filter(|run| run.outcome == run.action.aim());
+        let well = records.iter().filter(|run| run.action.aims_at(run.outcome));
         let took = spans(well.map(|run| (run.action.as_str(), run.took)));
         let of = |action: Action| took.get(action.as_str()).copied().unwrap_or_default();
         let mut figures = Self {

@@ -1,6 +1,7 @@
 //! Keeps the two issues of a repository true after a sweep: the dashboard, and the one that calls for an operator.
 //! It changes nothing in the cluster but what the ledger remembers of them, and fails no sweep: an issue is a view.
-//! A digest of what was written last keeps a sweep that found nothing new from asking GitHub anything.
+//! A digest of what was written last keeps a sweep that found nothing new from asking GitHub anything; the day belongs to the
+//! dashboard's, so that one that somebody has edited or deleted is there again the next day.
 
 use super::{
     Ending, Exit, Failure, Ports, desk,
@@ -305,10 +306,13 @@ async fn write(
     text: &IssueText<'_>,
     ledger: Option<&Ledger>,
 ) -> Result<(), Failure> {
-    let digest = format!(
-        "{:x}",
-        Sha256::digest(format!("{:?} {}", text.open, text.body))
-    );
+    // Whether it is open is people's business: an issue that is closed for good is not written each day.
+    let day = text
+        .open
+        .is_none()
+        .then(|| ports.now().strftime("%F").to_string());
+    let digest = Sha256::digest(format!("{:?} {day:?} {}", text.open, text.body));
+    let digest = format!("{digest:x}");
     let known = ledger.and_then(|ledger| ledger.issues.get(what));
     if known.is_some_and(|known| known.digest == digest) {
         return Ok(());

@@ -169,6 +169,12 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         Ok(Removal::Stuck { .. }) => State::Stuck,
         Ok(Removal::NoTurn(_)) | Err(_) => State::Failed,
     };
+    // A removal is as long as its Namespace was on its way; what was gone before took no time that anybody knows.
+    let before = match &result {
+        Ok(Removal::Gone(proof)) => proof.before,
+        Ok(Removal::Nothing) => None,
+        _ => Some(Duration::ZERO),
+    };
     let ending = match result {
         Ok(Removal::Gone(proof)) => teller.removed(proof, request.reason).await,
         Ok(Removal::Nothing) => teller.nothing_to_remove(request.reason).await,
@@ -186,18 +192,20 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         Ok(Removal::NoTurn(failure)) | Err(failure) => teller.failed(failure).await,
     };
     // The turn ends after the comment, so that no newer run is spoken over.
-    let run = metrics::Run {
-        pr: request.preview.pr,
-        action: Action::Remove,
-        sha: None,
-        first: true,
-        took: started.elapsed(),
-        waited: Duration::ZERO,
+    let record = async {
+        if let Some(before) = before {
+            let run = metrics::Run {
+                pr: request.preview.pr,
+                action: Action::Remove,
+                sha: None,
+                first: true,
+                took: before + started.elapsed(),
+                waited: Duration::ZERO,
+            };
+            metrics::leave(ports, request.preview.repository, run, state, &ending).await;
+        }
     };
-    let (finished, ()) = tokio::join!(
-        work.finish(state, ending.failure.is_none(), teller),
-        metrics::leave(ports, request.preview.repository, run, state, &ending)
-    );
+    let (finished, ()) = tokio::join!(work.finish(state, ending.failure.is_none(), teller), record);
     match finished {
         Ok(true) => ending,
         Ok(false) => Ending::superseded(),
@@ -215,6 +223,8 @@ pub(super) struct Proof {
     pub(super) namespace: Namespace,
     /// How long that took; none when an earlier run began it.
     pub(super) took: Option<Duration>,
+    /// For how long it had been on its way when this run came; none when it was gone by then.
+    pub(super) before: Option<Duration>,
     /// What was in it; none when nobody counted.
     pub(super) contents: Option<Contents>,
     /// What became of its volumes.
@@ -305,6 +315,7 @@ impl Work<'_> {
         Removal::Gone(Proof {
             namespace,
             took: None,
+            before: None,
             contents: None,
             volumes: Vec::new(),
         })
@@ -439,6 +450,7 @@ pub(super) async fn away(
     Ok(Away::Gone(Proof {
         namespace: found.name.clone(),
         took,
+        before: Some(age),
         contents,
         volumes,
     }))

@@ -111,8 +111,14 @@ pub async fn respond(
             Trigger::Deny(_, denied) => Ok(quiet(denied.clone())),
             Trigger::Built(build) => heap(|| built::deploy(ports, build, caller, audience)).await,
             // On the heap, because the largest of them would be the size of all.
-            Trigger::Sweep(repository) => {
-                heap(|| sweep(ports, repository, Mandate::of_workflow(true))).await
+            Trigger::Sweep(repository, asked) => {
+                heap(|| async {
+                    match denial::may_sweep(ports, caller, asked.as_ref()).await? {
+                        Ok(()) => sweep(ports, repository, Mandate::of_workflow(true)).await,
+                        Err(denied) => Ok(quiet(denied)),
+                    }
+                })
+                .await
             }
             Trigger::Deploy(request) => heap(|| async { story(request).deploy().await }).await,
             Trigger::Take { request, from } => {
@@ -177,7 +183,8 @@ pub async fn respond(
     );
     let acts = !looks && !ports.stop.is_cancelled();
     if let Some(repository) = trigger.repository().filter(|_| acts) {
-        let sweeps = matches!(trigger, Trigger::Sweep(_));
+        let denied = ending.reason == ReasonCode::PermissionDenied;
+        let sweeps = matches!(trigger, Trigger::Sweep(..)) && !denied;
         let promoted = async {
             let basis = basis(ports, repository, caller);
             let promoted = promote(basis, governed(trigger), sweeps).await;
@@ -295,20 +302,11 @@ impl<'a> Story<'a> {
         self.pull_for((permission::may_command, needed)).await
     }
 
-    async fn pull_for(
-        &self,
-        (allows, needed): Allows,
-    ) -> Result<Result<PullRequest, Denied>, Failure> {
+    async fn pull_for(&self, allows: Allows) -> Result<Result<PullRequest, Denied>, Failure> {
         let github = self.ports.github()?;
-        for login in self
-            .request
-            .asked
-            .must_ask(self.caller.attempt, self.caller.actor)
-        {
-            let access = github.access(login).await?;
-            if let Err(denied) = allows(login, access.level, &access.role, needed) {
-                return Ok(Err(self.with_helpers(denied, needed).await));
-            }
+        let asked = &self.request.asked;
+        if let Err(denied) = denial::may(self.ports, self.caller, asked, allows).await? {
+            return Ok(Err(denied));
         }
         let started = async {
             match self.trigger {

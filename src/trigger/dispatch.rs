@@ -18,6 +18,9 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
         .strip_prefix('/')
         .unwrap_or(event.command.as_str());
     let named = sha(event, word)?;
+    let asked = Asked::Dispatch {
+        sender: event.sender.clone(),
+    };
     let command = match word {
         "deploy" => Command::Deploy(named),
         "approve" => Command::Approve(named.ok_or_else(|| {
@@ -36,7 +39,9 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
         "check" => Command::Check,
         "status" => Command::Status,
         "help" => Command::Help,
-        "sweep" if event.pr.is_empty() => return Ok(Trigger::Sweep(event.repository.clone())),
+        "sweep" if event.pr.is_empty() => {
+            return Ok(Trigger::Sweep(event.repository.clone(), Some(asked)));
+        }
         "sweep" => {
             return Err(bad(
                 "input `pr` is given, and `sweep` is about all pull requests",
@@ -74,9 +79,7 @@ pub(super) fn decide(event: &DispatchEvent) -> Result<Trigger, Denied> {
     let about = About {
         repository: &event.repository,
         pr: pr(event)?,
-        asked: Asked::Dispatch {
-            sender: event.sender.clone(),
-        },
+        asked,
     };
     Ok(about.asks_for(command))
 }

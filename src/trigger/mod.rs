@@ -28,7 +28,7 @@ pub fn decide(event: &Event, settings: &Settings) -> Result<Trigger, Denied> {
         Event::PullRequest(event) => pull_request(event, settings),
         Event::Comment(event) => comment(event, settings),
         Event::Build(event) => built::decide(event, settings),
-        Event::Schedule(repository) => Trigger::Sweep(repository.clone()),
+        Event::Schedule(repository) => Trigger::Sweep(repository.clone(), None),
         Event::Dispatch(event) => dispatch::decide(event)?,
         Event::Ignored(ignored) => Trigger::Ignore(ignored.clone()),
     };
@@ -252,8 +252,8 @@ pub enum Trigger {
     Mistake(Request, String),
     /// Refuse a command without asking anybody about it.
     Deny(Request, Denied),
-    /// Compare cluster and GitHub, and heal.
-    Sweep(Repository),
+    /// Compare cluster and GitHub, and heal; the schedule does so, or somebody by hand.
+    Sweep(Repository, Option<Asked>),
     /// Do nothing.
     Ignore(Ignored),
 }
@@ -388,14 +388,14 @@ impl Trigger {
             | Self::Help(request)
             | Self::Deny(request, _)
             | Self::Mistake(request, _) => Some(request),
-            Self::Built(_) | Self::Sweep(_) | Self::Ignore(_) => None,
+            Self::Built(_) | Self::Sweep(..) | Self::Ignore(_) => None,
         }
     }
 
     /// The repository that it is about.
     pub fn repository(&self) -> Option<&Repository> {
         match self {
-            Self::Sweep(repository) => Some(repository),
+            Self::Sweep(repository, _) => Some(repository),
             Self::Built(build) => Some(&build.repository),
             other => other.request().map(|request| &request.repository),
         }
@@ -419,7 +419,7 @@ impl Trigger {
             Self::Check(_) => "check",
             Self::Status(_) => "status",
             Self::Help(_) => "help",
-            Self::Sweep(_) => "sweep",
+            Self::Sweep(..) => "sweep",
             Self::Deny(..) | Self::Mistake(..) | Self::Ignore(_) => "ignore",
         }
     }

@@ -71,7 +71,7 @@ fn request(trigger: &Trigger) -> &Request {
         | Trigger::Help(request)
         | Trigger::Deny(request, _)
         | Trigger::Mistake(request, _) => request,
-        Trigger::Built(_) | Trigger::Sweep(_) | Trigger::Ignore(_) => {
+        Trigger::Built(_) | Trigger::Sweep(..) | Trigger::Ignore(_) => {
             panic!("{trigger:?} is about no pull request")
         }
     }

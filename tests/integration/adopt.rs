@@ -1,6 +1,6 @@
 //! Namespaces that were made before this tool came: shown, and taken over on request.
 
-use crate::support::{Shop, binary};
+use crate::support::{SHOP, Shop, binary};
 use preview_action::simulate::{Action, Fault};
 use serde_json::{Value, json};
 use std::{process::Stdio, time::Duration};
@@ -83,6 +83,11 @@ async fn an_old_namespace_is_shown_and_taken_over_above_the_cap_by_who_says_yes(
 
     let adopted = adopts(&shop, "old-9", "9", &[], "yes\n").await;
     assert_eq!(adopted.exit, 0, "{}", adopted.err);
+    assert!(
+        adopted.err.contains("whether #9 is open is not known"),
+        "{}",
+        adopted.err
+    );
     assert!(
         adopted.out.contains("slot 4; 4 of 3 are taken"),
         "{}",
@@ -216,5 +221,33 @@ async fn an_adoption_that_dies_before_its_label_gives_the_slot_back_when_the_pul
     assert_eq!(shop.holders(), [1]);
     let there = shop.world.cluster.object("Namespace", "", "old-9");
     assert!(there.is_some(), "it never became ours");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_a_closed_pull_request_nothing_is_taken_over() {
+    let shop = Shop::open().await;
+    let (token, url) = (shop.world.github.token(), shop.world.github.url());
+    let door = ["--yes", "--token", &token, "--api-url", &url];
+    for pr in [8, 9] {
+        shop.opens(pr);
+        let name = format!("old-{pr}");
+        old(
+            &shop,
+            &name,
+            json!({"app": "preview", "pr": pr.to_string()}),
+        );
+    }
+    shop.world.github.close(SHOP, 9);
+    let before = shop.world.cluster.object("Namespace", "", "old-9");
+    let refused = adopts(&shop, "old-9", "9", &door, "").await;
+    assert_eq!(refused.exit, 1, "{}", refused.err);
+    let why = "pull request #9 is closed";
+    assert!(refused.err.contains(why), "{}", refused.err);
+    assert_eq!(shop.world.cluster.object("Namespace", "", "old-9"), before);
+    let adopted = adopts(&shop, "old-8", "8", &door, "").await;
+    assert_eq!(adopted.exit, 0, "{}", adopted.err);
+    assert!(!adopted.err.contains("not known"), "{}", adopted.err);
+    assert_eq!(shop.holders(), [8]);
     shop.ends();
 }

@@ -158,6 +158,9 @@ async fn a_ledger_that_cannot_be_read_is_kept_aside_and_made_anew() {
         for pr in [1, 2] {
             shop.deployed(pr).await;
         }
+        shop.hears(&shop.says(2, "alice", "/pin"))
+            .await
+            .ends(0, "pinned");
         let name = shop.ledger_name();
         shop.corrupt(text);
         let seen = shop.hears(&shop.pushes(1)).await;
@@ -167,6 +170,8 @@ async fn a_ledger_that_cannot_be_read_is_kept_aside_and_made_anew() {
         let warning = warnings.iter().find(told).unwrap();
         assert!(warning.contains("could not be read"), "{warning}");
         assert!(seen.summary.contains("made anew"), "{}", seen.summary);
+        assert_eq!(shop.record(2)["pinned"], true, "its Namespace says so");
+        assert!(!warning.contains("pins"), "{warning}");
         let copies = || {
             let all = shop.world.cluster.objects("ConfigMap", "preview-system");
             let of = |object: &Value| object["data"]["broken.txt"].as_str().map(str::to_owned);

@@ -454,6 +454,46 @@ async fn a_run_by_hand_does_what_its_inputs_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_by_hand_needs_the_role_of_a_command_and_one_by_a_workflow_does_not() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.world.github.close(SHOP, 1);
+    let sweep = |login: &str, kind: &str| {
+        let inputs = [("command", "sweep"), ("pr", "")];
+        let mut payload = shop.world.github.dispatch_event(SHOP, login, &inputs);
+        payload["sender"]["type"] = json!(kind);
+        Event::new("workflow_dispatch", payload, 0)
+    };
+    let role = |role: &str| {
+        shop.world.github.set_permission(SHOP, "bob", "write", role);
+    };
+    let bob = sweep("bob", "User");
+    let bot = "github-actions[bot]";
+    let by = |event: &Event| shop.run(event).input("min-permission", "maintain");
+    role("write");
+    shop.world
+        .github
+        .set_permission(SHOP, "alice", "admin", "admin");
+    for refused in [
+        by(&bob),
+        by(&bob).input("mode", "plan"),
+        by(&sweep(bot, "User")),
+        by(&sweep("alice", "User"))
+            .variable("GITHUB_RUN_ATTEMPT", "2")
+            .variable("GITHUB_TRIGGERING_ACTOR", "bob"),
+    ] {
+        refused.go().await.ends(0, "permission-denied");
+        assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+        assert_eq!(shop.world.github.issues(SHOP), []);
+    }
+    role("maintain");
+    by(&bob).go().await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), [""; 0]);
+    by(&sweep(bot, "Bot")).go().await.ends(0, "swept");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_events_and_actions_end_well_and_say_why() {
     let shop = Shop::open().await;
     shop.opens(1);

@@ -252,3 +252,30 @@ async fn what_is_rendered_says_what_only_stands_in() {
         .out;
     assert!(text.starts_with("---\n# the slot is a stand-in"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_token_the_number_of_another_repository_is_refused() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let (token, url) = (shop.world.github.token(), shop.world.github.url());
+    let own = shop.world.github.create_repository("acme/shop").to_string();
+    for (id, exit) in [("77", 1), (own.as_str(), 0)] {
+        let sweep = [
+            "sweep",
+            "--dry-run",
+            "--repository",
+            "acme/shop",
+            "--repository-id",
+            id,
+            "--token",
+            &token,
+            "--api-url",
+            &url,
+        ];
+        let said = preview(Some(&shop), &sweep).await;
+        assert_eq!(said.exit, exit, "{id}: {}", said.err);
+        let named = said.err.contains("77") && said.err.contains(&own);
+        assert_eq!(named, exit == 1, "{id}: {}", said.err);
+    }
+    shop.ends();
+}

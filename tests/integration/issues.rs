@@ -64,6 +64,26 @@ async fn the_dashboard_is_one_issue_that_is_edited_only_when_something_is_new() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_became_of_the_dashboard_it_is_true_again_within_a_day() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.hears(&shop.says(1, "alice", "/pin"))
+        .await
+        .ends(0, "pinned");
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let first = issue(&shop, "dashboard").unwrap();
+    let marker = first.body.lines().next().unwrap();
+    let lie = format!("{marker}\nall is well");
+    assert!(shop.world.github.edit_issue(SHOP, first.number, &lie));
+    shop.world
+        .advance(std::time::Duration::from_secs(24 * 3600));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let again = issue(&shop, "dashboard").unwrap();
+    assert_eq!((again.number, &again.body), (first.number, &first.body));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_are_nearly_full_are_a_notice_of_the_dashboard() {
     let shop = Shop::open().await;
     let node = |cpu: &str| {

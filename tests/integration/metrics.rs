@@ -173,3 +173,62 @@ async fn a_sleep_that_nobody_asked_for_leaves_a_record_as_well() {
     assert_eq!(slept[0]["outcome"], "sleeping");
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_there_counts_as_a_removal_whatever_it_was_removed_for() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.deployed(2).await;
+    shop.opens(3);
+    assert_eq!(shop.hears(&shop.closes(3)).await.exit, 0);
+    let removals = || {
+        let mut all = records(&shop);
+        all.retain(|one| one["action"] == "remove");
+        all
+    };
+    assert_eq!(removals(), Vec::<Value>::new(), "there was none");
+    shop.hears(&shop.closes(2)).await.ends(0, "removed");
+    shop.unused_for(1, 30);
+    let schedule = shop.schedule();
+    let swept = shop.run(&schedule).input("expiry-warning", "false").go();
+    swept.await.ends(0, "swept");
+    let outcomes: Vec<Value> = removals()
+        .iter()
+        .map(|one| one["outcome"].clone())
+        .collect();
+    assert_eq!(outcomes, [json!("removed"), json!("expired")]);
+    let json: Value = serde_json::from_str(&printed(&shop, &["--output", "json"]).await).unwrap();
+    assert_eq!(json["figures"]["removals"]["count"], 2, "{json}");
+    shop.ends();
+}
+
+/// Whose Namespace was gone before has taken no time that anybody knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_is_as_long_as_its_namespace_was_on_its_way() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.deployed(2).await;
+    shop.change_record(1, |record| {
+        record["removing"] = json!({"because": "asked", "by": "alice"});
+    });
+    shop.world.cluster.delete("Namespace", "", "pr-shop-1");
+    let held = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+        "name": "held", "namespace": "pr-shop-2", "finalizers": ["example.com/hold"]}});
+    shop.world.cluster.put(&held).unwrap();
+    shop.hears(&shop.closes(2)).await.ends(3, "removal-stuck");
+    shop.world.advance(std::time::Duration::from_secs(3600));
+    let mut free = held.clone();
+    free["metadata"]["finalizers"] = json!([]);
+    shop.world.cluster.put(&free).unwrap();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let mut all = records(&shop);
+    all.retain(|one| one["action"] == "remove" && one["outcome"] == "removed");
+    let [one] = all.as_slice() else {
+        panic!("{all:#?}")
+    };
+    assert!(
+        one["pr"] == 2 && one["took"].as_u64() >= Some(3_600_000),
+        "{one}"
+    );
+    shop.ends();
+}

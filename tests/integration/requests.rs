@@ -41,11 +41,12 @@ async fn an_update_costs_six_requests_for_its_comment_and_its_head() {
     assert!(pulls - 1 + looks + edits <= 6);
     let statuses = of_kind(&asked, "POST", "/acme/shop/statuses/");
     let made = of_kind(&asked, "POST", "/acme/shop/deployments");
-    // The new deployment, its end, and the end of the one before.
-    assert_eq!((statuses, made), (2, 3), "{:#?}", lines(&asked));
+    let shown = of_kind(&asked, "GET", "/acme/shop/deployments");
+    // A look whether there is one, the new one, its end, and the end of the one before.
+    assert_eq!((statuses, shown, made), (2, 1, 3), "{:#?}", lines(&asked));
     assert_eq!(
         asked.len(),
-        pulls + files + looks + edits + statuses + made,
+        pulls + files + looks + edits + statuses + shown + made,
         "{:#?}",
         lines(&asked)
     );

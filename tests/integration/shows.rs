@@ -194,6 +194,68 @@ async fn none_is_made_beside_githubs_own() {
     shop.ends();
 }
 
+/// A job may get its `environment:` while pull requests are live.
+#[tokio::test(flavor = "multi_thread")]
+async fn none_is_made_beside_githubs_own_for_a_later_commit_either() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let first = shop.world.github.head(SHOP, 1);
+    let push = async |outcome: (i32, &str)| {
+        let pushed = shop.pushes(1);
+        let head = shop.world.github.head(SHOP, 1);
+        shop.world.github.runs_job_in(SHOP, &head, "preview");
+        shop.hears(&pushed).await.ends(outcome.0, outcome.1);
+        format!("{} deploy: ", &head[..7])
+    };
+    shop.world.cluster.script_fate("/web:", Fate::Crash);
+    let second = push((1, "crash-loop")).await;
+    let live = deployed(&first, 1, "success");
+    assert_eq!(deployments(&shop), [live, second.clone()], "it is served");
+    shop.world.cluster.script_fate("/web:", Fate::Ready);
+    let third = push((0, "deployed")).await;
+    let over = deployed(&first, 1, "success inactive");
+    assert_eq!(
+        deployments(&shop),
+        [over.clone(), second.clone(), third.clone()]
+    );
+    assert!(shop.record(1)["deployment"].is_null(), "{}", shop.record(1));
+    let since = shop.now();
+    let fourth = push((0, "deployed")).await;
+    let (_, asked, _) = beside(&shop.requests("github", since));
+    assert_eq!(asked, 1, "one look is enough");
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    assert_eq!(deployments(&shop), [over, second, third, fourth]);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_died_after_it_made_one_leaves_it_to_the_next() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let first = shop.world.github.head(SHOP, 1);
+    let pushed = shop.pushes(1);
+    let head = shop.world.github.head(SHOP, 1);
+    let hang = Fault::on("PATCH", "/api/v1/namespaces/pr-shop-1/**", Action::Hang).always();
+    shop.world.cluster.inject(hang);
+    tokio::select! {
+        seen = shop.hears(&pushed) => panic!("{seen:#?}"),
+        () = shop.world.log.wait_until(|all| {
+            let made = |one: &&Record| one.method == "POST" && one.path.ends_with("/deployments") && one.status.is_some();
+            let stuck = |one: &Record| one.method == "PATCH" && one.path.contains("/pr-shop-1/") && one.status.is_none();
+            all.iter().filter(made).count() == 2 && all.iter().any(stuck)
+        }) => {}
+    }
+    shop.world.cluster.clear_faults();
+    shop.world.advance(std::time::Duration::from_secs(120));
+    shop.hears(&pushed).await.ends(0, "deployed");
+    let both = [
+        deployed(&first, 1, "success inactive"),
+        deployed(&head, 1, "in_progress success"),
+    ];
+    assert_eq!(deployments(&shop), both);
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_right_turns_one_thing_off_and_is_named_once() {
     for (right, input) in [
@@ -221,7 +283,7 @@ async fn a_missing_right_turns_one_thing_off_and_is_named_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_costs_two_and_three_requests_at_most() {
+async fn it_costs_two_and_four_requests_at_most() {
     let shop = Shop::open().await;
     let mut since = shop.now();
     let mut told = Vec::new();
@@ -230,7 +292,7 @@ async fn it_costs_two_and_three_requests_at_most() {
         told.push(format!(
             "{what}: {statuses} + {deployments} beside {others}"
         ));
-        assert!(statuses <= 2 && deployments <= 3, "{told:#?}");
+        assert!(statuses <= 2 && deployments <= 4, "{told:#?}");
         since = shop.now();
     };
     shop.deployed(1).await;
@@ -257,7 +319,7 @@ async fn it_costs_two_and_three_requests_at_most() {
     costs(&shop, "removal");
     println!("{told:#?}");
     assert!(
-        told.iter().any(|one| one.starts_with("update: 2 + 3 ")),
+        told.iter().any(|one| one.starts_with("update: 2 + 4 ")),
         "{told:#?}"
     );
     assert!(

@@ -1,5 +1,5 @@
 //! Makes a ledger that is missing, or that nobody can read any more, from the Namespaces that exist.
-//! It guesses nothing: who waited, and what was tried or removed on purpose, only a ledger knows, and so it is lost with it.
+//! It guesses nothing: who waited, and what was tried, approved or removed on purpose, only a ledger knows, and so it is lost with it.
 //! Every Namespace of ours is a holder even above the cap, because a slot that is given away twice is worse than one too few.
 
 use super::selector;
@@ -41,7 +41,7 @@ pub(in crate::pipeline) async fn mend(
     let ledger = anew(ports, owned(cluster, name).await?);
     if let Some(copy) = cluster.replace_corrupt_ledger(name, &ledger).await? {
         ports.notice(format!(
-            "the record of all previews, ConfigMap {}/{}, could not be read ({problem}); it was made anew from the {} previews that exist, and what it was is kept as {copy}; who waited in line, pins and removals on purpose are forgotten",
+            "the record of all previews, ConfigMap {}/{}, could not be read ({problem}); it was made anew from the {} previews that exist, and what it was is kept as {copy}; who waited in line, approvals and removals on purpose are forgotten",
             name.namespace,
             name.object(),
             ledger.holders.len(),

@@ -3,7 +3,8 @@
 //! The decision is an output: a build, or the approval of an environment, comes between it and the run that acts on it.
 
 use super::{
-    Allows, Story, Teller, approve::NO_FORK, built, filter, ignored, quiet, react, subject, verdict,
+    Allows, Story, Teller, approve::NO_FORK, built, denial, filter, ignored, quiet, react, subject,
+    verdict,
 };
 use crate::{
     event::PullRequest,
@@ -35,7 +36,10 @@ pub async fn plan(
     let planned = async {
         match trigger {
             Trigger::Ignore(_) => Ok(Err(ignored(trigger))),
-            Trigger::Sweep(_) => Ok(Ok(would(trigger))),
+            Trigger::Sweep(_, asked) => {
+                let may = denial::may_sweep(ports, caller, asked.as_ref()).await?;
+                Ok(may.map(|()| would(trigger)).map_err(quiet))
+            }
             Trigger::Built(build) => match built::deploys(ports, build).await? {
                 Ok(deploys) => any(ports, trigger, &deploys, caller, audience).await,
                 Err(ending) => Ok(Err(ending)),

@@ -356,13 +356,13 @@ impl Board {
         own.or_else(|| self.shown.deployment.clone())
     }
 
-    /// The deployment that was begun with; what was refused is off from now on.
-    fn take(&self, ports: &Ports, opened: Opened) -> Option<Deployed> {
+    /// The deployment that was begun with, if any, where GitHub was heard; what was refused is off from now on.
+    fn take(&self, ports: &Ports, opened: Opened) -> Option<Option<Deployed>> {
         if let Some(Err(error)) = opened.status {
             untold(ports, &ports.refused.statuses, STATUS, &error);
         }
         match opened.deployment {
-            Some(Ok(found)) => found,
+            Some(Ok(found)) => Some(found),
             Some(Err(error)) => {
                 untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
                 None
@@ -393,7 +393,7 @@ impl Board {
         github: &GitHub,
         preview: &PreviewKey,
         word: &Word,
-        opened: Option<Deployed>,
+        opened: Option<Option<Deployed>>,
     ) -> Result<(), GitHubError> {
         if word.verdict == Verdict::Over {
             return self.retire(github, word).await;
@@ -402,7 +402,7 @@ impl Board {
             return Ok(());
         };
         let found = match opened {
-            Some(found) => Some(found),
+            Some(found) => found,
             // Nobody deploys what this run has not begun to deploy.
             None if word.verdict.is_open() && !self.begun => None,
             None => {
@@ -419,10 +419,16 @@ impl Board {
                 found.await?.map(|(found, _)| found)
             }
         };
+        let replaced = word.verdict == Verdict::Ready || word.removed;
+        let known = self.shown.deployment.clone();
         let Some(found) = found else {
+            // What GitHub shows by itself stands in its place.
+            if let Some(before) = known.filter(|known| replaced && known.sha != *sha) {
+                replace(github, &before, word).await?;
+                self.shown.deployment = None;
+            }
             return Ok(());
         };
-        let known = self.shown.deployment.clone();
         let before = known.filter(|known| known.id != found.id);
         let serves = self.live.sha.as_ref() == Some(&found.sha);
         let state = match word.verdict {
@@ -436,15 +442,8 @@ impl Board {
         github
             .set_deployment(found.id, &status_of(state, word))
             .await?;
-        let replaced = word.verdict == Verdict::Ready || word.removed;
         if let Some(before) = before.as_ref().filter(|_| replaced) {
-            let gone = Word {
-                text: "replaced".into(),
-                url: None,
-                ..word.clone()
-            };
-            let status = status_of(DeploymentState::Inactive, &gone);
-            github.set_deployment(before.id, &status).await?;
+            replace(github, before, word).await?;
         }
         if let Some(under_way) = &mut self.shown.under_way {
             under_way.deployment = word.verdict.waits().then_some(found.id);
@@ -470,6 +469,17 @@ impl Board {
         }
         Ok(())
     }
+}
+
+/// Ends the deployment of a commit in whose place another is shown.
+async fn replace(github: &GitHub, before: &Deployed, word: &Word) -> Result<(), GitHubError> {
+    let gone = Word {
+        text: "replaced".into(),
+        url: None,
+        ..word.clone()
+    };
+    let status = status_of(DeploymentState::Inactive, &gone);
+    github.set_deployment(before.id, &status).await
 }
 
 /// What a run that begins to deploy shows as under way.

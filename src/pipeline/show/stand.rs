@@ -35,17 +35,15 @@ pub(super) async fn stand(
         let others = all.iter().any(|one| !one.task.starts_with(TASK));
         Ok::<_, GitHubError>((found, others))
     };
-    // Where the ledger knows one of an earlier commit, nobody else makes them.
-    if known.is_none() || !creates {
-        match ours().await? {
-            (Some(found), _) => return Ok(Some((found, false))),
-            (None, true) => {
-                tracing::info!("GitHub shows a deployment of this commit already");
-                return Ok(None);
-            }
-            (None, false) if !creates => return Ok(None),
-            (None, false) => {}
+    // A run that died may have made one, and a job may get its `environment:` while the preview lives.
+    match ours().await? {
+        (Some(found), _) => return Ok(Some((found, false))),
+        (None, true) => {
+            tracing::info!("GitHub shows a deployment of this commit already");
+            return Ok(None);
         }
+        (None, false) if !creates => return Ok(None),
+        (None, false) => {}
     }
     let new = NewDeployment {
         sha,

@@ -388,6 +388,16 @@ impl Handle {
             .unwrap_or_default()
     }
 
+    /// Somebody writes into an issue; false if there is none.
+    pub fn edit_issue(&self, full_name: &str, number: u64, body: &str) -> bool {
+        let write = |repository: &mut Repository| {
+            let mut all = repository.issues.iter_mut();
+            let found = all.find(|issue| issue.number == number);
+            found.map(|issue| body.clone_into(&mut issue.body))
+        };
+        self.with(full_name, write).flatten().is_some()
+    }
+
     /// Returns the runs that were started by hand, in their order.
     pub fn started(&self, full_name: &str) -> Vec<Started> {
         self.with(full_name, |repository| repository.started.clone())
