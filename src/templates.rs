@@ -95,6 +95,10 @@ pub const COMMENT: &[(&str, &str)] = &[
         include_str!("../templates/comment/_stays.md.j2"),
     ),
     (
+        "comment/_answer.md.j2",
+        include_str!("../templates/comment/_answer.md.j2"),
+    ),
+    (
         "comment/_gate.md.j2",
         include_str!("../templates/comment/_gate.md.j2"),
     ),

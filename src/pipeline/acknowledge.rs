@@ -39,24 +39,67 @@ pub(super) async fn courtesy<T>(
 }
 
 /// The reaction that says how a command ended; none when another run goes on with it.
+///
+/// Only what is named here as done gets a thumbs-up: whatever else may end a run has kept the command from being followed.
 pub(super) fn verdict(ending: &Ending) -> Option<Reaction> {
     let refused = ending.view.as_ref().map(|view| view.state) == Some(State::Refused);
     match ending.reason {
         ReasonCode::PermissionDenied => Some(Reaction::MinusOne),
         ReasonCode::Superseded | ReasonCode::Cancelled => None,
-        ReasonCode::NotACommand
-        | ReasonCode::CommentWithdrawn
-        | ReasonCode::TooManyCommands
-        | ReasonCode::NoPreview
-        | ReasonCode::NothingToRollBack
-        | ReasonCode::AtCapacity
-        | ReasonCode::ForkRefused
-        | ReasonCode::ApprovalNeeded
-        | ReasonCode::NothingToApprove
-        | ReasonCode::PullRequestClosed => Some(Reaction::Confused),
         _ if refused || ending.failure.is_some() || ending.exit != Exit::Done => {
             Some(Reaction::Confused)
         }
-        _ => Some(Reaction::PlusOne),
+        ReasonCode::Deployed
+        | ReasonCode::Unchanged
+        | ReasonCode::Queued
+        | ReasonCode::RolledBack
+        | ReasonCode::Removed
+        | ReasonCode::NothingToRemove
+        | ReasonCode::Extended
+        | ReasonCode::Pinned
+        | ReasonCode::Unpinned
+        | ReasonCode::Slept
+        | ReasonCode::Woken
+        | ReasonCode::LogsShown
+        | ReasonCode::DiffShown
+        | ReasonCode::CheckShown
+        | ReasonCode::StatusShown
+        | ReasonCode::HelpShown
+        | ReasonCode::Swept => Some(Reaction::PlusOne),
+        _ => Some(Reaction::Confused),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{Blame, Failure, sleep};
+
+    #[test]
+    fn what_was_not_done_gets_no_thumbs_up_whatever_the_reason() {
+        use ReasonCode as R;
+        let given = |reason| verdict(&Ending::quiet(None, reason, ""));
+        for reason in [
+            R::NothingToTake,
+            R::Busy,
+            R::NotTheHead,
+            R::RemovedByCommand,
+            R::AutoDeployOff,
+            R::EventIgnored,
+            R::NoCredentials,
+            R::LabelIgnored,
+            R::RunLost,
+            R::TimedOut,
+        ] {
+            assert_eq!(given(reason), Some(Reaction::Confused), "{reason}");
+        }
+        assert_eq!(given(R::Slept), Some(Reaction::PlusOne));
+        assert_eq!(given(R::PermissionDenied), Some(Reaction::MinusOne));
+        assert_eq!(given(R::Superseded), None);
+        let busy = sleep::busy();
+        assert_eq!(verdict(&busy), Some(Reaction::Confused));
+        assert_eq!(busy.lines(), busy.warnings(), "said once, and as a warning");
+        let failed = Failure::new(Blame::Theirs, R::Slept, "", "");
+        assert_eq!(verdict(&Ending::failed(failed)), Some(Reaction::Confused));
     }
 }

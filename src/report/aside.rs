@@ -10,8 +10,11 @@ use super::{
 };
 use crate::names::CommitSha;
 
-/// How such a line begins, whichever it is.
+/// How such a line about a commit begins, whichever it is.
 const BEGINS: [&str; 3] = ["> ⏭️ ", "> ⏳ ", "> ⏹️ "];
+
+/// How an answer begins.
+const ANSWERS: [&str; 1] = ["> 💬 "];
 
 /// A line that stands under the heading of a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub enum Aside {
     Gate,
     /// What is gone stays so.
     Stays,
+    /// Why a command was not followed; it comes below the others.
+    Answer,
 }
 
 /// True when a comment says that this commit waits for approval.
@@ -34,7 +39,8 @@ pub fn awaits_gate(body: &str, sha: &CommitSha) -> bool {
     first.is_some_and(|line| line.starts_with(BEGINS[1]) && line.contains(sha.as_str()))
 }
 
-/// The comment with this line, which takes the place of another such line; none when it has no heading.
+/// The comment with this line, which takes the place of another such line; an answer that of another answer.
+/// None when it has no heading.
 pub fn with_aside(
     body: &str,
     aside: Aside,
@@ -44,6 +50,7 @@ pub fn with_aside(
         Aside::Skipped => "comment/_skipped.md.j2",
         Aside::Gate => "comment/_gate.md.j2",
         Aside::Stays => "comment/_stays.md.j2",
+        Aside::Answer => "comment/_answer.md.j2",
     };
     let line = render_spelled(view.prefix.as_deref(), template, &page(view, 0))?;
     let Some(at) = body.find("\n### ") else {
@@ -51,17 +58,28 @@ pub fn with_aside(
     };
     let (marker, rest) = body.split_at(at + 1);
     let (heading, rest) = rest.split_once('\n').unwrap_or((rest, ""));
-    let rest = rest.trim_start();
-    let rest = match BEGINS.iter().any(|begin| rest.starts_with(begin)) {
-        true => rest.split_once('\n').map_or("", |(_, rest)| rest),
-        false => rest,
+    let (about, rest) = take(rest, &BEGINS);
+    let (answer, rest) = take(rest, &ANSWERS);
+    let line = Some(line.trim());
+    let (about, answer) = match aside {
+        Aside::Answer => (about, line),
+        _ => (line, answer),
     };
-    Ok(Some(format!(
-        "{marker}{}\n\n{}\n\n{}",
-        heading.trim_end(),
-        line.trim(),
-        rest.trim_start()
-    )))
+    let lines: Vec<&str> = [Some(heading.trim_end()), about, answer, Some(rest)]
+        .into_iter()
+        .flatten()
+        .collect();
+    Ok(Some(format!("{marker}{}", lines.join("\n\n"))))
+}
+
+/// The first line if it begins like one of these, and what comes behind it.
+fn take<'a>(text: &'a str, begins: &[&str]) -> (Option<&'a str>, &'a str) {
+    let text = text.trim_start();
+    if !begins.iter().any(|begin| text.starts_with(begin)) {
+        return (None, text);
+    }
+    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
+    (Some(line.trim_end()), rest.trim_start())
 }
 
 /// The comment of what is gone, which says that it stays so and promises nothing of a push; none when it has no heading.
@@ -122,6 +140,32 @@ mod tests {
         let gate = with_aside(&once, Aside::Gate, &view("")).unwrap().unwrap();
         assert_eq!(gate.matches("> ⏭️").count(), 1, "only the log's: {gate}");
         assert!(gate.contains("> ⏳") && gate.ends_with(rest), "{gate}");
+    }
+
+    #[test]
+    fn an_answer_comes_below_what_is_said_of_a_commit_and_takes_only_an_answers_place() {
+        let with =
+            |body: &str, aside, cause| with_aside(body, aside, &view(cause)).unwrap().unwrap();
+        let first = with(BODY, Aside::Answer, "`/deply` is no command");
+        let skipped = with(&first, Aside::Skipped, "it is a draft");
+        let second = with(&skipped, Aside::Answer, "there is no preview to pin");
+        let lines: Vec<&str> = second.lines().filter(|line| !line.is_empty()).collect();
+        assert!(
+            lines[2].starts_with("> ⏭️ ") && lines[2].contains("it is a draft"),
+            "{second}"
+        );
+        assert_eq!(lines[3], "> 💬 there is no preview to pin");
+        assert_eq!(
+            lines[4..],
+            BODY.lines()
+                .filter(|line| !line.is_empty())
+                .collect::<Vec<_>>()[2..]
+        );
+        assert_eq!(second.matches("> 💬").count(), 1, "{second}");
+        assert_eq!(
+            with(&second, Aside::Answer, "there is no preview to pin"),
+            second
+        );
     }
 
     #[test]

@@ -204,7 +204,11 @@ impl Request {
             Commit::Head => Ok(pull.head_sha.clone()),
             Commit::Named(sha) if *sha == pull.head_sha => Ok(sha.clone()),
             Commit::Named(sha) => Err(Denied {
-                reason: ReasonCode::Superseded,
+                // A workflow has named what was the newest then; a person is answered.
+                reason: match self.asked.is_workflow() {
+                    true => ReasonCode::Superseded,
+                    false => ReasonCode::NotTheHead,
+                },
                 cause: format!(
                     "{} is not the head of pull request #{}, {} is",
                     sha.short(),
@@ -463,7 +467,7 @@ mod tests {
             Ok(head.clone())
         );
         let denied = request(Commit::Named(other)).pin(&pull()).unwrap_err();
-        assert_eq!(denied.reason, ReasonCode::Superseded);
+        assert_eq!(denied.reason, ReasonCode::NotTheHead);
         assert!(denied.remedy.contains(head.as_str()), "{}", denied.remedy);
     }
 }

@@ -206,7 +206,7 @@ async fn a_forks_commit_is_never_a_deploy() {
         (
             shop.says(1, "alice", &format!("/approve {}", "0".repeat(40))),
             "ignore",
-            "superseded",
+            "not-the-head",
         ),
     ] {
         let seen = plan(&shop, &event, &[("approval-gate", "false")]).await;

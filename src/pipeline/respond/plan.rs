@@ -181,7 +181,10 @@ impl Story<'_> {
                     false => permission::may_deploy(pull, None),
                 }
             }
-            Trigger::Take { .. } => permission::may_deploy(pull, None),
+            Trigger::Take { .. } => {
+                permission::may_deploy(pull, None)?;
+                current()
+            }
             Trigger::Approve(_) if !pull.from_fork() => Err(Denied {
                 reason: ReasonCode::NothingToApprove,
                 cause: NO_FORK.into(),

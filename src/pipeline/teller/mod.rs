@@ -2,6 +2,7 @@
 //! It decides nothing; use cases say what is so, and this keeps the view and writes it where people look.
 //! The last word is read back once: an older run that wrote after us would otherwise leave a lie standing.
 
+mod answer;
 mod approval;
 mod aside;
 mod board;
@@ -73,6 +74,8 @@ pub struct Teller<'a> {
     after_another: bool,
     /// The commit that a run has tried before this one.
     tried: Option<CommitSha>,
+    /// What is answered to a command that was not followed.
+    answer: Option<String>,
 }
 
 impl<'a> Teller<'a> {
@@ -129,6 +132,7 @@ impl<'a> Teller<'a> {
             rests: false,
             after_another: false,
             tried: None,
+            answer: None,
         }
     }
 
