@@ -28,10 +28,18 @@ const CLAIM_LIFE: SignedDuration = SignedDuration::from_mins(2);
 /// Stands for the run that claimed an adopted Namespace's slot.
 const ADOPTED: &str = "adopted";
 
+/// The same for a Namespace that was counted because it exists.
+const REBUILT: &str = "rebuilt";
+
 impl Holder {
     /// True while no run has deployed over what was adopted.
     pub fn is_adopted(&self) -> bool {
         self.run.0 == ADOPTED
+    }
+
+    /// True while no run has claimed the slot: its Namespace was there.
+    pub fn is_found(&self) -> bool {
+        [ADOPTED, REBUILT].contains(&self.run.0.as_str())
     }
 
     /// True for a claim whose run has died before it was confirmed.
@@ -268,6 +276,19 @@ pub fn drop_holder(ledger: &mut Ledger, key: &str, gone: &str) {
         .retain(|holder| holder.key != key || holder.uid.as_deref() != Some(gone));
 }
 
+/// The same where somebody else has deleted it, and another preview's run has found that: a sweep has its comment say so.
+pub fn drop_vanished(ledger: &mut Ledger, key: &str, gone: &str) {
+    let before = ledger.holders.len();
+    drop_holder(ledger, key, gone);
+    let dropped = ledger.holders.len() < before;
+    let elsewhere = |record: &Record| record.asleep.as_ref().is_some_and(|one| one.uid != gone);
+    let record = ledger.previews.get_mut(key).filter(|_| dropped);
+    if let Some(record) = record.filter(|record| record.active.is_none() && !elsewhere(record)) {
+        record.vanish();
+        record.untold = true;
+    }
+}
+
 /// Gives up a claim without Namespace, whichever run made it.
 ///
 /// Call it only in this preview's turn: whoever made the claim has stopped, and finds out when it tries to confirm.
@@ -356,7 +377,7 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now:
         namespace: preview.namespace,
         uid: Some(preview.uid),
         slot,
-        run: RunId("rebuilt".into()),
+        run: RunId(REBUILT.into()),
         since: now,
         owner: String::new(),
         url: preview.url,

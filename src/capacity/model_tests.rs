@@ -6,8 +6,8 @@
 
 use super::{
     Asleep, Claim, Claimant, Holder, Ledger, Owned, Remembered, RunId, Turn, WhenFull, adopt,
-    alive, begin, bind, claim, confirm, drop_claim, drop_holder, finish, forget, forget_uid, leave,
-    next, put_first, put_to_sleep, rebuild, wait, withdraw,
+    alive, begin, bind, claim, confirm, drop_claim, drop_vanished, finish, forget, forget_uid,
+    leave, next, put_first, put_to_sleep, rebuild, wait, withdraw,
 };
 use crate::names::PrNumber;
 use jiff::Timestamp;
@@ -340,7 +340,7 @@ impl World {
             }
             Act::Drop(pr) => {
                 for (key, uid) in self.gone.remove(&pr).unwrap_or_default() {
-                    drop_holder(ledger, &key, &uid);
+                    drop_vanished(ledger, &key, &uid);
                 }
             }
             Act::Forget(seat) => {

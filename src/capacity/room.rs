@@ -7,7 +7,7 @@ use crate::names::quantity;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The nodes that take pods.
+/// The nodes, also those that take no pods for a while.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Room {
     /// Nodes.
@@ -27,6 +27,10 @@ pub struct Node {
     pub previews: Amounts,
     /// What all other pods ask for.
     pub others: Amounts,
+    /// What those of them ask for that end by themselves, as those of Jobs do.
+    pub passing: Amounts,
+    /// True while it is cordoned.
+    pub cordoned: bool,
 }
 
 /// Whether pods find room.
@@ -34,9 +38,9 @@ pub struct Node {
 pub enum Fit {
     /// They do.
     Now,
-    /// They would if there were no other preview.
+    /// They may once previews or Jobs have ended, or nodes have come back.
     Later(Shortage),
-    /// They do not, whatever ends.
+    /// They do not, whatever ends: no node is large enough for one of them, or all nodes together are too small.
     Never(Shortage),
 }
 
@@ -68,14 +72,27 @@ impl Room {
     }
 
     fn fit_at_once(&self, pods: &[Pods]) -> Fit {
-        let Err(now) = self.place(pods, |node| node.allocatable - node.previews - node.others)
-        else {
+        let Err(now) = self.place(pods, When::Now) else {
             return Fit::Now;
         };
-        match self.place(pods, |node| node.allocatable - node.others) {
-            Ok(()) => Fit::Later(self.shortage(pods, now)),
-            Err(ever) => Fit::Never(self.shortage(pods, ever)),
+        match self.too_large(pods) {
+            None => Fit::Later(self.shortage(pods, now, When::Now)),
+            Some(one) => Fit::Never(self.shortage(pods, one, When::Ever)),
         }
+    }
+
+    /// The pods that make the set too large for these nodes at any time, if that is certain: other orders of placing were not tried.
+    fn too_large<'a>(&self, pods: &'a [Pods]) -> Option<&'a Pods> {
+        let alone = |one: &&Pods| self.place(std::slice::from_ref(one), When::Ever).is_err();
+        let takes = |node: &&Node| pods.iter().any(|one| node.takes(one, When::Ever));
+        let free = self
+            .nodes
+            .iter()
+            .filter(takes)
+            .map(|node| node.free(When::Ever));
+        let together = !free.sum::<Amounts>().covers(all(pods));
+        let alone = pods.iter().find(alone);
+        alone.or_else(|| pods.first().filter(|_| together))
     }
 
     /// How much of CPU and memory is asked for, in hundredths of what there is; the larger of the two.
@@ -85,23 +102,24 @@ impl Room {
     }
 
     fn filled_at_once(&self, pods: &[Pods]) -> i128 {
-        let total: Amounts = self.nodes.iter().map(|node| node.allocatable).sum();
-        let nodes = self.nodes.iter().map(|node| node.previews + node.others);
+        let open = || self.nodes.iter().filter(|node| !node.cordoned);
+        let total: Amounts = open().map(|node| node.allocatable).sum();
+        let nodes = open().map(|node| node.previews + node.others);
         let used = nodes.sum::<Amounts>() + all(pods);
         let share = |used: i128, of: i128| if of > 0 { used * 100 / of } else { 0 };
         share(used.cpu, total.cpu).max(share(used.memory, total.memory))
     }
 
     /// Places the largest pods first; which one found no node, if one did not.
-    fn place<'a>(&self, pods: &'a [Pods], free: impl Fn(&Node) -> Amounts) -> Result<(), &'a Pods> {
-        let mut left: Vec<Amounts> = self.nodes.iter().map(free).collect();
+    fn place<'a>(&self, pods: &'a [Pods], when: When) -> Result<(), &'a Pods> {
+        let mut left: Vec<Amounts> = self.nodes.iter().map(|node| node.free(when)).collect();
         let mut sorted: Vec<&Pods> = pods.iter().collect();
         sorted.sort_by_key(|one| std::cmp::Reverse((one.requests.memory, one.requests.cpu)));
         for one in sorted {
             for _ in 0..one.count {
                 let places = self.nodes.iter().zip(&mut left);
                 let place = places
-                    .filter(|(node, _)| node.takes(one))
+                    .filter(|(node, _)| node.takes(one, when))
                     .find(|(_, left)| left.covers(one.requests));
                 let Some((_, left)) = place else {
                     return Err(one);
@@ -112,8 +130,8 @@ impl Room {
         Ok(())
     }
 
-    fn shortage(&self, pods: &[Pods], first: &Pods) -> Shortage {
-        let nodes = || self.nodes.iter().filter(|node| node.takes(first));
+    fn shortage(&self, pods: &[Pods], first: &Pods, when: When) -> Shortage {
+        let nodes = || self.nodes.iter().filter(|node| node.takes(first, when));
         let total: Amounts = nodes().map(|node| node.allocatable).sum();
         let free = total
             - nodes()
@@ -157,15 +175,40 @@ fn all(pods: &[Pods]) -> Amounts {
     pods.iter().map(|one| one.requests.times(one.count)).sum()
 }
 
+/// What of a cluster counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// What is there at this moment.
+    Now,
+    /// What might be there at another: without previews and Jobs, and with the nodes back that take nothing for a while.
+    Ever,
+}
+
+/// Taints that a cluster puts on nodes by itself for a while, and takes away again: not ready, cordoned, under pressure.
+const FOR_A_WHILE: &str = "node.kubernetes.io/";
+
 impl Node {
+    /// What is left for pods.
+    fn free(&self, when: When) -> Amounts {
+        match when {
+            When::Now => self.allocatable - self.previews - self.others,
+            When::Ever => self.allocatable - (self.others - self.passing),
+        }
+    }
+
     /// True when a pod may run here, as far as selector and taints say.
-    fn takes(&self, pods: &Pods) -> bool {
+    fn takes(&self, pods: &Pods, when: When) -> bool {
         let labelled = |(key, value): (&String, &String)| self.labels.get(key) == Some(value);
-        pods.selector.iter().all(labelled)
+        let ever = when == When::Ever;
+        (ever || !self.cordoned)
+            && pods.selector.iter().all(labelled)
             && self.taints.iter().all(|taint| {
                 let kept_away =
                     matches!(taint["effect"].as_str(), Some("NoSchedule" | "NoExecute"));
-                !kept_away || pods.tolerations.iter().any(|one| tolerates(one, taint))
+                let key = taint["key"].as_str().unwrap_or_default();
+                !kept_away
+                    || (ever && key.starts_with(FOR_A_WHILE))
+                    || pods.tolerations.iter().any(|one| tolerates(one, taint))
             })
     }
 }

@@ -110,3 +110,43 @@ proptest::proptest! {
         proptest::prop_assert!(rank(&less) <= rank(&more));
     }
 }
+
+#[test]
+fn what_may_fit_at_another_time_is_not_turned_away_for_good() {
+    let never = |room: &Room, pods: &[Pods]| matches!(room.fit_at_once(pods), Fit::Never(_));
+    let later = |room: &Room, pods: &[Pods]| matches!(room.fit_at_once(pods), Fit::Later(_));
+    let full = node(1000, 0, 800);
+    assert!(never(&room([full.clone()]), &[pods(500, 1)]));
+    // A batch ends.
+    let batch = Node {
+        passing: full.others,
+        ..full.clone()
+    };
+    assert!(later(&room([batch]), &[pods(500, 1)]));
+    // A node comes back.
+    let cordoned = Node {
+        cordoned: true,
+        ..node(1000, 0, 0)
+    };
+    let mut lost = node(1000, 0, 0);
+    lost.taints = vec![json!({"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"})];
+    for away in [cordoned, lost] {
+        assert!(later(&room([full.clone(), away.clone()]), &[pods(500, 1)]));
+        assert!(never(&room([full.clone(), away]), &[pods(1500, 1)]));
+    }
+    // The largest pod takes the one node that another pod needs, which another order would have left to it.
+    let labelled = |name: &str| BTreeMap::from([("disk".to_owned(), name.to_owned())]);
+    let mut picky = pods(400, 1);
+    picky.selector = labelled("ssd");
+    let ssd = Node {
+        labels: labelled("ssd"),
+        ..node(800, 0, 0)
+    };
+    let two = room([ssd, node(800, 0, 0)]);
+    assert!(!never(&two, &[pods(600, 1), picky]));
+    // Nowhere is so much at once.
+    assert!(never(
+        &room([node(1000, 0, 0), node(1000, 0, 0)]),
+        &[pods(600, 2), pods(900, 1)]
+    ));
+}

@@ -15,7 +15,8 @@ use crate::{
     templates,
     trigger::{self, Trigger, filters},
 };
-use std::{collections::BTreeMap, io::Write, path::Path};
+use futures::FutureExt as _;
+use std::{collections::BTreeMap, io::Write, panic::AssertUnwindSafe, path::Path};
 use tokio_util::sync::CancellationToken;
 
 /// Everything that a run inside a workflow gets from outside.
@@ -107,13 +108,19 @@ pub async fn act(surroundings: Surroundings) -> Option<u8> {
         watch,
     };
     // A whole deploy is a large future; on the heap it costs no caller's stack.
-    let told = Box::pin(run.story()).await;
-    Some(match run.tell(&told) {
-        Ok(()) => told.ending.exit.code(),
-        Err(error) => {
+    let told = AssertUnwindSafe(Box::pin(run.story())).catch_unwind().await;
+    let told = told.unwrap_or_else(|_| Told {
+        decision: "ignore",
+        ending: Ending::failed(Failure::bug()),
+    });
+    let said = std::panic::catch_unwind(AssertUnwindSafe(|| run.tell(&told)));
+    Some(match said {
+        Ok(Ok(())) => told.ending.exit.code(),
+        Ok(Err(error)) => {
             tracing::error!("cannot tell the runner how it went: {error}");
             told.ending.exit.code().max(Exit::Yours.code())
         }
+        Err(_) => Exit::Ours.code(),
     })
 }
 

@@ -226,7 +226,7 @@ impl Deploy {
         teller.about(&request.sha);
         let sources = self.what.sources(&opened, &request);
         let ending = pipeline::deploy(&opened.ports, &request, &sources, &mut teller).await;
-        finish("deploy", &ending, &opened, self.format.output)
+        finish("deploy", &ending, self.format.output)
     }
 }
 
@@ -260,7 +260,7 @@ impl Rollback {
         };
         let rollback = pipeline::rollback(&opened.ports, &preview, head.as_ref(), &mut teller);
         let ending = rollback.await?;
-        finish("rollback", &ending, &opened, self.format.output)
+        finish("rollback", &ending, self.format.output)
     }
 }
 
@@ -295,22 +295,16 @@ impl Remove {
                 repository.name
             ));
         }
-        finish("remove", &ending, &opened, self.format.output)
+        finish("remove", &ending, self.format.output)
     }
 }
 
-fn finish(
-    decision: &'static str,
-    ending: &Ending,
-    opened: &Opened,
-    output: Output,
-) -> Result<u8, Failed> {
-    let redact = |text: &str| opened.ports.redaction.redact(text);
+fn finish(decision: &'static str, ending: &Ending, output: Output) -> Result<u8, Failed> {
     match output {
-        Output::Json => print::text(&redact(&ending.result(decision))),
+        Output::Json => print::text(&ending.result(decision)),
         Output::Text => match &ending.failure {
-            Some(failure) => print::error(&redact(&Failed::from(failure.clone()).to_string())),
-            None => print::text(&redact(&print::ending(ending))),
+            Some(failure) => print::error(&Failed::from(failure.clone()).to_string()),
+            None => print::text(&print::ending(ending)),
         },
     }
     Ok(ending.exit.code())

@@ -21,8 +21,10 @@ pub use action::{Surroundings, act};
 pub use play::{Player, Seen, Stage, Watch, control_namespace, parse, read_outputs};
 pub use simulate::Simulated;
 
+use crate::pipeline::Failure;
 use clap::{CommandFactory, Parser, Subcommand};
-use std::{ffi::OsString, process::ExitCode};
+use futures::FutureExt as _;
+use std::{ffi::OsString, panic::AssertUnwindSafe, process::ExitCode};
 
 /// Exit code for a bug of ours.
 const OURS: u8 = 2;
@@ -111,7 +113,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(OURS);
         }
     };
-    let code = runtime.block_on(dispatch(arguments));
+    let code = runtime.block_on(AssertUnwindSafe(dispatch(arguments)).catch_unwind());
+    let code = code.unwrap_or_else(|_| {
+        let failed = print::Failed::from(Failure::bug());
+        print::error(&failed.to_string());
+        failed.code()
+    });
     // A blocking lookup that is still under way must not hold the process up.
     runtime.shutdown_background();
     ExitCode::from(code)

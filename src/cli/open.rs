@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// Commands print their progress themselves, so that their log is silent until somebody asks for more.
 pub(super) fn log(verbose: u8, redaction: Redaction) {
+    super::print::without(&redaction);
     let verbosity = match verbose {
         0 => Verbosity::Quiet,
         more => Verbosity::new(false, more - 1, false),
@@ -31,6 +32,8 @@ pub(super) fn log(verbose: u8, redaction: Redaction) {
     {
         tracing::debug!("the log was set up before");
     }
+    // What it says may hold a secret, and goes to the log like all else.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a bug: {panic}")));
 }
 
 /// A token that the first SIGINT or SIGTERM cancels. PID 1 has no default handlers, so without this a container could not be stopped.

@@ -6,11 +6,12 @@ use crate::{
     names::ReasonCode,
     pipeline::{Due, Ending, Exit, Failure, LastFailure, Listed, Status},
     report::StatusView,
+    runner::Redaction,
 };
 use serde::Serialize;
 use std::{
     io::Write as _,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 /// Why a command failed, and whose fault it is.
@@ -105,7 +106,22 @@ impl From<anyhow::Error> for Failed {
 
 /// Prints data; a reader that went away is no failure.
 pub(super) fn text(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+    let _ = writeln!(std::io::stdout().lock(), "{}", clean(text.trim_end()));
+}
+
+/// What the process has learnt, once something that may be secret is read.
+static KNOWN: OnceLock<Redaction> = OnceLock::new();
+
+/// Prints no secret that this knows or learns later.
+pub(super) fn without(secrets: &Redaction) {
+    // Who opens twice has read the same secrets twice.
+    let _ = KNOWN.set(secrets.clone());
+}
+
+fn clean(text: &str) -> String {
+    KNOWN
+        .get()
+        .map_or_else(|| text.to_owned(), |known| known.redact(text))
 }
 
 /// Prints data as JSON.
@@ -116,7 +132,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<u8, Failed> {
 
 /// Prints a line of progress.
 pub(super) fn progress(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", clean(line));
 }
 
 /// Prints what went wrong; what containers wrote may stand in it, so nothing in it can move the cursor.

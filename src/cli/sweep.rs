@@ -71,7 +71,7 @@ impl Sweep {
             let pipeline::Outlook { due, trouble } =
                 pipeline::would_sweep(ports, &repository, mandate).await?;
             if let Some(trouble) = trouble {
-                print::progress(&ports.redaction.redact(&trouble));
+                print::progress(&trouble);
             }
             return match self.format.output {
                 Output::Json => print::json(&due),
@@ -86,11 +86,10 @@ impl Sweep {
             Output::Json => {
                 print::json(&ending.swept)?;
             }
-            Output::Text => print::text(&ports.redaction.redact(&ending.lines().join("\n"))),
+            Output::Text => print::text(&ending.lines().join("\n")),
         }
         if let Some(failure) = &ending.failure {
-            let text = Failed::from(failure.clone()).to_string();
-            print::error(&ports.redaction.redact(&text));
+            print::error(&Failed::from(failure.clone()).to_string());
         }
         Ok(ending.exit.code())
     }

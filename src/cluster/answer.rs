@@ -337,11 +337,7 @@ fn clean(message: &str) -> String {
 }
 
 fn cut(text: &str) -> String {
-    let text = text.trim();
-    if text.chars().count() <= LONGEST {
-        return text.into();
-    }
-    text.chars().take(LONGEST).chain(['…']).collect()
+    crate::names::cut(text.trim(), LONGEST)
 }
 
 #[cfg(test)]

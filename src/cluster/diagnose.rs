@@ -6,6 +6,7 @@ use super::{
     Cluster,
     call::Call,
     failures::FailureClass,
+    logs::whole,
     outcome::{Evidence, Failure},
     track::{ContainerRef, Symptom, Tracker},
 };
@@ -76,7 +77,7 @@ impl Cluster {
             match log {
                 Ok(Ok(text)) if is_log(&text) => {
                     let title = format!("last log lines of {} in {}", of.container, of.pod);
-                    return Some(piece(title, &text));
+                    return Some(piece(title, &whole(text, BYTES)));
                 }
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::debug!(%error, pod = of.pod, "no log"),

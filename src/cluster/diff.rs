@@ -244,11 +244,7 @@ fn shown(value: &Value) -> Option<String> {
     if value.is_null() {
         return None;
     }
-    let text = value.to_string();
-    if text.chars().count() <= LONGEST {
-        return Some(text);
-    }
-    Some(text.chars().take(LONGEST).chain(['…']).collect())
+    Some(crate::names::cut(&value.to_string(), LONGEST))
 }
 
 #[cfg(test)]

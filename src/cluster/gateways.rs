@@ -3,7 +3,7 @@
 //! What a listener's selector can't be held against here counts as fitting: a check must not call wrong what may be right.
 
 use super::{Cluster, call::Call, error::ClusterError, kinds};
-use crate::names::Namespace;
+use crate::names::{Namespace, is_object_name};
 use serde_json::Value;
 
 /// A route on its way to a Gateway.
@@ -28,6 +28,10 @@ impl Cluster {
         namespace: &Namespace,
         name: &str,
     ) -> Result<Option<Gateway>, ClusterError> {
+        // It is the author's, and would be a path.
+        if !is_object_name(name) {
+            return Ok(None);
+        }
         let call = Call::get(&kinds::GATEWAY, Some(namespace), name)?;
         match self.send(call).await {
             Ok(answer) => Ok(Some(Gateway(answer.body))),
@@ -94,9 +98,18 @@ fn lets_in(listener: &Value, gateway: &Value, from: &Value) -> bool {
         "Selector" => labels
             .into_iter()
             .flatten()
-            .all(|(label, value)| from["metadata"]["labels"][label] == *value),
+            .all(|(label, value)| has(from, label, value)),
         "Same" => from["metadata"]["name"] == gateway["metadata"]["namespace"],
         _ => false,
+    }
+}
+
+/// True for a label that the Namespace is given, or gets from the API server.
+fn has(from: &Value, label: &str, wanted: &Value) -> bool {
+    let metadata = &from["metadata"];
+    match label {
+        "kubernetes.io/metadata.name" => metadata["name"] == *wanted,
+        _ => metadata["labels"][label] == *wanted,
     }
 }
 
@@ -137,8 +150,19 @@ mod tests {
         let any = json!({"from": "All"});
         let ours = json!({"from": "Selector", "selector": {"matchLabels": {"app": "preview"}}});
         let theirs = json!({"from": "Selector", "selector": {"matchLabels": {"app": "shop"}}});
+        let by_name = |name: &str| json!({"from": "Selector", "selector": {"matchLabels": {"kubernetes.io/metadata.name": name}}});
         for (change, parent, word) in [
             (json!({}), json!({}), ""),
+            (
+                json!({"allowedRoutes": {"namespaces": by_name("pr-1")}}),
+                json!({}),
+                "",
+            ),
+            (
+                json!({"allowedRoutes": {"namespaces": by_name("pr-2")}}),
+                json!({}),
+                "lets routes in",
+            ),
             (json!({"hostname": "*.preview.example.test"}), json!({}), ""),
             (
                 json!({"hostname": "preview.example.test"}),

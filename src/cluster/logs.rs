@@ -126,11 +126,19 @@ impl Cluster {
         );
         let call = call.map_err(|error| error.to_string())?;
         match tokio::time::timeout(PATIENCE, self.send_for_text(call)).await {
-            Ok(Ok(text)) => Ok(text),
+            Ok(Ok(text)) => Ok(whole(text, BYTES)),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("the node does not answer".into()),
         }
     }
+}
+
+/// The text, with a sign at its end where the node has given no more than so many bytes, maybe half a word.
+pub(super) fn whole(mut text: String, bytes: i64) -> String {
+    if i64::try_from(text.len()).is_ok_and(|length| length >= bytes) {
+        text.push('…');
+    }
+    text
 }
 
 fn name(object: &Value) -> String {

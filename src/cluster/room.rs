@@ -5,19 +5,19 @@
 use super::{
     Cluster,
     answer::Class,
-    call::{Call, Selector},
+    call::Call,
     error::ClusterError,
-    kinds,
+    kinds::{self, Kind},
     request::items,
 };
 use crate::capacity::{Amounts, Node, Room};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Pods of one page: few enough that a large cluster does not fill the memory.
+/// Nodes or pods of one page: few enough that a large cluster does not fill the memory.
 const PAGE: u32 = 250;
 
-/// Pods of a cluster that is looked at; above that nobody waits for the answer.
+/// Pages of a cluster that is looked at; above that nobody waits for the answer.
 const PAGES: usize = 20;
 
 /// The same where only a notice depends on it.
@@ -25,7 +25,7 @@ const FEW_PAGES: usize = 2;
 
 impl Cluster {
     /// The room on the nodes; none when the credential may not read nodes or the pods of all Namespaces, or where there are
-    /// more than five thousand pods.
+    /// more than five thousand of either.
     pub async fn room(&self) -> Result<Option<Room>, ClusterError> {
         let read = tokio::try_join!(
             self.nodes_with_pods(PAGES),
@@ -35,14 +35,14 @@ impl Cluster {
             return Ok(None);
         };
         let previews: BTreeSet<&str> = previews.iter().map(|info| info.name.as_str()).collect();
-        Ok(found.and_then(|(nodes, pods)| room_of(&nodes, &pods, &previews)))
+        Ok(found.and_then(|(nodes, pods)| room_of(nodes, &pods, &previews)))
     }
 
     /// How much of what the nodes have their pods ask for, in hundredths; none where [`Cluster::room`] says none, and where there
-    /// are more than five hundred pods.
+    /// are more than five hundred of either.
     pub async fn filled(&self) -> Result<Option<u64>, ClusterError> {
         let read = allowed(self.nodes_with_pods(FEW_PAGES).await)?.flatten();
-        let room = read.and_then(|(nodes, pods)| room_of(&nodes, &pods, &BTreeSet::new()));
+        let room = read.and_then(|(nodes, pods)| room_of(nodes, &pods, &BTreeSet::new()));
         let filled = room.map(|room| room.filled(&[Vec::new()]));
         Ok(filled.and_then(|filled| filled.try_into().ok()))
     }
@@ -51,33 +51,39 @@ impl Cluster {
     async fn nodes_with_pods(
         &self,
         pages: usize,
-    ) -> Result<Option<(Value, Vec<Running>)>, ClusterError> {
-        let nodes = self.send(Call::list(&kinds::NODE, None, &Selector::default())?);
-        let (nodes, pods) = tokio::try_join!(nodes, self.running_pods(pages))?;
-        Ok(pods.map(|pods| (nodes.body, pods)))
+    ) -> Result<Option<(Vec<(String, Node)>, Vec<Running>)>, ClusterError> {
+        let nodes = self.paged(&kinds::NODE, pages, read_node);
+        let (nodes, pods) = tokio::try_join!(nodes, self.paged(&kinds::POD, pages, running))?;
+        Ok(nodes.zip(pods))
     }
 
-    /// What the pods that have a node ask for; none where there are too many.
-    async fn running_pods(&self, pages: usize) -> Result<Option<Vec<Running>>, ClusterError> {
-        let mut pods = Vec::new();
+    /// What is read of each object of a kind, page by page; none where there are too many.
+    async fn paged<T>(
+        &self,
+        kind: &Kind,
+        pages: usize,
+        read: fn(&Value) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, ClusterError> {
+        let mut all = Vec::new();
         let mut next: Option<String> = None;
         for _ in 0..pages {
             let page = self
-                .send(Call::page(&kinds::POD, PAGE, next.as_deref())?)
+                .send(Call::page(kind, PAGE, next.as_deref())?)
                 .await?
                 .body;
-            pods.extend(items(&page).filter_map(running));
+            all.extend(items(&page).filter_map(read));
             match page["metadata"]["continue"]
                 .as_str()
                 .filter(|token| !token.is_empty())
             {
                 Some(token) => next = Some(token.to_owned()),
-                None => return Ok(Some(pods)),
+                None => return Ok(Some(all)),
             }
         }
         tracing::debug!(
-            pods = pods.len(),
-            "too many pods to count what the nodes have left"
+            "more than {} {}, too many to count what the nodes have left",
+            all.len(),
+            kind.plural
         );
         Ok(None)
     }
@@ -91,21 +97,25 @@ fn allowed<T>(read: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> 
     }
 }
 
-/// The nodes that take pods, with what runs on each.
-fn room_of(nodes: &Value, pods: &[Running], previews: &BTreeSet<&str>) -> Option<Room> {
-    let mut by_name: BTreeMap<&str, Node> = items(nodes)
-        .filter(|node| node["spec"]["unschedulable"] != true)
-        .map(|node| (text(&node["metadata"]["name"]), read_node(node)))
-        .collect();
+/// The nodes, with what runs on each.
+fn room_of(
+    nodes: Vec<(String, Node)>,
+    pods: &[Running],
+    previews: &BTreeSet<&str>,
+) -> Option<Room> {
+    let mut by_name: BTreeMap<String, Node> = nodes.into_iter().collect();
     for pod in pods {
-        let Some(node) = by_name.get_mut(pod.node.as_str()) else {
+        let Some(node) = by_name.get_mut(&pod.node) else {
             continue;
         };
-        let sum = match previews.contains(pod.namespace.as_str()) {
-            true => &mut node.previews,
-            false => &mut node.others,
-        };
-        *sum = *sum + pod.requests;
+        if previews.contains(pod.namespace.as_str()) {
+            node.previews = node.previews + pod.requests;
+            continue;
+        }
+        node.others = node.others + pod.requests;
+        if pod.of_a_job {
+            node.passing = node.passing + pod.requests;
+        }
     }
     // A cluster that shows no node hides them, and one whose nodes say nothing of what they have cannot be counted.
     by_name.retain(|_, node| node.allocatable.pods > 0);
@@ -122,6 +132,7 @@ struct Running {
     namespace: String,
     node: String,
     requests: Amounts,
+    of_a_job: bool,
 }
 
 fn running(pod: &Value) -> Option<Running> {
@@ -131,16 +142,22 @@ fn running(pod: &Value) -> Option<Running> {
     ) {
         return None;
     }
+    let mut owners = pod["metadata"]["ownerReferences"]
+        .as_array()
+        .into_iter()
+        .flatten();
     Some(Running {
         namespace: text(&pod["metadata"]["namespace"]).to_owned(),
         node: pod["spec"]["nodeName"].as_str()?.to_owned(),
         requests: Amounts::of_pod(&pod["spec"]),
+        of_a_job: owners.any(|owner| owner["kind"] == "Job"),
     })
 }
 
-fn read_node(node: &Value) -> Node {
+/// A node and its name.
+fn read_node(node: &Value) -> Option<(String, Node)> {
     let labels = node["metadata"]["labels"].as_object().into_iter().flatten();
-    Node {
+    let read = Node {
         labels: labels
             .map(|(key, value)| (key.clone(), text(value).to_owned()))
             .collect(),
@@ -149,8 +166,10 @@ fn read_node(node: &Value) -> Node {
             .cloned()
             .unwrap_or_default(),
         allocatable: Amounts::of(&node["status"]["allocatable"]),
+        cordoned: node["spec"]["unschedulable"] == true,
         ..Node::default()
-    }
+    };
+    Some((text(&node["metadata"]["name"]).to_owned(), read))
 }
 
 fn text(value: &Value) -> &str {

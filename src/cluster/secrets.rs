@@ -22,8 +22,13 @@ pub struct SecretRef {
 }
 
 impl Cluster {
-    /// Reads a pull secret, as it is kept: base64 of a `.dockerconfigjson`.
+    /// Reads the text of a pull secret, a `.dockerconfigjson`.
     pub async fn pull_secret(&self, from: &SecretRef) -> Result<Secret, ClusterError> {
+        self.kept(from).await.map(|data| text(&data))
+    }
+
+    /// Reads a pull secret as it is kept, in base64.
+    async fn kept(&self, from: &SecretRef) -> Result<Secret, ClusterError> {
         let refused = |problem, reason| ClusterError::PullSecret {
             namespace: from.namespace.clone(),
             name: from.name.clone(),
@@ -56,7 +61,7 @@ impl Cluster {
         from: &SecretRef,
         to: &Namespace,
     ) -> Result<Secret, ClusterError> {
-        let data = self.pull_secret(from).await?;
+        let data = self.kept(from).await?;
         let copy = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -66,7 +71,11 @@ impl Cluster {
         });
         let call = Call::apply(&kinds::SECRET, Some(to), PULL_SECRET, &copy)?;
         self.send(call).await?;
-        let text = STANDARD.decode(data.expose()).unwrap_or_default();
-        Ok(Secret::new(String::from_utf8_lossy(&text)))
+        Ok(text(&data))
     }
+}
+
+fn text(data: &Secret) -> Secret {
+    let text = STANDARD.decode(data.expose()).unwrap_or_default();
+    Secret::new(String::from_utf8_lossy(&text))
 }

@@ -351,10 +351,7 @@ pub(super) fn probe_answer(message: &str) -> String {
         return "there is no answer in time".into();
     }
     let first = said.lines().next().unwrap_or_default().trim();
-    format!(
-        "the node says: {}",
-        first.chars().take(200).collect::<String>()
-    )
+    format!("the node says: {}", crate::names::cut(first, 200))
 }
 
 #[cfg(test)]

@@ -196,6 +196,17 @@ impl GitHub {
             return Ok(comment);
         }
         let found = self.find(pr, marker, author).await?;
+        self.upsert_among(pr, (marker, author), body, found).await
+    }
+
+    /// The same where all that there are were found just now.
+    pub async fn upsert_among(
+        &self,
+        pr: PrNumber,
+        (marker, author): (&Marker, &str),
+        body: &str,
+        found: Vec<Comment>,
+    ) -> Result<CommentRef, GitHubError> {
         if let Some(comment) = self.settle(pr, found, body, None).await? {
             return Ok(comment);
         }
@@ -254,14 +265,31 @@ impl GitHub {
         id: CommentId,
         body: &str,
     ) -> Result<Option<CommentRef>, GitHubError> {
-        let path = self.path(&format!("/issues/comments/{id}"));
-        let doing = format!("edit our comment on #{pr}");
-        let call = Call::new(Method::PATCH, path, doing, WRITE).with_body(json!({ "body": body }));
+        let call = self.editing(pr, id, body);
         match self.json::<Wire>(&call).await {
             Ok(wire) => Ok(Some(CommentRef::new(wire.into()))),
             Err(GitHubError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The same by one request that is not repeated: what was read before may be old by then.
+    pub async fn edit_once(
+        &self,
+        pr: PrNumber,
+        id: CommentId,
+        body: &str,
+    ) -> Result<(), GitHubError> {
+        match self.once(&self.editing(pr, id, body)).await {
+            Err(GitHubError::NotFound { .. }) | Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn editing(&self, pr: PrNumber, id: CommentId, body: &str) -> Call {
+        let path = self.path(&format!("/issues/comments/{id}"));
+        let doing = format!("edit our comment on #{pr}");
+        Call::new(Method::PATCH, path, doing, WRITE).with_body(json!({ "body": body }))
     }
 
     /// Posts a comment once; when the answer leaves it open whether it was taken, the list tells, and the result is none.

@@ -176,6 +176,17 @@ impl GitHubError {
         }
     }
 
+    /// True when GitHub has understood the request and will not do it, now or later: it is locked, gone, or against a rule.
+    pub fn is_for_good(&self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden { .. }
+                | Self::NotFound { .. }
+                | Self::Invalid { .. }
+                | Self::Unexpected { status: 410, .. }
+        )
+    }
+
     /// True when a request that changes something may have done so in spite of this error.
     pub fn may_have_happened(&self) -> bool {
         match self {

@@ -6,7 +6,7 @@ use super::{
     GitHubError,
     request::{Again, Call, Failed},
 };
-use crate::names::retry_after;
+use crate::names::{cut, retry_after};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -143,8 +143,5 @@ fn detail(entry: &serde_json::Value) -> Option<String> {
 /// One line of at most 300 characters.
 pub(super) fn excerpt(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(300) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    cut(&line, 300)
 }

@@ -184,6 +184,21 @@ impl GitHub {
             .map_err(|failed| failed.error)
     }
 
+    /// Asks once, and waits for a limit before it is told: whoever asks again looks first at what there is then.
+    pub(super) async fn once(&self, call: &Call) -> Result<Answer, GitHubError> {
+        match self.try_once(call).await {
+            Ok(answer) => Ok(answer),
+            Err(failed) => {
+                if let Again::After(asked) = failed.again
+                    && let Some(wait) = self.waits(&failed, asked)
+                {
+                    tokio::time::sleep(wait).await;
+                }
+                Err(failed.error)
+            }
+        }
+    }
+
     /// Asks and reads the JSON of the answer.
     pub(super) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, GitHubError> {
         self.ask(call).await?.read(&call.doing)

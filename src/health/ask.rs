@@ -3,7 +3,10 @@
 //! The address is resolved here and pinned, so that what was checked is what is connected to.
 
 use super::{Answer, HealthError, Options, Target};
-use crate::{names::may_be_asked, tls};
+use crate::{
+    names::{cut, may_be_asked},
+    tls,
+};
 use jiff::Timestamp;
 use reqwest::{Certificate, Url, header};
 use std::{
@@ -202,8 +205,5 @@ fn excerpt(text: &str) -> String {
         }
     }
     let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(EXCERPT) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    cut(&line, EXCERPT)
 }

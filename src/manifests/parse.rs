@@ -8,7 +8,7 @@ use super::{
     render::Rendered,
 };
 use crate::{
-    names::{ObjectId, ReasonCode},
+    names::{ObjectId, ReasonCode, is_object_name},
     yaml::{self, Content, Node},
 };
 use serde_json::Value;
@@ -256,15 +256,6 @@ fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
         .pointer(pointer)
         .and_then(Value::as_str)
         .unwrap_or_default()
-}
-
-fn is_object_name(name: &str) -> bool {
-    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let bytes = name.as_bytes();
-    (1..=253).contains(&bytes.len())
-        && bytes.iter().all(|&b| alphanumeric(b) || b"-.".contains(&b))
-        && bytes.first().is_some_and(|&b| alphanumeric(b))
-        && bytes.last().is_some_and(|&b| alphanumeric(b))
 }
 
 /// Two objects of one kind and name in the repository's own templates, or in ours, are a mistake.

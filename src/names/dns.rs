@@ -14,6 +14,16 @@ fn is_label(text: &str) -> bool {
         && alphanumeric(bytes[bytes.len() - 1])
 }
 
+/// True for the name of an object as the API server takes it, which is safe in a path.
+pub fn is_object_name(name: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = name.as_bytes();
+    (1..=253).contains(&bytes.len())
+        && bytes.iter().all(|&b| alphanumeric(b) || b"-.".contains(&b))
+        && bytes.first().is_some_and(|&b| alphanumeric(b))
+        && bytes.last().is_some_and(|&b| alphanumeric(b))
+}
+
 macro_rules! dns_name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $check:expr, $problem:literal) => {
         $(#[$doc])*

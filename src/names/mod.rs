@@ -14,13 +14,13 @@ mod secret;
 mod vcs;
 
 pub use access::AccessLevel;
-pub use dns::{Environment, Host, Label, Namespace};
+pub use dns::{Environment, Host, Label, Namespace, is_object_name};
 pub use guard::may_be_asked;
 pub use marker::{Marker, MarkerKind};
 pub use object::{ObjectId, PreviewKey};
 pub use reason::{ReasonCode, State};
 pub use retry_after::retry_after;
-pub use secret::{Redactor, Secret};
+pub use secret::{Redactor, Secret, cut};
 pub use vcs::{CommitSha, PrNumber, RepoId, RepoName};
 
 /// Says why a string is not the name that it was meant to be.
@@ -39,7 +39,7 @@ impl NameError {
     fn new(what: &'static str, value: &str, problem: &'static str) -> Self {
         Self {
             what,
-            value: value.chars().take(80).collect(),
+            value: cut(value, 80),
             problem,
         }
     }

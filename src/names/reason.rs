@@ -278,8 +278,6 @@ reason_codes! {
     PathsSkipped = "paths-skipped",
     /// There is nothing that could be approved, or it is another commit than the one that was named.
     NothingToApprove = "nothing-to-approve",
-    /// The commit that somebody has named is not the newest of the pull request.
-    NotTheHead = "not-the-head",
     /// Another run was at work on the preview for longer than was waited.
     Busy = "busy",
 }

@@ -44,6 +44,17 @@ pub struct Redactor {
 /// Shorter texts are no secrets: masking them would blank ordinary words.
 const SHORTEST: usize = 6;
 
+/// What stands where a text was cut, maybe in the middle of a secret.
+const CUT: char = '…';
+
+/// The text with at most so many characters, and a sign where more were.
+pub fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}{CUT}", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 impl Redactor {
     /// Learns a secret in all its forms.
     pub fn learn(&mut self, secret: &str) {
@@ -58,7 +69,9 @@ impl Redactor {
             add(text);
             // Nobody encodes what is encoded already, and a runner slows down with each mask.
             if text.len() >= SHORTEST && !is_long_base64(text) {
-                add(&STANDARD.encode(text));
+                let encoded = STANDARD.encode(text);
+                add(&encoded);
+                add(encoded.trim_end_matches('='));
                 add(&url_encoded(text));
                 if let Ok(json) = serde_json::to_string(text) {
                     add(json.trim_matches('"'));
@@ -73,7 +86,7 @@ impl Redactor {
         self.forms.iter().map(String::as_str)
     }
 
-    /// The text without any secret.
+    /// The text without any secret, nor a piece of one where it was cut.
     pub fn redact(&self, text: &str) -> String {
         let mut clean = text.to_owned();
         for form in &self.forms {
@@ -81,7 +94,34 @@ impl Redactor {
                 clean = clean.replace(form.as_str(), "***");
             }
         }
-        clean
+        if !clean.contains(CUT) {
+            return clean;
+        }
+        let last = clean.matches(CUT).count();
+        let parts = clean.split(CUT).enumerate();
+        let parts = parts.map(|(at, part)| self.without_pieces(part, at > 0, at < last));
+        parts.collect::<Vec<_>>().join(&CUT.to_string())
+    }
+
+    /// What stands between two cuts, without the end of a secret that it begins with and the begin of one that it ends with.
+    fn without_pieces(&self, part: &str, cut_before: bool, cut_behind: bool) -> String {
+        let ends = |form: &String| {
+            let ends = form.char_indices().map(|(at, _)| &form[at..]);
+            ends.skip(1).find(|end| part.starts_with(end)).map(str::len)
+        };
+        let begins = |form: &String| {
+            let begins = form.char_indices().rev().map(|(at, _)| &form[..at]);
+            let mut begins = begins.take_while(|begin| begin.len() >= SHORTEST);
+            begins.find(|begin| part.ends_with(begin)).map(str::len)
+        };
+        let long = |length: &usize| *length >= SHORTEST;
+        let head = self.forms.iter().filter_map(ends).filter(long).max();
+        let tail = self.forms.iter().filter_map(begins).max();
+        let head = head.filter(|_| cut_before).unwrap_or_default();
+        let tail = tail.filter(|_| cut_behind).unwrap_or_default();
+        let shown = part.get(head..part.len() - tail).unwrap_or_default();
+        let hidden = |length: usize| if length > 0 { "***" } else { "" };
+        format!("{}{shown}{}", hidden(head), hidden(tail))
     }
 }
 
@@ -132,6 +172,26 @@ mod tests {
                 "{text} -> {clean}"
             );
         }
+    }
+
+    #[test]
+    fn where_a_text_was_cut_no_piece_of_a_secret_is_left() {
+        let mut redactor = Redactor::default();
+        redactor.learn("hunter2/pass word");
+        for (text, clean) in [
+            ("say hunter2/pa…", "say ***…"),
+            ("say hunter2/pass…", "say ***…"),
+            ("…pass word\nmore", "…***\nmore"),
+            ("…pass word…hunter2/pass…", "…***…***…"),
+            ("say hunte…", "say hunte…"),
+            ("hunter2/pa without a cut", "hunter2/pa without a cut"),
+            ("…", "…"),
+        ] {
+            assert_eq!(redactor.redact(text), clean);
+        }
+        let encoded = STANDARD.encode("hunter2/pass word");
+        assert_eq!(redactor.redact(&cut(&encoded, 9)), "***…");
+        assert_eq!((cut("äöü", 2), cut("äöü", 3)), ("äö…".into(), "äöü".into()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Ending, Exit, Ports};
 use crate::{
     github::{GitHubError, Reaction},
     names::{ReasonCode, State},
-    trigger::Trigger,
+    trigger::{Commit, Request, Trigger},
 };
 use std::time::Duration;
 
@@ -41,10 +41,12 @@ pub(super) async fn courtesy<T>(
 /// The reaction that says how a command ended; none when another run goes on with it.
 ///
 /// Only what is named here as done gets a thumbs-up: whatever else may end a run has kept the command from being followed.
-pub(super) fn verdict(ending: &Ending) -> Option<Reaction> {
+pub(super) fn verdict(trigger: &Trigger, ending: &Ending) -> Option<Reaction> {
     let refused = ending.view.as_ref().map(|view| view.state) == Some(State::Refused);
     match ending.reason {
         ReasonCode::PermissionDenied => Some(Reaction::MinusOne),
+        // Whoever names a commit means no other.
+        ReasonCode::Superseded if named(trigger) => Some(Reaction::Confused),
         ReasonCode::Superseded | ReasonCode::Cancelled => None,
         _ if refused || ending.failure.is_some() || ending.exit != Exit::Done => {
             Some(Reaction::Confused)
@@ -70,19 +72,31 @@ pub(super) fn verdict(ending: &Ending) -> Option<Reaction> {
     }
 }
 
+fn named(trigger: &Trigger) -> bool {
+    let named = |request: &Request| matches!(request.commit, Commit::Named(_));
+    trigger.request().is_some_and(named)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{Blame, Failure, sleep};
+    use crate::{
+        event::Ignored,
+        pipeline::{Blame, Failure, sleep},
+    };
 
     #[test]
     fn what_was_not_done_gets_no_thumbs_up_whatever_the_reason() {
         use ReasonCode as R;
-        let given = |reason| verdict(&Ending::quiet(None, reason, ""));
+        let nobody = Trigger::Ignore(Ignored {
+            reason: R::EventIgnored,
+            why: String::new(),
+            pr: None,
+        });
+        let given = |reason| verdict(&nobody, &Ending::quiet(None, reason, ""));
         for reason in [
             R::NothingToTake,
             R::Busy,
-            R::NotTheHead,
             R::RemovedByCommand,
             R::AutoDeployOff,
             R::EventIgnored,
@@ -97,9 +111,12 @@ mod tests {
         assert_eq!(given(R::PermissionDenied), Some(Reaction::MinusOne));
         assert_eq!(given(R::Superseded), None);
         let busy = sleep::busy();
-        assert_eq!(verdict(&busy), Some(Reaction::Confused));
+        assert_eq!(verdict(&nobody, &busy), Some(Reaction::Confused));
         assert_eq!(busy.lines(), busy.warnings(), "said once, and as a warning");
         let failed = Failure::new(Blame::Theirs, R::Slept, "", "");
-        assert_eq!(verdict(&Ending::failed(failed)), Some(Reaction::Confused));
+        assert_eq!(
+            verdict(&nobody, &Ending::failed(failed)),
+            Some(Reaction::Confused)
+        );
     }
 }

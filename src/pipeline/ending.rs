@@ -100,6 +100,17 @@ impl Subject {
 }
 
 impl Ending {
+    /// Says that all else was done, and this failed.
+    pub(super) fn met(&mut self, failure: Failure) {
+        self.reason = failure.reason();
+        self.exit = failure.blame.into();
+        self.why = failure.line();
+        // Where a comment is shown, it stands below that.
+        let shown = self.view.is_some().then(|| self.why.clone());
+        self.notices.extend(shown);
+        self.failure = Some(failure);
+    }
+
     /// An ending that leaves the comment as it is.
     pub fn quiet(
         state: impl Into<Option<State>>,

@@ -54,6 +54,16 @@ impl Failure {
         }
     }
 
+    /// A panic of ours.
+    pub fn bug() -> Self {
+        Self::new(
+            Blame::Ours,
+            ReasonCode::InternalError,
+            "preview-action met a bug of its own; the run's log has the details",
+            "report it with the log, then run again",
+        )
+    }
+
     /// The user's to mend.
     pub fn yours(reason: ReasonCode, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(Blame::Yours, reason, cause, remedy)

@@ -254,6 +254,9 @@ async fn operator(
     for one in &mut lasting {
         one.cause = ports.redaction.redact(&one.cause);
         one.remedy = ports.redaction.redact(&one.remedy);
+        for piece in &mut one.evidence {
+            piece.text = ports.redaction.redact(&piece.text);
+        }
     }
     if met_before.is_some_and(|before| *before != troubles) {
         let name = ports.ledger(repository.id);

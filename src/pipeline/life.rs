@@ -7,6 +7,7 @@ use super::{
     desk::{Asking, Begun, Desk, Taken},
     inspect,
     teller::Teller,
+    unbroken::unbroken,
 };
 use crate::{
     capacity::Record,
@@ -54,7 +55,7 @@ pub(super) async fn live(
     let marked = mark(ports, &desk, &name, &uid, &taken.record).await;
     teller.lives(&noted);
     let told = match &marked {
-        Ok(()) => relive(ports, preview, pull, teller).await,
+        Ok(()) => unbroken(relive(ports, preview, pull, teller)).await,
         Err(_) => Ok(()),
     };
     let unheard = told.is_err() || teller.unheard();

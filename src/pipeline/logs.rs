@@ -36,7 +36,8 @@ pub(super) async fn logs(
         previous: which.previous,
         lines: LINES,
     };
-    let view = match cluster.tails(&name, &wanted).await? {
+    let (tails, ()) = tokio::join!(cluster.tails(&name, &wanted), ports.learn_pull_secret());
+    let view = match tails? {
         Tails::Read(tails) => LogsView {
             logs: tails.into_iter().map(|tail| shown(ports, tail)).collect(),
             ..about(&name, which)

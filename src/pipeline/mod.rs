@@ -38,6 +38,7 @@ mod sources;
 mod sweep;
 mod take;
 mod teller;
+mod unbroken;
 
 pub use crate::{capacity::RunId, cluster::LastFailure};
 pub use adopt::{Adopted, adopt, adoptable};

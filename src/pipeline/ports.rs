@@ -5,7 +5,7 @@
 use super::{Failure, Sandbox, failure::Blame, show::Refused};
 use crate::{
     capacity::{LedgerName, RunId},
-    cluster::{Cluster, ConnectOptions, Files, Proxy, RetryPolicy},
+    cluster::{Cluster, ConnectOptions, Files, Proxy, RetryPolicy, SecretRef},
     github::{self, GitHub, Proxies},
     health,
     inputs::Settings,
@@ -15,7 +15,10 @@ use crate::{
     runner::Redaction,
 };
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -74,6 +77,7 @@ pub struct Ports {
     extra_ca: Option<String>,
     loopback: bool,
     notices: Mutex<Vec<String>>,
+    knows_pull_secret: AtomicBool,
     /// What this run may not write beside the comment.
     pub(super) refused: Refused,
 }
@@ -139,6 +143,7 @@ impl Ports {
             extra_ca,
             loopback,
             notices: Mutex::default(),
+            knows_pull_secret: AtomicBool::default(),
             refused: Refused::default(),
         })
     }
@@ -158,6 +163,30 @@ impl Ports {
     /// The cluster, or why there is none.
     pub fn cluster(&self) -> Result<&Cluster, Failure> {
         self.cluster.as_ref().map_err(Clone::clone)
+    }
+
+    /// Learns what is secret in a pull secret that was read.
+    pub(super) fn knows_pull_secret(&self, secret: &Secret) {
+        self.redaction.learn_all(&registry::secrets_in(secret));
+        self.knows_pull_secret.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads the pull secret where something is about to be shown that may repeat it, unless that was done before.
+    pub(super) async fn learn_pull_secret(&self) {
+        let (Some(source), Ok(cluster)) = (&self.settings.pull_secret, self.cluster()) else {
+            return;
+        };
+        if self.knows_pull_secret.load(Ordering::Relaxed) {
+            return;
+        }
+        let from = SecretRef {
+            namespace: source.namespace.clone(),
+            name: source.name.clone(),
+        };
+        match cluster.pull_secret(&from).await {
+            Ok(secret) => self.knows_pull_secret(&secret),
+            Err(error) => tracing::info!("what is secret in the pull secret is not known: {error}"),
+        }
     }
 
     /// The time by which all runs go: the API server's, once it has answered.

@@ -14,7 +14,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{self, LedgerName, Record, Waiting},
+    capacity::{self, Holder, Ledger, LedgerName, Record, Waiting},
     cluster::{Cluster, Step},
     event::{PullRequest, Repository},
     github::{GitHubError, Unended},
@@ -79,8 +79,8 @@ pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Ve
         tracing::warn!(reason = %failure.reason(), "who holds the slots could not be looked at: {}", failure.line());
     }
     let (mut promoted, mut tried) = (Vec::new(), Vec::new());
-    if sweeps {
-        line.make_way().await;
+    if sweeps && let Err(failure) = line.make_way().await {
+        tracing::warn!(reason = %failure.reason(), "nobody gives way to the first in line, who cannot be looked at: {}", failure.line());
     }
     loop {
         promoted.extend(line.advance(&mut tried).await);
@@ -105,6 +105,14 @@ pub fn first_in_line(ports: &Ports, repository: &Repository) -> Option<PrNumber>
     capacity::next(&mut ledger, &[], now).map(|waiting| waiting.pr)
 }
 
+/// Whose first deploy has failed and who would have that slot, if a sweep makes it give way.
+pub(super) fn way_for_first(ledger: &Ledger, now: Timestamp) -> Option<(Holder, Waiting)> {
+    let first = ledger.queue.first()?;
+    let house = House::seen(ledger, Some(1));
+    let weak = house.gives_way_to(first, now)?;
+    Some((weak.holder.clone(), first.clone()))
+}
+
 struct Line<'a> {
     basis: Basis<'a>,
     governs: bool,
@@ -126,25 +134,20 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// Lets a preview whose first deploy failed give way to the first in line, when no slot is free.
-    async fn make_way(&self) {
+    /// Lets a preview whose first deploy failed give way to the first in line, when no slot is free and GitHub says that the first
+    /// may have one.
+    async fn make_way(&self) -> Result<(), Failure> {
         let Some((ledger, now)) = self.cluster.ledger_seen(&self.ledger) else {
-            return;
+            return Ok(());
         };
-        // Who lacks room finds none in a slot that is free.
-        let wants = |first: &&Waiting| ledger.free() == 0 || first.hopes_for_room(now);
-        let Some(first) = ledger.queue.first().filter(wants) else {
-            return;
+        let Some((weak, first)) = way_for_first(&ledger, now) else {
+            return Ok(());
         };
-        if let Some(weak) = House::seen(&ledger, Some(1)).weakest() {
-            give_way(
-                self.basis.ports,
-                self.basis.repository,
-                &weak.holder,
-                first.pr,
-            )
-            .await;
+        let pull = self.basis.ports.github()?.pull(first.pr).await?;
+        if permission::may_deploy(&pull, self.record(&first.key).approved()).is_ok() {
+            give_way(self.basis.ports, self.basis.repository, &weak, first.pr).await;
         }
+        Ok(())
     }
 
     /// Who may have a slot now, without those that were tried.

@@ -8,6 +8,7 @@ use super::{
     desk::{self, Asking, Begun, Desk, Taken},
     metrics,
     teller::Teller,
+    unbroken::unbroken,
 };
 use crate::{
     capacity::{Because, Holder, Record, Removing},
@@ -141,7 +142,7 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         request,
     };
     let result = tokio::select! {
-        result = work.run(teller) => result,
+        result = unbroken(work.run(teller)) => result,
         // Whoever comes next waits until this Namespace is gone.
         () = desk.hold() => Ok(Removal::Superseded),
         () = ports.stop.cancelled() => Ok(Removal::Cancelled),

@@ -19,6 +19,7 @@ use super::{
     acknowledge::{courtesy, react, verdict},
     check::check,
     deploy,
+    desk::Desk,
     diff::diff,
     filter,
     heap::heap,
@@ -107,6 +108,7 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
+            Trigger::Deny(_, denied) => Ok(quiet(denied.clone())),
             Trigger::Built(build) => heap(|| built::deploy(ports, build, caller, audience)).await,
             // On the heap, because the largest of them would be the size of all.
             Trigger::Sweep(repository) => {
@@ -164,11 +166,15 @@ pub async fn respond(
     if patient && ports.stop.is_cancelled() && ending.exit == Exit::Done && ending.view.is_none() {
         ending = Ending::cancelled();
     }
-    if let Some(reaction) = verdict(&ending).filter(|_| !ports.stop.is_cancelled()) {
+    heap(|| plan::gate_is_over(ports, trigger, audience, &ending)).await;
+    if let Some(reaction) = verdict(trigger, &ending).filter(|_| !ports.stop.is_cancelled()) {
         react(ports, trigger, reaction).await;
     }
     // Who asked what would be changed has changed nothing, also nobody else's place in line.
-    let looks = matches!(trigger, Trigger::Check(_) | Trigger::Diff(_));
+    let looks = matches!(
+        trigger,
+        Trigger::Check(_) | Trigger::Diff(_) | Trigger::Deny(..)
+    );
     let acts = !looks && !ports.stop.is_cancelled();
     if let Some(repository) = trigger.repository().filter(|_| acts) {
         let sweeps = matches!(trigger, Trigger::Sweep(_));
@@ -182,10 +188,13 @@ pub async fn respond(
             promoted
         };
         let promoted = tokio::select! {
-            promoted = AssertUnwindSafe(promoted).catch_unwind() => promoted.unwrap_or_default(),
-            () = patience() => Vec::new(),
+            promoted = AssertUnwindSafe(promoted).catch_unwind() => promoted,
+            () = patience() => Ok(Vec::new()),
         };
-        ending.promoted = promoted;
+        match promoted {
+            Ok(promoted) => ending.promoted = promoted,
+            Err(_) => ending.met(Failure::bug()),
+        }
     }
     ending.notices.extend(ports.take_notices());
     ending.spell(ports.settings.command_prefix.as_deref());
@@ -221,31 +230,37 @@ fn basis<'a>(ports: &'a Ports, repository: &'a Repository, caller: &Caller<'a>) 
     }
 }
 
-/// A panic is told like any other failure, so that no comment stays at "deploying".
+/// A bug outside of what a use case does in its turn: the comment stays as it is, unless it says that this run is at work.
 async fn bug(ports: &Ports, trigger: &Trigger, audience: Audience<'_>) -> Ending {
-    let failure = Failure::new(
-        super::Blame::Ours,
-        ReasonCode::InternalError,
-        "preview-action met a bug of its own; the run's log has the details",
-        "report it with the log, then run again",
-    );
-    match trigger {
-        Trigger::Deploy(request)
-        | Trigger::Take { request, .. }
-        | Trigger::Approve(request)
-        | Trigger::Remove(request)
-        | Trigger::Rollback(request) => {
-            Teller::open(
-                ports,
-                &preview(ports, request),
-                &request.repository.name,
-                audience,
-            )
-            .failed(failure)
-            .await
+    let failure = Failure::bug();
+    match heap(|| taken_back(ports, trigger, audience)).await {
+        Ok(Some(mut teller)) => teller.failed(failure).await,
+        Ok(None) => Ending::failed(failure),
+        Err(error) => {
+            tracing::warn!(reason = %error.reason(), "the comment is left to the sweep: {}", error.line());
+            Ending::failed(failure)
         }
-        _ => Ending::failed(failure),
     }
+}
+
+/// Who tells that this run is at work no more, where the ledger and the comment say that it is; the sweep looks what is true then.
+async fn taken_back<'a>(
+    ports: &'a Ports,
+    trigger: &Trigger,
+    audience: Audience<'a>,
+) -> Result<Option<Teller<'a>>, Failure> {
+    let (Some(request), Ok(cluster)) = (trigger.request(), ports.cluster()) else {
+        return Ok(None);
+    };
+    let preview = preview(ports, request);
+    let desk = Desk::new(ports, cluster, preview.clone(), false);
+    let at_work = desk.record().await?.and_then(|(record, _)| record.active);
+    let mut teller = Teller::open(ports, &preview, &request.repository.name, audience);
+    if at_work.is_none_or(|one| one.run != ports.run) || !teller.says_under_way().await? {
+        return Ok(None);
+    }
+    desk.change(|record, _| record.untold = true).await?;
+    Ok(Some(teller))
 }
 
 fn preview(ports: &Ports, request: &Request) -> PreviewKey {
@@ -432,7 +447,7 @@ impl<'a> Story<'a> {
     ///
     /// What stands, be it live, in line or the proof of a removal, keeps its comment, and the denial is said beside it.
     async fn denied(&self, pull: &PullRequest, denied: Denied) -> Result<Ending, Failure> {
-        if self.request.asked.is_event() || denied.reason == ReasonCode::Superseded {
+        if self.request.asked.is_event() {
             return Ok(quiet(denied));
         }
         let (line, reason) = (denied.to_string(), denied.reason);

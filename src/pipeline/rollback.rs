@@ -9,6 +9,7 @@ use super::{
     inspect, life,
     restore::{self, Marks},
     teller::Teller,
+    unbroken::unbroken,
 };
 use crate::{
     capacity::{KeptSet, Record},
@@ -49,7 +50,7 @@ pub async fn rollback(
         chosen: Mutex::new(None),
     };
     let result = tokio::select! {
-        result = Box::pin(back.run(teller)) => result,
+        result = unbroken(Box::pin(back.run(teller))) => result,
         () = ports.stop.cancelled() => Err(Stopped::Cancelled),
     };
     if ports.stop.is_cancelled() {

@@ -9,6 +9,7 @@ use super::{
     life::{self, Home},
     restore,
     teller::Teller,
+    unbroken::unbroken,
 };
 use crate::{
     capacity::{self, Asleep, Holder, WhenFull},
@@ -76,7 +77,7 @@ impl<'a> Bed<'a> {
             return Ok(busy());
         };
         let slept = tokio::select! {
-            slept = Box::pin(self.put_down(&taken, teller)) => slept,
+            slept = unbroken(Box::pin(self.put_down(&taken, teller))) => slept,
             () = self.desk.lose_turn() => Ok(Some(Ending::superseded())),
             () = self.ports.stop.cancelled() => Ok(Some(Ending::cancelled())),
         };
@@ -85,6 +86,8 @@ impl<'a> Bed<'a> {
             let Some(record) = ledger.previews.get_mut(key).filter(|_| told) else {
                 return;
             };
+            // What stands beside the comment may lack the word.
+            record.untold = teller.unheard();
             teller.note(record);
             // Whoever wants it to sleep wants no deploy that was begun before.
             record.stalled = None;
@@ -246,7 +249,7 @@ impl<'a> Bed<'a> {
         teller.recalls(&taken.record);
         let roused = AtomicBool::new(false);
         let result = tokio::select! {
-            result = Box::pin(self.rise(&taken, &asleep, &roused, teller)) => result,
+            result = unbroken(Box::pin(self.rise(&taken, &asleep, &roused, teller))) => result,
             () = self.desk.lose_turn() => Err(Stopped::Overtaken),
             () = self.ports.stop.cancelled() => Err(Stopped::Cancelled),
         };

@@ -97,6 +97,16 @@ impl Taking<'_> {
         if ledger.holder(&self.preview.in_ledger()).is_some() || ledger.free() > 0 {
             return Ok(None);
         }
+        if ledger.holders.len() > ledger.capacity as usize {
+            let remedy =
+                "comment `/undeploy` on those that are not needed, or have `max-previews` raised";
+            let cause = format!(
+                "{} previews are live and the limit is {}, so the slot of #{from} would be nobody's",
+                ledger.holders.len(),
+                ledger.capacity
+            );
+            return Err(denied(cause, remedy.into()));
+        }
         let environment = &self.ports.settings.environment;
         Ok(PreviewKey::from_ledger(
             self.repository.id,

@@ -24,8 +24,26 @@ const MOST_BYTES: usize = 4 << 20;
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
-/// What is said of a manifest that is not there.
-pub(super) const ABSENT: &str = "it answers 404";
+/// Why there is no configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// The registry has no such image.
+    Absent,
+    /// Anything else, in words.
+    Refused(String),
+}
+
+impl From<String> for Unanswered {
+    fn from(cause: String) -> Self {
+        Self::Refused(cause)
+    }
+}
+
+impl From<&str> for Unanswered {
+    fn from(cause: &str) -> Self {
+        Self::Refused(cause.into())
+    }
+}
 
 /// A client for all registries.
 pub(super) struct Registries {
@@ -104,7 +122,7 @@ impl Registries {
         &self,
         image: &Reference,
         login: Option<&Login>,
-    ) -> Result<Value, String> {
+    ) -> Result<Value, Unanswered> {
         let mut token = None;
         let manifest = format!("manifests/{}", image.version());
         let mut manifest = self.part(image, &manifest, login, &mut token).await?;
@@ -134,7 +152,7 @@ impl Registries {
         path: &str,
         login: Option<&Login>,
         token: &mut Option<String>,
-    ) -> Result<Value, String> {
+    ) -> Result<Value, Unanswered> {
         let host = image.host();
         let local = host.rsplit_once(':').map_or(host, |(host, _)| host);
         let scheme = match matches!(local, "localhost" | "127.0.0.1") {
@@ -172,6 +190,9 @@ impl Registries {
             };
             answer = self.send(&url, again).await?;
         }
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Err(Unanswered::Absent);
+        }
         let text = body(answer).await?;
         let digest = path
             .rsplit('/')
@@ -180,7 +201,7 @@ impl Registries {
         if digest.is_some_and(|digest| format!("{:x}", Sha256::digest(&text)) != digest) {
             return Err("it answers something else than was asked for".into());
         }
-        serde_json::from_slice(&text).map_err(|error| error.to_string())
+        serde_json::from_slice(&text).map_err(|error| error.to_string().into())
     }
 
     /// The token that a registry wants, from where it says.

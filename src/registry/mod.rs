@@ -8,8 +8,8 @@ mod reference;
 
 pub use credential::secrets_in;
 
-use crate::names::{CommitSha, Secret};
-use ask::Registries;
+use crate::names::{CommitSha, Secret, cut};
+use ask::{Registries, Unanswered};
 use reference::reference;
 use serde_json::Value;
 use std::{
@@ -105,8 +105,7 @@ async fn revision(
     image: &str,
     credentials: Option<&Secret>,
 ) -> Result<Option<CommitSha>, RegistryError> {
-    let reference = reference(image)
-        .ok_or_else(|| RegistryError::Reference(image.chars().take(200).collect()))?;
+    let reference = reference(image).ok_or_else(|| RegistryError::Reference(cut(image, 200)))?;
     let registry = reference.host().to_owned();
     let login = credentials.and_then(|text| credential::login(text, &registry));
     let asked = registries.configuration(&reference, login.as_ref());
@@ -115,9 +114,9 @@ async fn revision(
         .map_err(|_| RegistryError::Slow {
             registry: registry.clone(),
         })?;
-    let config = answer.map_err(|cause| match cause == ask::ABSENT {
-        true => RegistryError::Absent { registry },
-        false => RegistryError::Refused { registry, cause },
+    let config = answer.map_err(|why| match why {
+        Unanswered::Absent => RegistryError::Absent { registry },
+        Unanswered::Refused(cause) => RegistryError::Refused { registry, cause },
     })?;
     Ok(labelled(&config))
 }
@@ -281,6 +280,35 @@ mod tests {
         );
         let error = asked(&image, Some(&secret("ghcr.io"))).await.unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn only_an_image_that_is_not_there_is_absent() {
+        let serve = async |token: StatusCode, image: StatusCode| {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let realm = format!("Bearer realm=\"http://{address}/token\"");
+            let manifest = move |headers: HeaderMap| async move {
+                match headers.contains_key("authorization") {
+                    true => (image, [("www-authenticate", String::new())]),
+                    false => (StatusCode::UNAUTHORIZED, [("www-authenticate", realm)]),
+                }
+            };
+            let given = move || async move { (token, r#"{"token": "t"}"#) };
+            let app = Router::new()
+                .route("/token", get(given))
+                .route("/v2/web/manifests/there", get(manifest));
+            tokio::spawn(async { axum::serve(listener, app).await });
+            asked(&format!("{address}/web:there"), None)
+                .await
+                .unwrap_err()
+        };
+        let gone = serve(StatusCode::OK, StatusCode::NOT_FOUND).await;
+        assert!(matches!(gone, RegistryError::Absent { .. }), "{gone}");
+        let lost = serve(StatusCode::NOT_FOUND, StatusCode::OK).await;
+        assert!(lost.to_string().ends_with("it answers 404"), "{lost}");
+        let hidden = serve(StatusCode::OK, StatusCode::FORBIDDEN).await;
+        assert!(matches!(hidden, RegistryError::Refused { .. }), "{hidden}");
     }
 
     #[tokio::test]

@@ -10,12 +10,6 @@ use super::{
 };
 use crate::names::CommitSha;
 
-/// How such a line about a commit begins, whichever it is.
-const BEGINS: [&str; 3] = ["> ⏭️ ", "> ⏳ ", "> ⏹️ "];
-
-/// How an answer begins.
-const ANSWERS: [&str; 1] = ["> 💬 "];
-
 /// A line that stands under the heading of a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aside {
@@ -25,61 +19,113 @@ pub enum Aside {
     Gate,
     /// What is gone stays so.
     Stays,
-    /// Why a command was not followed; it comes below the others.
+    /// Why a command was not followed.
     Answer,
+}
+
+impl Aside {
+    const ALL: [Self; 4] = [Self::Skipped, Self::Gate, Self::Stays, Self::Answer];
+
+    fn begins(self) -> &'static str {
+        match self {
+            Self::Skipped => "> ⏭️ ",
+            Self::Gate => "> ⏳ ",
+            Self::Stays => "> ⏹️ ",
+            Self::Answer => "> 💬 ",
+        }
+    }
+
+    fn template(self) -> &'static str {
+        match self {
+            Self::Skipped => "comment/_skipped.md.j2",
+            Self::Gate => "comment/_gate.md.j2",
+            Self::Stays => "comment/_stays.md.j2",
+            Self::Answer => "comment/_answer.md.j2",
+        }
+    }
+
+    fn of(line: &str) -> Option<Self> {
+        let begins = |one: &Self| line.starts_with(one.begins());
+        Self::ALL.into_iter().find(begins)
+    }
+
+    /// True for a line that is as true beside this one as it was before.
+    fn leaves(self, other: Self) -> bool {
+        self != other && (self == Self::Answer || [Self::Answer, Self::Stays].contains(&other))
+    }
+}
+
+/// A comment taken apart; everything but the lines is as it was.
+struct Parts<'a> {
+    /// All up to its heading.
+    head: &'a str,
+    lines: Vec<(Aside, &'a str)>,
+    rest: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(body: &'a str) -> Option<Self> {
+        let heading = body.find("\n### ")? + 1;
+        let end = body[heading..].find('\n');
+        let (head, mut rest) = body.split_at(end.map_or(body.len(), |end| heading + end));
+        let mut lines = Vec::new();
+        loop {
+            rest = rest.trim_start();
+            let Some(aside) = Aside::of(rest) else {
+                break;
+            };
+            let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+            lines.push((aside, line.trim_end()));
+            rest = after;
+        }
+        let head = head.trim_end();
+        Some(Self { head, lines, rest })
+    }
+
+    fn with(&self, lines: &[&str]) -> String {
+        let all = [&[self.head], lines, &[self.rest]].concat();
+        all.join("\n\n")
+    }
+}
+
+/// The line of a comment that says that some commit waits for approval.
+pub fn gate(body: &str) -> Option<&str> {
+    let lines = Parts::of(body)?.lines;
+    let gate = lines.into_iter().find(|(aside, _)| *aside == Aside::Gate);
+    gate.map(|(_, line)| line)
 }
 
 /// True when a comment says that this commit waits for approval.
 pub fn awaits_gate(body: &str, sha: &CommitSha) -> bool {
-    let mut lines = body
-        .lines()
-        .skip_while(|line| !line.starts_with("### "))
-        .skip(1);
-    let first = lines.find(|line| !line.is_empty());
-    first.is_some_and(|line| line.starts_with(BEGINS[1]) && line.contains(sha.as_str()))
+    gate(body).is_some_and(|line| line.contains(sha.as_str()))
 }
 
-/// The comment with this line, which takes the place of another such line; an answer that of another answer.
-/// None when it has no heading.
+/// The comment with a line that stood in the one before it.
+pub fn with_gate(body: &str, gate: &str) -> String {
+    Parts::of(body).map_or_else(|| body.to_owned(), |parts| parts.with(&[gate]))
+}
+
+/// The comment without any such line.
+pub fn without_asides(body: &str) -> String {
+    Parts::of(body).map_or_else(|| body.to_owned(), |parts| parts.with(&[]))
+}
+
+/// The comment with this line, which takes the place of those that it makes untrue; none when it has no heading.
 pub fn with_aside(
     body: &str,
     aside: Aside,
     view: &StatusView,
 ) -> Result<Option<String>, ReportError> {
-    let template = match aside {
-        Aside::Skipped => "comment/_skipped.md.j2",
-        Aside::Gate => "comment/_gate.md.j2",
-        Aside::Stays => "comment/_stays.md.j2",
-        Aside::Answer => "comment/_answer.md.j2",
-    };
-    let line = render_spelled(view.prefix.as_deref(), template, &page(view, 0))?;
-    let Some(at) = body.find("\n### ") else {
+    let line = render_spelled(view.prefix.as_deref(), aside.template(), &page(view, 0))?;
+    let Some(parts) = Parts::of(body) else {
         return Ok(None);
     };
-    let (marker, rest) = body.split_at(at + 1);
-    let (heading, rest) = rest.split_once('\n').unwrap_or((rest, ""));
-    let (about, rest) = take(rest, &BEGINS);
-    let (answer, rest) = take(rest, &ANSWERS);
-    let line = Some(line.trim());
-    let (about, answer) = match aside {
-        Aside::Answer => (about, line),
-        _ => (line, answer),
-    };
-    let lines: Vec<&str> = [Some(heading.trim_end()), about, answer, Some(rest)]
+    let left = parts.lines.iter().filter(|(other, _)| aside.leaves(*other));
+    let lines: Vec<&str> = [line.trim()]
         .into_iter()
-        .flatten()
+        .chain(left.map(|(_, line)| *line))
         .collect();
-    Ok(Some(format!("{marker}{}", lines.join("\n\n"))))
-}
-
-/// The first line if it begins like one of these, and what comes behind it.
-fn take<'a>(text: &'a str, begins: &[&str]) -> (Option<&'a str>, &'a str) {
-    let text = text.trim_start();
-    if !begins.iter().any(|begin| text.starts_with(begin)) {
-        return (None, text);
-    }
-    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
-    (Some(line.trim_end()), rest.trim_start())
+    Ok(Some(parts.with(&lines)))
 }
 
 /// The comment of what is gone, which says that it stays so and promises nothing of a push; none when it has no heading.
@@ -140,32 +186,29 @@ mod tests {
         let gate = with_aside(&once, Aside::Gate, &view("")).unwrap().unwrap();
         assert_eq!(gate.matches("> ⏭️").count(), 1, "only the log's: {gate}");
         assert!(gate.contains("> ⏳") && gate.ends_with(rest), "{gate}");
+        assert_eq!(without_asides(&gate), BODY);
     }
 
     #[test]
-    fn an_answer_comes_below_what_is_said_of_a_commit_and_takes_only_an_answers_place() {
-        let with =
-            |body: &str, aside, cause| with_aside(body, aside, &view(cause)).unwrap().unwrap();
-        let first = with(BODY, Aside::Answer, "`/deply` is no command");
-        let skipped = with(&first, Aside::Skipped, "it is a draft");
-        let second = with(&skipped, Aside::Answer, "there is no preview to pin");
-        let lines: Vec<&str> = second.lines().filter(|line| !line.is_empty()).collect();
-        assert!(
-            lines[2].starts_with("> ⏭️ ") && lines[2].contains("it is a draft"),
-            "{second}"
-        );
-        assert_eq!(lines[3], "> 💬 there is no preview to pin");
-        assert_eq!(
-            lines[4..],
-            BODY.lines()
-                .filter(|line| !line.is_empty())
-                .collect::<Vec<_>>()[2..]
-        );
-        assert_eq!(second.matches("> 💬").count(), 1, "{second}");
-        assert_eq!(
-            with(&second, Aside::Answer, "there is no preview to pin"),
-            second
-        );
+    fn lines_that_are_true_beside_each_other_stand_beside_each_other() {
+        use Aside::{Answer, Gate, Skipped, Stays};
+        let kinds = |all: &[Aside]| {
+            let add = |body: String, aside: &Aside| {
+                with_aside(&body, *aside, &view("x")).unwrap().unwrap()
+            };
+            let body = all.iter().fold(BODY.to_owned(), add);
+            let lines = Parts::of(&body).unwrap().lines;
+            lines
+                .into_iter()
+                .map(|(aside, _)| aside)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(&[Gate, Answer]), [Answer, Gate]);
+        assert_eq!(kinds(&[Answer, Gate, Skipped]), [Skipped, Answer]);
+        assert_eq!(kinds(&[Stays, Gate]), [Gate, Stays]);
+        assert_eq!(kinds(&[Stays, Gate, Skipped]), [Skipped, Stays]);
+        assert_eq!(kinds(&[Gate, Stays]), [Stays]);
+        assert_eq!(kinds(&[Answer, Answer]), [Answer]);
     }
 
     #[test]

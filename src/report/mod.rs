@@ -21,7 +21,7 @@ mod summary;
 mod view;
 mod words;
 
-pub use aside::{Aside, awaits_gate, stays_gone, with_aside};
+pub use aside::{Aside, awaits_gate, gate, stays_gone, with_aside, with_gate, without_asides};
 pub use check::{Finding, Verdict, check};
 pub use comment::{HelpView, Setting, Typical, comment, expiry, help, with_life};
 pub use dashboard::{DashboardView, PreviewRow, QueueRow, dashboard, dashboard_marker};

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::DispatchEvent,
-    names::{CommitSha, PrNumber, ReasonCode},
+    names::{CommitSha, PrNumber, ReasonCode, cut},
 };
 
 /// The trigger that a form asks for.
@@ -121,7 +121,7 @@ fn sha(event: &DispatchEvent, command: &str) -> Result<Option<CommitSha>, Denied
 }
 
 fn shown(value: &str) -> String {
-    format!("{:?}", value.chars().take(80).collect::<String>())
+    format!("{:?}", cut(value, 80))
 }
 
 fn bad(cause: impl Into<String>, remedy: &str) -> Denied {

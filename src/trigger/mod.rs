@@ -114,17 +114,6 @@ fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
             );
         }
     };
-    let wanted = &settings.author_association;
-    if !wanted.is_empty() && !wanted.contains(&event.association) {
-        return Trigger::ignore(
-            ReasonCode::PermissionDenied,
-            format!(
-                "GitHub calls the comment's author {} here, and commands are taken from {} only; ask one of them to give the command",
-                known(&event.association),
-                wanted.join(", ")
-            ),
-        );
-    }
     let about = About {
         repository: &event.repository,
         pr: event.pr,
@@ -135,6 +124,21 @@ fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
             written: event.written,
         },
     };
+    let wanted = &settings.author_association;
+    if !wanted.is_empty() && !wanted.contains(&event.association) {
+        return Trigger::Deny(
+            about.head(),
+            Denied {
+                reason: ReasonCode::PermissionDenied,
+                cause: format!(
+                    "GitHub calls the comment's author {} here, and commands are taken from {} only",
+                    known(&event.association),
+                    wanted.join(", ")
+                ),
+                remedy: "ask one of them to give the command".into(),
+            },
+        );
+    }
     match command {
         Ok(command) => about.asks_for(command),
         Err(answer) => Trigger::Mistake(about.head(), answer),
@@ -246,6 +250,8 @@ pub enum Trigger {
     Help(Request),
     /// Say what is wrong with a command, in one sentence.
     Mistake(Request, String),
+    /// Refuse a command without asking anybody about it.
+    Deny(Request, Denied),
     /// Compare cluster and GitHub, and heal.
     Sweep(Repository),
     /// Do nothing.
@@ -380,6 +386,7 @@ impl Trigger {
             | Self::Check(request)
             | Self::Status(request)
             | Self::Help(request)
+            | Self::Deny(request, _)
             | Self::Mistake(request, _) => Some(request),
             Self::Built(_) | Self::Sweep(_) | Self::Ignore(_) => None,
         }
@@ -413,7 +420,7 @@ impl Trigger {
             Self::Status(_) => "status",
             Self::Help(_) => "help",
             Self::Sweep(_) => "sweep",
-            Self::Mistake(..) | Self::Ignore(_) => "ignore",
+            Self::Deny(..) | Self::Mistake(..) | Self::Ignore(_) => "ignore",
         }
     }
 }

@@ -204,18 +204,14 @@ impl Request {
             Commit::Head => Ok(pull.head_sha.clone()),
             Commit::Named(sha) if *sha == pull.head_sha => Ok(sha.clone()),
             Commit::Named(sha) => Err(Denied {
-                // A workflow has named what was the newest then; a person is answered.
-                reason: match self.asked.is_workflow() {
-                    true => ReasonCode::Superseded,
-                    false => ReasonCode::NotTheHead,
-                },
+                reason: ReasonCode::Superseded,
                 cause: format!(
                     "{} is not the head of pull request #{}, {} is",
                     sha.short(),
                     pull.number,
                     pull.head_sha.short()
                 ),
-                remedy: format!("read that commit and name it: /deploy {}", pull.head_sha),
+                remedy: format!("read that commit and name it: `/deploy {}`", pull.head_sha),
             }),
         }
     }
@@ -467,7 +463,7 @@ mod tests {
             Ok(head.clone())
         );
         let denied = request(Commit::Named(other)).pin(&pull()).unwrap_err();
-        assert_eq!(denied.reason, ReasonCode::NotTheHead);
+        assert_eq!(denied.reason, ReasonCode::Superseded);
         assert!(denied.remedy.contains(head.as_str()), "{}", denied.remedy);
     }
 }

@@ -69,6 +69,7 @@ fn request(trigger: &Trigger) -> &Request {
         | Trigger::Check(request)
         | Trigger::Status(request)
         | Trigger::Help(request)
+        | Trigger::Deny(request, _)
         | Trigger::Mistake(request, _) => request,
         Trigger::Built(_) | Trigger::Sweep(_) | Trigger::Ignore(_) => {
             panic!("{trigger:?} is about no pull request")

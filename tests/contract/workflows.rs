@@ -183,6 +183,17 @@ fn jobs_have_the_rights_that_their_inputs_need() {
             assert_eq!(rights["pull-requests"], "write", "{file}: {name}");
             let starts = with["promote"] == "dispatch";
             assert_eq!(rights["actions"] == "write", starts, "{file}: {name}");
+            if with["mode"] == "plan" {
+                continue;
+            }
+            assert_eq!(rights["statuses"], "write", "{file}: {name}");
+            // Two jobs of one workflow speak of the same previews.
+            let gated = workflow.to_string().contains("\"environment\":");
+            let off = with["deployment"] == "off";
+            assert_eq!(off, gated, "{file}: {name}: GitHub makes its own");
+            assert_ne!(rights["deployments"] == "write", off, "{file}: {name}");
+            let sweeps = job["environment"].is_null();
+            assert_eq!(rights["issues"] == "write", sweeps, "{file}: {name}");
         }
     }
 }

@@ -95,14 +95,14 @@ async fn beside_the_proof_of_a_removal() {
         ("/sleep", "no-preview", "no preview to put to sleep"),
         ("/logs", "no-preview", "no preview to show logs of"),
         ("/undploy", "not-a-command", "did you mean `/undeploy`"),
-        (&named, "not-the-head", "is not the head"),
+        (&named, "superseded", "is not the head"),
     ];
     answers(&shop, &commands).await;
     // The run of a plan that is overtaken, where no push is deployed.
     let run = shop.run(&event).input("sha", planned.output("sha"));
     let late = run.input("auto-deploy", "false").go().await;
     late.ends(0, "superseded");
-    late.says("> 💬 nothing was deployed");
+    late.says(": nothing was deployed");
     late.says("that took");
     shop.ends();
 }
@@ -123,11 +123,7 @@ async fn while_a_run_is_at_work_the_runs_own_summary_answers() {
         shop.world.log.wait_until(applied).await;
         for (body, reason, text) in [
             ("/deply".to_owned(), "not-a-command", "did you mean"),
-            (
-                format!("/deploy {older}"),
-                "not-the-head",
-                "is not the head",
-            ),
+            (format!("/deploy {older}"), "superseded", "is not the head"),
         ] {
             let event = shop.says(1, "bob", &body);
             let seen = shop.hears(&event).await;

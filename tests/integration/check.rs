@@ -405,6 +405,42 @@ async fn a_gateway_that_does_not_take_the_route_is_told() {
     shop.ends();
 }
 
+/// What a pull request names as its Gateway is a name, and never a way to something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateways_name_leads_to_no_other_object() {
+    let shop = opened(&format!("{ONE_SERVICE}templates: [deploy/*.yaml]\n")).await;
+    for name in [
+        "../../../../../api/v1/namespaces/preview-system/secrets/key",
+        "public/status",
+        "public?watch=true",
+        "..",
+        "a b",
+    ] {
+        let route = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "own"},
+            "spec": {"hostnames": ["pr-1.preview.example.test"], "parentRefs": [{"name": name, "namespace": "infra"}]},
+        });
+        shop.pushes_files(1, &[("deploy/route.yaml", &route.to_string())]);
+        let since = shop.now();
+        let body = checks(&shop, &[]).await;
+        let faults = rows(&body, "❌");
+        assert!(
+            faults.iter().any(|row| row.contains("does not exist")),
+            "{name}: {body}"
+        );
+        let asked = shop.cluster_requests(since);
+        let strange = |one: &&preview_action::simulate::Record| {
+            one.path.contains("gateways") || one.path.contains("/secrets/key")
+        };
+        assert_eq!(
+            asked.iter().filter(strange).count(),
+            0,
+            "{name}: {asked:#?}"
+        );
+    }
+    shop.ends();
+}
+
 /// A registry on this machine that has one image, `web:there`, and tells nothing of `secret`; its address.
 async fn registry() -> String {
     use axum::{Json, Router, http::StatusCode, routing::get};
@@ -723,5 +759,48 @@ async fn the_command_line_prints_the_same_and_ends_by_what_was_found() {
     let (exit, out, err) = run(&shop, &wrong, "text").await;
     assert_eq!(exit, 3, "{out}{err}");
     assert!(out.contains("✅ configuration:"), "{out}");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_behind_a_login_is_asked_for_as_the_nodes_do() {
+    use axum::{Json, Router, http::HeaderMap, routing::get};
+    let config = json!({"config": {}}).to_string();
+    let digest = format!("sha256:{:x}", Sha256::digest(&config));
+    let manifest = Json(json!({"config": {"digest": digest}}));
+    let app = Router::new()
+        .route("/v2/web/manifests/there", get(async || manifest))
+        .route("/v2/web/blobs/{digest}", get(async || config))
+        .layer(axum::middleware::from_fn(
+            async |headers: HeaderMap,
+                   request: axum::extract::Request,
+                   next: axum::middleware::Next| {
+                use axum::{http::StatusCode, response::IntoResponse};
+                match headers.contains_key("authorization") {
+                    true => next.run(request).await,
+                    false => {
+                        let basic = [("www-authenticate", "Basic realm=\"r\"")];
+                        (StatusCode::UNAUTHORIZED, basic).into_response()
+                    }
+                }
+            },
+        ));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async { axum::serve(listener, app).await });
+    let shop = opened(&format!(
+        "version: 1\nservices:\n  web: {{image: '{address}/web:there', port: 8080}}\n"
+    ))
+    .await;
+    let login = json!({"auths": {address: {"username": "robot", "password": "a-password"}}});
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+        "metadata": {"name": "registry", "namespace": "preview-system"},
+        "stringData": {".dockerconfigjson": login.to_string()},
+    });
+    shop.world.cluster.put(&secret).unwrap();
+    let body = checks(&shop, &[("pull-secret", "preview-system/registry")]).await;
+    let there = rows(&body, "✅");
+    assert!(there.iter().any(|row| row.contains("web:there")), "{body}");
     shop.ends();
 }

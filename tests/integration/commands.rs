@@ -46,8 +46,8 @@ async fn a_commit_that_is_named_must_be_the_head() {
     let head = shop.world.github.head(SHOP, 1);
     let event = shop.says(1, "alice", &format!("/deploy {first}"));
     let older = shop.hears(&event).await;
-    older.ends(0, "not-the-head");
-    older.says("Preview refused");
+    older.ends(0, "superseded");
+    older.says("nothing was deployed");
     older.says(&format!("/deploy {head}"));
     assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
     assert_eq!(shop.namespaces().len(), 0);
@@ -58,7 +58,7 @@ async fn a_commit_that_is_named_must_be_the_head() {
     // What is live keeps its comment.
     let event = shop.says(1, "alice", &format!("/deploy {first}"));
     let older = shop.hears(&event).await;
-    older.ends(0, "not-the-head");
+    older.ends(0, "superseded");
     for text in [
         "Preview ready",
         "http://pr-1.preview.example.test",

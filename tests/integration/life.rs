@@ -85,16 +85,22 @@ async fn a_warning_that_github_refuses_keeps_nothing_and_one_that_is_late_does()
     shop.deployed(1).await;
     shop.unused_for(1, 30);
     let path = "/repos/acme/shop/issues/1/comments";
-    let failing = Fault::answer("POST", path, 502, json!({}));
-    shop.world.github.inject(failing.always());
-    shop.hears(&shop.schedule())
-        .await
-        .ends(3, "github-unreachable");
-    shop.hears(&shop.schedule())
-        .await
-        .ends(3, "github-unreachable");
-    assert_eq!(shop.namespaces(), [NAMESPACE], "nobody knows yet");
-    shop.world.github.clear_faults();
+    // Of these nobody can say that they stay so: a token that has run out, a proxy's page, a server that is not well.
+    for (status, body, reason) in [
+        (502, json!({}), "github-unreachable"),
+        (401, json!({"message": "Bad credentials"}), "github-refused"),
+        (302, json!("<html>log in</html>"), "github-refused"),
+        (201, json!("<html>log in</html>"), "github-refused"),
+    ] {
+        let failing = Fault::answer("POST", path, status, body);
+        shop.world.github.inject(failing.always());
+        for _ in 0..2 {
+            shop.hears(&shop.schedule()).await.ends(3, reason);
+            assert_eq!(shop.namespaces(), [NAMESPACE], "{status}: nobody knows yet");
+            assert!(shop.record(1)["warned"].is_null(), "{status}");
+        }
+        shop.world.github.clear_faults();
+    }
 
     let locked = json!({"message": "Unable to create comment because issue is locked."});
     let refused = Fault::answer("POST", path, 403, locked);

@@ -206,7 +206,7 @@ async fn a_forks_commit_is_never_a_deploy() {
         (
             shop.says(1, "alice", &format!("/approve {}", "0".repeat(40))),
             "ignore",
-            "not-the-head",
+            "superseded",
         ),
     ] {
         let seen = plan(&shop, &event, &[("approval-gate", "false")]).await;
@@ -412,6 +412,308 @@ async fn a_call_for_approval_is_taken_back_once_its_job_has_ended() {
     assert!(!seen.comment().contains("waits for approval"));
     let without = plan(&shop, &pushed, &ended[..1]).await;
     without.ends(1, "bad-input");
+    shop.ends();
+}
+
+/// The comment without the lines that a plan adds.
+fn at_rest(body: &str) -> Vec<String> {
+    let added = |line: &&str| ["> ⏳", "> ⏭️"].iter().any(|begin| line.starts_with(begin));
+    let lines = body.lines().filter(|line| !line.is_empty() && !added(line));
+    lines.map(str::to_owned).collect()
+}
+
+/// Plans, is told that the commit waits, and takes that back: all else that the comment says stays.
+async fn calls_and_takes_back(shop: &Shop, event: &Event, decision: &str) {
+    let before = at_rest(&shop.comment(1));
+    let seen = plan(shop, event, &[("approval-gate", "true")]).await;
+    decides(&seen, decision, "planned");
+    seen.one_comment();
+    seen.says("waits for approval");
+    assert_eq!(at_rest(seen.comment()), before);
+    let ended = [("approval-gate", "ended"), ("sha", seen.output("sha"))];
+    let seen = plan(shop, event, &ended).await;
+    seen.one_comment();
+    seen.says("nobody has approved it");
+    assert!(!seen.comment().contains("waits for approval"));
+    assert_eq!(at_rest(seen.comment()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_call_for_an_approval_stands_beside_every_word() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.hears(&shop.says(1, "alice", "/sleep"))
+        .await
+        .ends(0, "slept");
+    calls_and_takes_back(&shop, &shop.says(1, "alice", "/wake"), "wake").await;
+    shop.hears(&shop.says(1, "alice", "/undeploy"))
+        .await
+        .ends(0, "removed");
+    assert!(shop.comment(1).contains("everything in it is gone"));
+    calls_and_takes_back(&shop, &shop.says(1, "alice", "/deploy"), "deploy").await;
+    calls_and_takes_back(&shop, &shop.pushes(1), "deploy").await;
+    let seen = shop.hears(&shop.says(1, "alice", "/deploy")).await;
+    seen.ends(0, "deployed");
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    shop.world.github.reopen(SHOP, 1);
+    calls_and_takes_back(&shop, &shop.pull_event(1, "reopened"), "deploy").await;
+    shop.ends();
+}
+
+/// Whoever writes the comment meanwhile takes the call along; the run that was let through ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overtaking_word_takes_the_call_for_an_approval_along() {
+    let shop = Shop::open().await;
+    let gate = [("approval-gate", "true")];
+    shop.deployed(1).await;
+    let first = shop.pushes(1);
+    let planned = plan(&shop, &first, &gate).await.output("sha").to_owned();
+    // While that one is deployed, another commit begins to wait.
+    shop.world.cluster.hold();
+    let from = shop.now();
+    let meanwhile = async {
+        let applied = move |log: &[preview_action::simulate::Record]| {
+            let all = log.iter().skip(from);
+            all.clone()
+                .any(|one| one.method == "PATCH" && one.path.ends_with("/ingresses/web"))
+        };
+        shop.world.log.wait_until(applied).await;
+        let pushed = shop.pushes(1);
+        let seen = plan(&shop, &pushed, &gate).await;
+        seen.says("waits for approval");
+        shop.world.cluster.release();
+        pushed
+    };
+    let run = shop.run(&first).input("sha", &planned);
+    let (_, second) = tokio::join!(run.go(), meanwhile);
+    let head = shop.world.github.head(SHOP, 1);
+    let waits = |body: &str| {
+        let mut lines = body.lines().filter(|line| line.starts_with("> ⏳"));
+        lines.next().is_some_and(|line| line.contains(&head)) && lines.next().is_none()
+    };
+    assert!(waits(&shop.comment(1)), "{}", shop.comment(1));
+    assert!(!shop.comment(1).contains("Preview deploying"));
+    for (command, reason) in [
+        ("/status", "status-shown"),
+        ("/sleep", "slept"),
+        ("/undeploy", "removed"),
+    ] {
+        shop.hears(&shop.says(1, "alice", command))
+            .await
+            .ends(0, reason);
+        assert!(waits(&shop.comment(1)), "{command}: {}", shop.comment(1));
+    }
+    // Let through, it finds that the preview is to stay away, and calls for nothing any more.
+    let proof = at_rest(&shop.comment(1));
+    let run = shop.run(&second).input("sha", &head).go().await;
+    run.ends(0, "removed-by-command");
+    assert!(!run.comment().contains("⏳"), "{}", run.comment());
+    assert_eq!(at_rest(run.comment()), proof);
+    // Who closes the pull request leaves nothing to approve.
+    let command = shop.says(1, "alice", "/deploy");
+    plan(&shop, &command, &gate)
+        .await
+        .says("waits for approval");
+    shop.hears(&shop.says(1, "alice", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    assert!(!shop.comment(1).contains("⏳"), "it is deployed");
+    plan(&shop, &shop.pushes(1), &gate)
+        .await
+        .says("waits for approval");
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    assert!(!shop.comment(1).contains("⏳"), "{}", shop.comment(1));
+    shop.ends();
+}
+
+/// A plan has no turn: whatever a run writes between its look and its word must not be lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plans_line_costs_nobodys_words() {
+    let shop = std::sync::Arc::new(Shop::open().await);
+    shop.deployed(1).await;
+    let pushed = shop.pushes(1);
+    let newer = shop.comment(1).replace("Preview ready", "Preview failed");
+    // A run writes right behind the plan.
+    let (world, id) = (shop.clone(), shop.status_comments(1)[0].id);
+    let body = newer.clone();
+    let path = "/repos/acme/shop/issues/1/comments";
+    let overwrites = preview_action::simulate::Fault::run("GET", path, move || {
+        world.world.github.edit_comment(SHOP, id, &body);
+    });
+    shop.world.github.inject(overwrites.nth(2));
+    let seen = plan(&shop, &pushed, &[("approval-gate", "true")]).await;
+    seen.says("Preview failed");
+    seen.says("waits for approval");
+    assert_eq!(at_rest(seen.comment()), at_rest(&newer));
+
+    // A run writes while GitHub takes nothing from the plan.
+    let newest = newer.replace("Preview failed", "Preview removed");
+    let path = "/repos/acme/shop/issues/comments/*";
+    let busy = preview_action::simulate::Fault::answer("PATCH", path, 502, json!({}));
+    shop.world.github.inject(busy);
+    let go = std::sync::Arc::new(tokio::sync::Notify::new());
+    let path = "/repos/acme/shop/issues/1/comments";
+    let held = preview_action::simulate::Action::Hold(go.clone());
+    let held = preview_action::simulate::Fault::on("GET", path, held);
+    shop.world.github.inject(held.nth(2));
+    let (pushed, from) = (shop.pushes(1), shop.now());
+    let writes = async {
+        let tried = move |log: &[preview_action::simulate::Record]| {
+            log.iter().skip(from).any(|one| one.method == "PATCH")
+        };
+        shop.world.log.wait_until(tried).await;
+        shop.world.github.edit_comment(SHOP, id, &newest);
+        go.notify_one();
+    };
+    let gate = [("approval-gate", "true")];
+    let (seen, ()) = tokio::join!(plan(&shop, &pushed, &gate), writes);
+    seen.says("Preview removed");
+    seen.says("waits for approval");
+    assert_eq!(at_rest(seen.comment()), at_rest(&newest));
+    shop.ends();
+}
+
+/// Where no run comes after a plan that decides to do nothing, the plan itself has the last word.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_to_nothing_is_answered_by_the_plan_before_an_approval() {
+    let shop = Shop::open().await;
+    let gate = [("approval-gate", "true")];
+    shop.world
+        .github
+        .set_permission(SHOP, "alice", "admin", "admin");
+    shop.deployed(1).await;
+    let live = shop.comment(1);
+    let without_answer = |body: &str| -> String {
+        let lines = body.lines().filter(|line| !line.starts_with("> 💬"));
+        lines
+            .collect::<Vec<_>>()
+            .join("\n")
+            .replace("\n\n\n", "\n\n")
+    };
+    let head = shop.world.github.head(SHOP, 1);
+    for (body, reason, told) in [
+        ("/deplyo".into(), "not-a-command", "did you mean `/deploy`?"),
+        ("/extend soon".into(), "not-a-command", "`/extend` takes"),
+        (
+            format!("/deploy {}", "0".repeat(40)),
+            "superseded",
+            "is not the head of pull request",
+        ),
+        (
+            format!("/approve {head}"),
+            "nothing-to-approve",
+            "comes from no fork",
+        ),
+    ] {
+        let event = shop.says(1, "alice", &body);
+        let since = shop.now();
+        let seen = plan(&shop, &event, &gate).await;
+        decides(&seen, "ignore", reason);
+        assert_eq!(reactions(&shop, &event), ["eyes", "confused"], "{body}");
+        seen.one_comment();
+        seen.says(told);
+        assert_eq!(
+            seen.comment().matches("> 💬").count(),
+            1,
+            "{}",
+            seen.comment()
+        );
+        assert_eq!(without_answer(seen.comment()), live.trim_end());
+        assert_eq!(shop.cluster_requests(since).len(), 0);
+    }
+    // Strangers, and what is no command, get nothing of it.
+    let told = shop.comment(1);
+    for (who, body, wanted) in [
+        ("mallory", "/deplyo", &["eyes", "-1"][..]),
+        ("mallory", "/deploy", &["eyes", "-1"]),
+        ("alice", "well done", &[]),
+    ] {
+        let event = shop.says(1, who, body);
+        plan(&shop, &event, &gate).await;
+        assert_eq!(reactions(&shop, &event), wanted, "{who}: {body}");
+        assert_eq!(shop.comment(1), told);
+    }
+    // Without an approval the run that comes after it answers, and only that.
+    let event = shop.says(1, "alice", "/deplyo");
+    plan(&shop, &event, &[]).await;
+    assert_eq!(shop.comment(1), told);
+    assert_eq!(reactions(&shop, &event), ["eyes"]);
+    shop.hears(&event).await.says("did you mean `/deploy`?");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_begins_the_comment_where_its_answer_is_the_first_word() {
+    let shop = Shop::open().await;
+    let gate = [("approval-gate", "true")];
+    shop.opens(1);
+    let seen = plan(&shop, &shop.says(1, "alice", "/deplyo"), &gate).await;
+    seen.one_comment();
+    seen.says("Preview not deployed");
+    seen.says("did you mean `/deploy`?");
+    shop.opens(2);
+    shop.world.github.merge(SHOP, 2);
+    let event = shop.says(2, "alice", "/wake");
+    let seen = plan(&shop, &event, &gate).await;
+    decides(&seen, "ignore", "pull-request-closed");
+    seen.one_comment();
+    seen.says("is merged");
+    assert_eq!(reactions(&shop, &event), ["eyes", "confused"]);
+    let fork = github::NewPull {
+        author: "mallory".into(),
+        fork: Some("mallory/shop".into()),
+        ..github::NewPull::default()
+    };
+    let opened = shop.opens_as(3, fork);
+    let seen = plan(&shop, &opened, &gate).await;
+    decides(&seen, "ignore", "approval-needed");
+    assert_eq!(shop.status_comments(3).len(), 0, "the schedule tells of it");
+    let head = shop.world.github.head(SHOP, 3);
+    for _ in 0..2 {
+        let event = shop.says(3, "alice", "/deploy");
+        let seen = plan(&shop, &event, &gate).await;
+        decides(&seen, "ignore", "approval-needed");
+        seen.one_comment();
+        seen.says("Preview needs approval");
+        seen.says(&format!("/approve {head}"));
+        assert_eq!(reactions(&shop, &event), ["eyes", "confused"]);
+    }
+    // What was removed keeps its proof.
+    shop.deployed(4).await;
+    shop.hears(&shop.closes(4)).await.ends(0, "removed");
+    let proof = shop.comment(4);
+    let event = shop.says(4, "alice", "/deploy");
+    plan(&shop, &event, &gate).await;
+    assert_eq!(shop.comment(4), proof);
+    assert_eq!(reactions(&shop, &event), ["eyes", "confused"]);
+    // Without the right to write, a notice says it.
+    let path = "/repos/acme/shop/issues/comments/*";
+    let refused = json!({"message": "Resource not accessible by integration"});
+    let fault = preview_action::simulate::Fault::answer("PATCH", path, 403, refused);
+    shop.world.github.inject(fault.always());
+    let seen = plan(&shop, &shop.says(1, "alice", "/deplyo"), &gate).await;
+    decides(&seen, "ignore", "not-a-command");
+    assert!(
+        seen.summary
+            .contains("the comment does not say why nothing is done"),
+        "{}",
+        seen.summary
+    );
+    shop.ends();
+}
+
+/// Nobody comes after a plan that fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_fails_says_so_under_the_command() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let path = "/repos/acme/shop/pulls/*";
+    let fault = preview_action::simulate::Fault::answer("GET", path, 403, json!({"message": "no"}));
+    shop.world.github.inject(fault.always());
+    let event = shop.says(1, "alice", "/deploy");
+    let seen = plan(&shop, &event, &[]).await;
+    assert_eq!(seen.exit, 3, "{seen:#?}");
+    assert_eq!(reactions(&shop, &event), ["eyes", "confused"]);
     shop.ends();
 }
 

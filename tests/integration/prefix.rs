@@ -113,8 +113,13 @@ async fn an_association_only_takes_away() {
     ] {
         let (seen, asked) = asks(login, association, wanted).await;
         seen.ends(0, reason);
+        // Nothing is asked of GitHub but to show that it was read and who may not.
         let refused_unasked = reason == "permission-denied" && login == "alice";
-        assert_eq!(asked == 0, refused_unasked, "{association}: {}", seen.log);
+        assert_eq!(asked == 2, refused_unasked, "{association}: {}", seen.log);
+        let comments = shop.world.github.comments(SHOP, 1);
+        let given = comments.iter().rfind(|one| one.author == login).unwrap();
+        let last = given.reactions.iter().any(|(_, content)| content == "-1");
+        assert_eq!(last, reason == "permission-denied", "{association}");
     }
     let (seen, _) = asks("alice", "MEMBER", "member").await;
     seen.ends(1, "bad-input");

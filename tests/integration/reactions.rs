@@ -59,6 +59,19 @@ async fn a_command_shows_that_it_was_read_begun_and_how_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_names_another_commit_is_told_which_one_is_the_newest() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let event = shop.says(1, "alice", &format!("/deploy {}", "0".repeat(40)));
+    let seen = shop.hears(&event).await;
+    seen.ends(0, "superseded");
+    seen.says("is not the head of pull request");
+    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
+    seen.says("Preview ready");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reaction_that_github_does_not_take_fails_nothing() {
     for status in [403, 404, 422, 500] {
         let shop = Shop::open().await;

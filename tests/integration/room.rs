@@ -42,6 +42,14 @@ async fn what_no_node_will_ever_have_room_for_is_refused_before_anything_is_appl
     seen.says("set the input `nodes` to `elastic`");
     assert_eq!(shop.namespaces(), Vec::<String>::new());
     assert_eq!(shop.holders(), Vec::<u64>::new());
+    for path in ["/api/v1/nodes", "/api/v1/pods"] {
+        let all = shop.cluster_requests(0);
+        let mut lists = all.iter().filter(|one| one.path == path);
+        assert!(
+            lists.all(|one| one.query.contains("limit=")),
+            "{path}: {all:#?}"
+        );
+    }
     // Where nodes come by themselves nobody looks.
     let again = shop.says(1, "bob", "/deploy");
     let elastic = shop.run(&again).input("nodes", "elastic").go().await;

@@ -295,6 +295,27 @@ async fn what_github_does_not_take_is_told_by_the_next_sweep() {
     }
 }
 
+/// One request that fails must not leave a good commit red.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_that_does_not_get_through_is_owed_and_no_error() {
+    for status in [401, 409] {
+        let shop = Shop::open().await;
+        let opened = shop.opens(1);
+        let head = shop.world.github.head(SHOP, 1);
+        let path = "/repos/acme/shop/statuses/*";
+        let fault = Fault::answer("POST", path, status, json!({"message": "no"}));
+        shop.world.github.inject(fault.nth(2));
+        shop.hears(&opened).await.ends(0, "deployed");
+        assert_eq!(newest(&shop, &head).state, "pending", "{status}");
+        assert_eq!(shop.record(1)["untold"], true, "{status}");
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!(newest(&shop, &head).state, "success", "{status}");
+        assert!(shop.record(1)["untold"].is_null(), "{status}");
+        assert!(shop.record(1)["shown"]["under-way"].is_null());
+        shop.ends();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_makes_no_second_deployment() {
     let shop = Shop::open().await;

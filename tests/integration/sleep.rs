@@ -1,6 +1,6 @@
 //! Sleep and waking: nothing runs, data stays, the slot goes to others and is claimed again.
 
-use crate::support::{Event, Shop};
+use crate::support::{Event, SHOP, Shop};
 use preview_action::simulate::{Action, Fault};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -599,5 +599,28 @@ async fn a_ledger_that_is_lost_while_a_preview_falls_asleep_leaves_one_that_wake
     let wake = shop.says(1, "alice", "/wake");
     shop.hears(&wake).await.ends(0, "woken");
     assert_eq!((pods(&shop), quota(&shop)), (1, false));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_github_did_not_end_with_the_sleep_is_ended_by_the_sweep() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let limit = Action::Answer {
+        status: 403,
+        body: json!({"message": "You have exceeded a secondary rate limit."}),
+        headers: vec![("retry-after".into(), "3000".into())],
+    };
+    let path = "/repos/acme/shop/deployments/*/statuses";
+    shop.world.github.inject(Fault::on("POST", path, limit));
+    let slept = shop.hears(&shop.says(1, "alice", "/sleep")).await;
+    slept.ends(0, "slept");
+    let state = || shop.world.github.deployments(SHOP)[0].state().to_owned();
+    assert_eq!(state(), "success");
+    shop.world.advance(Duration::from_secs(3600));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(state(), "inactive");
+    assert_eq!(shop.record(1)["untold"], json!(null));
+    assert!(shop.comment(1).contains("Preview asleep"));
     shop.ends();
 }

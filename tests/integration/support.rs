@@ -605,6 +605,8 @@ pub(crate) struct Seen {
     pub(crate) log: String,
     /// Bodies of the comments on the pull request that our own account wrote, oldest first.
     pub(crate) comments: Vec<String>,
+    /// What stands beside the comments: issues, commit statuses, deployments and their statuses, as they were sent.
+    pub(crate) beside: Vec<String>,
     pub(crate) took: Duration,
 }
 
@@ -612,6 +614,7 @@ impl Seen {
     fn gather(shop: &Shop, pr: u64, folder: &Path, exit: i32, log: String, begun: Instant) -> Self {
         let text = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
         let comments = shop.world.github.comments(SHOP, pr);
+        let sent = shop.world.requests();
         let seen = Self {
             exit,
             outputs: read_outputs(&text("output")),
@@ -622,11 +625,11 @@ impl Seen {
                 .filter(|comment| comment.author == "github-actions[bot]")
                 .map(|comment| comment.body)
                 .collect(),
+            beside: sent.iter().filter_map(beside).collect(),
             took: begun.elapsed(),
         };
         // The shop's server is another one, like somebody's Enterprise Server: whatever this run has said or written.
         let all = seen.everything();
-        let sent = shop.world.requests();
         let written = sent.iter().filter(|one| one.site == "github");
         let written = written.flat_map(|one| [one.path.as_str(), &one.body]);
         stays_here(written.chain([all.as_str()]));
@@ -673,7 +676,7 @@ impl Seen {
         assert_eq!(found.count(), 1, "{self:#?}");
     }
 
-    /// Everything that anybody may read: log, annotations, summary, outputs, comments.
+    /// Everything that anybody may read: log, annotations, summary, outputs, comments, and what stands beside them.
     pub(crate) fn everything(&self) -> String {
         let outputs: Vec<String> = self
             .outputs
@@ -685,6 +688,7 @@ impl Seen {
             &self.summary,
             &outputs.join("\n"),
             &self.comments.join("\n"),
+            &self.beside.join("\n"),
         ]
         .join("\n")
     }
@@ -707,6 +711,15 @@ impl Seen {
             })
             .collect()
     }
+}
+
+/// What a request wrote on GitHub that is no comment.
+fn beside(request: &Record) -> Option<String> {
+    let mut parts = request.path.split('/');
+    let place = |part| ["issues", "statuses", "deployments"].contains(&part);
+    let writes = request.site == "github" && ["POST", "PATCH"].contains(&request.method.as_str());
+    let comments = request.path.contains("/comments");
+    (writes && !comments && parts.any(place)).then(|| request.body.clone())
 }
 
 /// Checks that no text leads to another GitHub than the shop's.

@@ -3,7 +3,7 @@
 //! A mistake gives no value instead of an early return, so that one run shows all of them.
 
 use super::{InputError, InputErrors};
-use crate::inputs::RawInputs;
+use crate::{inputs::RawInputs, names::cut};
 
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,11 +26,7 @@ impl Problem {
 
 /// Shows a value in a message: on one line, quoted, cut to 80 characters.
 pub(super) fn shown(value: &str) -> String {
-    let mut cut: String = value.chars().take(80).collect();
-    if cut.len() < value.len() {
-        cut.push('…');
-    }
-    format!("{cut:?}")
+    format!("{:?}", cut(value, 80))
 }
 
 /// Reads inputs and keeps their mistakes.

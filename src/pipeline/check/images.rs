@@ -21,7 +21,7 @@ impl Look<'_> {
             .collect();
         if let Some(login) = &login {
             // A registry's own words may repeat it.
-            self.ports.redaction.learn_all(&registry::secrets_in(login));
+            self.ports.knows_pull_secret(login);
         }
         let (mut found, mut there, mut unseen) = (Vec::new(), Vec::new(), Vec::new());
         for (image, answer) in registry::ask(images, login, self.ports.registries()).await {

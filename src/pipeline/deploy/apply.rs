@@ -20,7 +20,6 @@ use crate::{
         teller::Teller,
     },
     plan::Plan,
-    registry,
     report::Reached,
 };
 use serde_json::{Value, json};
@@ -365,9 +364,7 @@ impl Work<'_> {
         };
         let secret = self.cluster.copy_secret(&source, &plan.namespace).await?;
         // Before it is used: a registry's own words may repeat it.
-        self.ports
-            .redaction
-            .learn_all(&registry::secrets_in(&secret));
+        self.ports.knows_pull_secret(&secret);
         lock(&self.notes).credentials = Some(secret);
         Ok(())
     }

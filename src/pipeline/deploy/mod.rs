@@ -22,6 +22,7 @@ use super::{
     show::announced,
     sources::Sources,
     teller::Teller,
+    unbroken::unbroken,
 };
 use crate::{
     capacity::{Members, Said, Shown, UnderWay},
@@ -114,7 +115,7 @@ pub async fn deploy(
         notes: Mutex::default(),
     };
     let result = tokio::select! {
-        result = heap(|| work.run(teller)) => result,
+        result = unbroken(heap(|| work.run(teller))) => result,
         () = ports.stop.cancelled() => Err(Stopped::Cancelled),
     };
     if ports.stop.is_cancelled() {

@@ -4,11 +4,12 @@
 
 use super::selector;
 use crate::{
-    capacity::{Holder, Ledger, LedgerName, Record},
+    capacity::{Holder, Ledger, LedgerName, Record, Waiting},
     cluster::{Cluster, NamespaceInfo},
     names::PrNumber,
     report::Leaving,
 };
+use jiff::Timestamp;
 
 /// A full house, as somebody without a slot sees it.
 #[derive(Debug, Clone)]
@@ -60,15 +61,30 @@ impl House {
     /// Who gives way to somebody who would have to wait: the one whose first deploy failed first, if nobody is at work on it.
     pub(in crate::pipeline) fn gives_way(&self) -> Option<&Lodger> {
         self.place?;
-        // Where a slot is free nobody has to give one up: what is lacking is room, or somebody else's turn.
-        if self.holders.len() < self.capacity as usize {
-            return None;
-        }
-        self.weakest()
+        self.is_just_full().then(|| self.weakest()).flatten()
+    }
+
+    /// True when one who leaves makes room for one: not where a slot is free, as then room is lacking or somebody else's turn, and
+    /// not above a cap that was lowered.
+    fn is_just_full(&self) -> bool {
+        self.holders.len() == self.capacity as usize
+    }
+
+    /// Who gives way to the first in line, where nobody asks: the one whose first deploy failed first.
+    pub(in crate::pipeline) fn gives_way_to(
+        &self,
+        first: &Waiting,
+        now: Timestamp,
+    ) -> Option<&Lodger> {
+        // Who lacks room finds none in a slot that is free.
+        let lacks = self.holders.len() < self.capacity as usize && first.hopes_for_room(now);
+        (self.is_just_full() || lacks)
+            .then(|| self.weakest())
+            .flatten()
     }
 
     /// The one whose first deploy failed first, if nobody is at work on it.
-    pub(in crate::pipeline) fn weakest(&self) -> Option<&Lodger> {
+    fn weakest(&self) -> Option<&Lodger> {
         let idle = |record: &Record| record.active.is_none() && record.removing.is_none();
         self.holders
             .iter()

@@ -220,7 +220,7 @@ impl Desk<'_> {
         }
         self.transact(|ledger, _| {
             for (key, uid) in &gone {
-                capacity::drop_holder(ledger, key, uid);
+                capacity::drop_vanished(ledger, key, uid);
             }
             Step::Write(())
         })

@@ -1,4 +1,4 @@
-//! Ends a request whose commit is the newest no more, and says so where nobody else would.
+//! Ends a request whose commit is not the newest, or no more, and says so where nobody else would.
 //! It deploys nothing: what was built or approved was another commit.
 //! The push that came between has a run of its own, unless automatic deploys are off.
 
@@ -11,24 +11,22 @@ use crate::{
 };
 
 impl Story<'_> {
-    /// Says that the commit which a plan has named was not deployed; any other refusal is told as ever.
+    /// Says that the commit which a plan or somebody has named was not deployed; any other refusal is told as ever.
     pub(super) async fn overtaken(
         &self,
         pull: &PullRequest,
         denied: Denied,
     ) -> Result<Ending, Failure> {
-        let planned = matches!(self.request.commit, Commit::Planned(_));
         let followed = self.ports.settings.auto_deploy || self.request.asked.is_event();
-        if !planned || denied.reason != ReasonCode::Superseded {
-            return self.denied(pull, denied).await;
-        }
-        if followed {
-            return Ok(quiet(denied));
-        }
-        let line = format!(
-            "nothing was deployed: {}; comment `/deploy` to deploy that one",
-            denied.cause
-        );
+        let remedy = match &self.request.commit {
+            _ if denied.reason != ReasonCode::Superseded => {
+                return self.denied(pull, denied).await;
+            }
+            Commit::Planned(_) if !followed => "comment `/deploy` to deploy that one",
+            Commit::Named(_) => &denied.remedy,
+            Commit::Planned(_) | Commit::Payload(_) | Commit::Head => return Ok(quiet(denied)),
+        };
+        let line = format!("nothing was deployed: {}; {remedy}", denied.cause);
         let mut teller = self.teller(&pull.head_sha, pull.open);
         teller.answer_with(&line);
         let mut ending = self.show(pull, &mut teller).await?;

@@ -3,14 +3,15 @@
 //! The decision is an output: a build, or the approval of an environment, comes between it and the run that acts on it.
 
 use super::{
-    Allows, Story, Teller, approve::NO_FORK, built, filter, ignored, quiet, react, subject,
+    Allows, Story, Teller, approve::NO_FORK, built, filter, ignored, quiet, react, subject, verdict,
 };
 use crate::{
     event::PullRequest,
     github::Reaction,
     inputs::ApprovalGate,
     names::ReasonCode,
-    pipeline::{Audience, Caller, Ending, Failure, Ports},
+    pipeline::{Audience, Caller, Ending, Exit, Failure, Ports},
+    report::Note,
     trigger::{Asked, Commit, Denied, Trigger, filters, permission},
 };
 use std::sync::OnceLock;
@@ -52,12 +53,19 @@ pub async fn plan(
         Ok(Err(ending)) => ("ignore", ending),
         Err(failure) => ("ignore", Ending::failed(failure)),
     };
-    if ending.reason == ReasonCode::PermissionDenied {
-        react(ports, trigger, Reaction::MinusOne).await;
+    let denied = ending.reason == ReasonCode::PermissionDenied;
+    let last = ending.failure.is_some() || decision == "ignore" && answers(ports);
+    if let Some(reaction) = verdict(trigger, &ending).filter(|_| denied || last) {
+        react(ports, trigger, reaction).await;
     }
     ending.notices.extend(ports.take_notices());
     ending.spell(ports.settings.command_prefix.as_deref());
     Planned { decision, ending }
+}
+
+/// True where no run comes after a plan that decides to do nothing: what people asked for is answered here or never.
+fn answers(ports: &Ports) -> bool {
+    ports.settings.approval_gate == ApprovalGate::Waits
 }
 
 /// Those that share a commit share the plan: it deploys where one of them would be deployed.
@@ -111,15 +119,14 @@ async fn one(
 }
 
 fn would(trigger: &Trigger) -> Ending {
-    let reason = match trigger {
-        Trigger::Mistake(..) => ReasonCode::NotACommand,
-        _ => ReasonCode::Planned,
-    };
+    if let Trigger::Mistake(_, answer) = trigger {
+        return Ending::quiet(None, ReasonCode::NotACommand, answer.clone());
+    }
     let why = format!(
         "the decision is to {}; nothing was done",
         trigger.decision()
     );
-    Ending::quiet(None, reason, why)
+    Ending::quiet(None, ReasonCode::Planned, why)
 }
 
 impl Story<'_> {
@@ -127,6 +134,9 @@ impl Story<'_> {
     async fn plan(&self) -> Result<Result<(), Ending>, Failure> {
         if self.ports.settings.approval_gate == ApprovalGate::Ended {
             return self.gate_ended().await.map(Err);
+        }
+        if let Trigger::Deny(_, denied) = self.trigger {
+            return Ok(Err(quiet(denied.clone())));
         }
         let allows: Allows = match self.trigger {
             Trigger::Take { .. } => (permission::may_take, self.maintainers()),
@@ -146,24 +156,54 @@ impl Story<'_> {
         {
             return Ok(Err(quiet(denied)));
         }
-        if let Err(denied) = self.may(&pull) {
-            return Ok(Err(quiet(denied)));
-        }
-        let deploys = matches!(
-            self.trigger,
-            Trigger::Deploy(_) | Trigger::Take { .. } | Trigger::Approve(_)
-        );
-        if deploys
-            && self.ports.settings.approval_gate == ApprovalGate::Waits
-            && let Err(failure) = self.say_gate(&pull).await
+        let refused = self.may(&pull).err();
+        if answers(self.ports)
+            && let Err(failure) = self.say(&pull, refused.as_ref()).await
         {
-            // The decision is none the worse for it: GitHub itself shows who waits.
-            self.ports.notice(format!(
-                "the comment does not say that the commit waits for approval: {}",
-                failure.line()
-            ));
+            // The decision is none the worse for it: GitHub itself shows who waits, and the summary says why.
+            let line = failure.line();
+            let what = match (&refused, self.trigger) {
+                (None, trigger) if !matches!(trigger, Trigger::Mistake(..)) => {
+                    "that the commit waits for approval"
+                }
+                _ => "why nothing is done",
+            };
+            self.ports
+                .notice(format!("the comment does not say {what}: {line}"));
         }
-        Ok(Ok(()))
+        Ok(match refused {
+            Some(denied) => Err(quiet(denied)),
+            None => Ok(()),
+        })
+    }
+
+    /// Says in the comment what no run says after this plan: that the commit waits for approval, or why a command is not followed.
+    async fn say(&self, pull: &PullRequest, refused: Option<&Denied>) -> Result<(), Failure> {
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        match (refused, self.trigger) {
+            (Some(_), _) if self.request.asked.is_event() => Ok(()),
+            // The proof of the removal says more than that a closed pull request has no preview.
+            (Some(denied), _) if denied.reason == ReasonCode::PullRequestClosed => {
+                match teller.says_removed().await? {
+                    true => Ok(()),
+                    false => teller.replies(denied).await,
+                }
+            }
+            (Some(denied), _) => teller.replies(denied).await,
+            (None, Trigger::Mistake(_, answer)) => {
+                let mistake = Denied {
+                    reason: ReasonCode::NotACommand,
+                    cause: answer.clone(),
+                    remedy: String::new(),
+                };
+                teller.replies(&mistake).await
+            }
+            (
+                None,
+                Trigger::Deploy(_) | Trigger::Take { .. } | Trigger::Approve(_) | Trigger::Wake(_),
+            ) => teller.awaits_gate(&pull.head_sha).await,
+            (None, _) => Ok(()),
+        }
     }
 
     /// What is refused without asking the ledger: of a fork only it knows what was approved.
@@ -178,11 +218,13 @@ impl Story<'_> {
                 current()?;
                 match self.called() {
                     true => Ok(()),
-                    false => permission::may_deploy(pull, None),
+                    false => {
+                        permission::may_deploy(pull, None).map_err(|denied| unasked(pull, denied))
+                    }
                 }
             }
             Trigger::Take { .. } => {
-                permission::may_deploy(pull, None)?;
+                permission::may_deploy(pull, None).map_err(|denied| unasked(pull, denied))?;
                 current()
             }
             Trigger::Approve(_) if !pull.from_fork() => Err(Denied {
@@ -215,11 +257,6 @@ impl Story<'_> {
         self.request.asked.is_workflow() && matches!(self.request.commit, Commit::Named(_))
     }
 
-    /// Says in the comment that the run waits for the approval of a GitHub environment.
-    async fn say_gate(&self, pull: &PullRequest) -> Result<(), Failure> {
-        self.teller_of_gates().awaits_gate(&pull.head_sha).await
-    }
-
     /// Takes that back where it stands there still, because the job has ended without a word of its own.
     async fn gate_ended(&self) -> Result<Ending, Failure> {
         let Some(sha) = &self.ports.settings.sha else {
@@ -229,15 +266,58 @@ impl Story<'_> {
                 "set `sha` to the output `sha` of the step that has planned",
             ));
         };
-        let why = match self.teller_of_gates().gate_ended(sha).await? {
+        let name = &self.request.repository.name;
+        let mut teller = Teller::open(self.ports, &self.preview(), name, self.audience);
+        let ended = Note {
+            cause: "its run has ended, and nobody has approved it or the run has failed".into(),
+            remedy: "push again or give the command again".into(),
+        };
+        let why = match teller.gate_ended(sha, ended).await? {
             true => "the comment does not call for an approval any more",
             false => "the comment calls for no approval of that commit",
         };
         Ok(Ending::quiet(None, ReasonCode::Planned, why))
     }
+}
 
-    fn teller_of_gates(&self) -> Teller<'_> {
-        let name = &self.request.repository.name;
-        Teller::open(self.ports, &self.preview(), name, self.audience)
+/// What a plan knows of a fork's commit: not whether somebody has approved it before.
+fn unasked(pull: &PullRequest, denied: Denied) -> Denied {
+    match denied.reason {
+        ReasonCode::ApprovalNeeded => Denied {
+            cause: format!(
+                "commit {} comes from a fork, and only its approval brings it into the cluster here",
+                pull.head_sha.short()
+            ),
+            remedy: format!(
+                "a maintainer reads it and comments `/approve {}`",
+                pull.head_sha
+            ),
+            ..denied
+        },
+        _ => denied,
+    }
+}
+
+/// Takes back the call to approve a commit whose run was let through and has come to nothing that it could tell.
+pub(super) async fn gate_is_over(
+    ports: &Ports,
+    trigger: &Trigger,
+    audience: Audience<'_>,
+    ending: &Ending,
+) {
+    let (Some(sha), Some(request)) = (&ports.settings.sha, trigger.request()) else {
+        return;
+    };
+    if ending.exit != Exit::Done || ending.view.is_some() || ports.stop.is_cancelled() {
+        return;
+    }
+    let preview = super::preview(ports, request);
+    let mut teller = Teller::open(ports, &preview, &request.repository.name, audience);
+    let why = Note {
+        cause: ending.why.clone(),
+        remedy: String::new(),
+    };
+    if let Err(failure) = teller.gate_ended(sha, why).await {
+        tracing::warn!(reason = %failure.reason(), "the comment still calls for an approval: {}", failure.line());
     }
 }

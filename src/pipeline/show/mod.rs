@@ -109,6 +109,8 @@ impl Board {
         let Some(sha) = word.sha.clone() else {
             return;
         };
+        let before = self.shown.under_way.iter().chain(&self.shown.abandoned);
+        let again = before.into_iter().any(|one| one.sha == sha);
         self.shown.begin(announced(ports, &sha));
         let left = self.shown.abandoned.clone();
         left.iter().for_each(|left| self.forget(left));
@@ -121,7 +123,9 @@ impl Board {
         }
         self.begun = true;
         let (context, task) = (context(preview), task(preview));
+        // Who began with this commit before may have made one whose number nobody knows.
         let known = self.deployment_of(&sha);
+        let known = known.filter(|known| !again || known.sha == sha);
         self.leave(ports, &github, preview, left, &word);
         self.opening.spawn(async move {
             let status = async {
@@ -201,7 +205,7 @@ impl Board {
     /// Ends what is shown as under way and goes on by this word no more, and says nothing of anything else.
     pub(super) async fn close(&mut self, ports: &Ports, preview: &PreviewKey, word: Word) {
         if let Some(github) = &ports.github {
-            let closed = self.clear(ports, github, preview, &word, (None, None));
+            let closed = self.clear(ports, github, preview, &word, (None, None), false);
             let late = tokio::time::timeout(PATIENCE, closed).await.is_err();
             self.stale |= late;
         }
@@ -212,7 +216,7 @@ impl Board {
         if let Some(done) = self.opening.join_next().await {
             match done {
                 Ok(done) => opened = self.take(ports, done),
-                Err(error) => tracing::debug!(%error, "what was begun to be shown was given up"),
+                Err(error) => given_up(error),
             }
         }
         let statuses = writes_statuses(ports);
@@ -222,7 +226,7 @@ impl Board {
             return;
         }
         let commit = self.commit(word).filter(|_| statuses);
-        let said = commit.as_ref().map(|(sha, _)| sha.clone());
+        let decided = commit.clone();
         let status = async {
             let (sha, state) = commit?;
             let (context, word) = (context(preview), word);
@@ -238,19 +242,24 @@ impl Board {
         let settled = deployments.then(|| self.settle(github, preview, word, opened));
         let settled = OptionFuture::from(settled);
         let (status, settled) = tokio::join!(status, settled);
-        let said = said.filter(|_| matches!(status, Some(Ok(()))));
+        let said = matches!(status, Some(Ok(())));
+        let mut owes = false;
         if let Some(Err(error)) = status {
-            self.stale |= untold(ports, &ports.refused.statuses, STATUS, &error);
+            owes = untold(ports, &ports.refused.statuses, STATUS, &error);
         }
+        self.stale |= owes;
+        // A verdict that did not get through is said again by the sweep; an error in its place would be a lie until then.
+        let said = decided.filter(|(_, state)| said || *state != CommitState::Error);
+        let said = said.map(|(sha, _)| sha);
         if let Some(Err(error)) = settled {
             self.stale |= untold(ports, &ports.refused.deployments, DEPLOYMENT, &error);
         }
         self.live.after(word);
         let said = (said.as_ref(), settles.as_ref());
-        self.clear(ports, github, preview, word, said).await;
+        self.clear(ports, github, preview, word, said, owes).await;
     }
 
-    /// Takes back what was promised, but for the status and the deployment of a commit of which that was said just now.
+    /// Takes back what was promised, but for the status and the deployment of a commit of which that was said just now, or is owed.
     async fn clear(
         &mut self,
         ports: &Ports,
@@ -258,9 +267,12 @@ impl Board {
         preview: &PreviewKey,
         word: &Word,
         said: (Option<&CommitSha>, Option<&CommitSha>),
+        owes: bool,
     ) {
-        if let Some(Ok(ended)) = self.leaving.join_next().await {
-            self.over(ended);
+        match self.leaving.join_next().await {
+            Some(Ok(ended)) => self.over(ended),
+            Some(Err(error)) => given_up(error),
+            None => {}
         }
         let under_way = self.shown.under_way.clone();
         let ours = under_way.filter(|_| !word.verdict.waits());
@@ -276,7 +288,7 @@ impl Board {
                 },
             };
             let (status, deployment) = abandon.end(&one, &word).await;
-            let mut mends = false;
+            let mut mends = owes && said.0 == Some(&one.sha);
             if let Err(error) = status {
                 mends |= untold(ports, &ports.refused.statuses, STATUS, &error);
             }
@@ -494,5 +506,12 @@ fn context(preview: &PreviewKey) -> String {
     match preview.environment.as_str() {
         "preview" => "preview".into(),
         other => format!("preview/{other}"),
+    }
+}
+/// What was begun beside the run and did not end; a bug there is one of the run.
+fn given_up(error: tokio::task::JoinError) {
+    match error.try_into_panic() {
+        Ok(bug) => std::panic::resume_unwind(bug),
+        Err(error) => tracing::debug!(%error, "what was begun to be shown was given up"),
     }
 }

@@ -42,6 +42,13 @@ pub(super) fn untold(
             tracing::info!("no {what} was written: {error}");
             true
         }
+        // A token that has run out is renewed, and what answers in GitHub's place goes away.
+        GitHubError::Unauthorized { .. }
+        | GitHubError::Unexpected { .. }
+        | GitHubError::Unreadable { .. } => {
+            tracing::warn!("no {what} was written: {error}");
+            true
+        }
         _ => {
             tracing::warn!("no {what} was written: {error}");
             false

@@ -592,17 +592,13 @@ impl<'a> Broom<'a> {
         }
         let author = self.sight.open.get(&preview.pr);
         let author = author.map_or("", |(pull, _)| pull.author.login.as_str());
-        match self.teller(preview).expires(author, expires).await {
-            Ok(()) => {}
-            // What GitHub does not take from us, it will not take later either; everything ends all the same.
-            Err(failure) if failure.reason() == ReasonCode::GithubRefused => {
-                self.ports.notice(format!(
-                    "#{} expires {expires}, and nobody could be told: {}",
-                    preview.pr,
-                    failure.line()
-                ));
-            }
-            Err(failure) => return Err(failure),
+        // What GitHub does not take from us, it will not take later either; everything ends all the same.
+        if let Some(refused) = self.teller(preview).expires(author, expires).await? {
+            self.ports.notice(format!(
+                "#{} expires {expires}, and nobody could be told: {}",
+                preview.pr,
+                refused.line()
+            ));
         }
         let cluster = self.ports.cluster()?;
         let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);

@@ -10,7 +10,7 @@ use crate::{
     capacity,
     event::Repository,
     names::{Namespace, PrNumber},
-    pipeline::{Failure, Ports},
+    pipeline::{Failure, Ports, promote::way_for_first},
 };
 
 /// What a sweep would do, and what it would complain about.
@@ -42,7 +42,9 @@ pub async fn would_sweep(
     mandate: Mandate,
 ) -> Result<Outlook, Failure> {
     let sight = look(ports, repository, mandate, true).await?;
-    let tasks = sight.tasks().into_iter().map(|task| Due {
+    let tasks = sight.tasks();
+    let frees = tasks.iter().any(|task| task.action.frees());
+    let tasks = tasks.into_iter().map(|task| Due {
         pr: task.preview.pr,
         namespace: task.namespace,
         action: task.action.word(),
@@ -52,6 +54,7 @@ pub async fn would_sweep(
     due.extend(put_back(&sight));
     due.extend(tasks);
     if mandate.deploys {
+        due.extend(makes_way(&sight).filter(|_| !frees));
         due.extend(let_in(&sight));
     }
     Ok(Outlook {
@@ -84,6 +87,18 @@ fn put_back(sight: &Sight<'_>) -> Vec<Due> {
         reason: "the run that claimed a slot for it has died".into(),
     });
     due.collect()
+}
+
+/// A preview whose first deploy failed, where it gives way to who waits.
+fn makes_way(sight: &Sight<'_>) -> Option<Due> {
+    let (weak, first) = way_for_first(&sight.ledger, sight.now)?;
+    let wanted = sight.open.contains_key(&first.pr);
+    wanted.then(|| Due {
+        pr: weak.pr,
+        namespace: weak.namespace,
+        action: "remove",
+        reason: format!("its first deploy failed, and #{} waits", first.pr),
+    })
 }
 
 /// Those in line who find a slot free already; what a sweep itself frees goes to the next ones.

@@ -92,6 +92,14 @@ impl Action {
         }
     }
 
+    /// True when a slot is free then.
+    pub(super) fn frees(&self) -> bool {
+        matches!(
+            self,
+            Self::Remove { .. } | Self::Sleep | Self::FinishSleep | Self::Free
+        )
+    }
+
     /// Why, in a few words.
     pub(super) fn why(&self) -> String {
         match self {
@@ -371,12 +379,7 @@ impl Sight<'_> {
                 && !record.removed_on_purpose
                 && record.removing.is_none()
         });
-        // What is in an adopted Namespace goes only when somebody asks for it or pushes.
-        let adopted = |holder: &Holder| holder.is_adopted();
-        let spared = self.holder(preview).is_some_and(adopted)
-            && self
-                .record(preview)
-                .is_none_or(|record| record.attempted.is_none());
+        let spared = self.is_found(preview);
         // Whether a commit was built, and well, only the end of its build says.
         let by_itself = self.mandate.pushes
             && self.settings.auto_deploy
@@ -389,6 +392,17 @@ impl Sight<'_> {
             && (has_slot || room)
             && untried
             && (!spared || stalled)
+    }
+
+    /// True for what lives in a Namespace that was adopted, or that was there when the ledger was lost: which commits were tried in
+    /// it nobody knows, so that changes only when somebody asks for it or pushes. What was under way then goes on.
+    fn is_found(&self, preview: &PreviewKey) -> bool {
+        let tried = |record: &Record| record.attempted.is_some();
+        let info = self.namespaces.get(preview);
+        let state = info.and_then(|info| info.labels.get("preview-action/state"));
+        self.holder(preview).is_some_and(Holder::is_found)
+            && !self.record(preview).is_some_and(tried)
+            && state.map(String::as_str) != Some(State::Deploying.as_str())
     }
 
     /// True when no filter keeps it back, as far as is known without asking which files it changes.

@@ -23,6 +23,7 @@ impl Teller<'_> {
         let Some(found) = self.comment_so_far().await? else {
             return Ok(());
         };
+        self.view.now = self.ports.now();
         self.view.note = Some(Note {
             cause,
             remedy: String::new(),

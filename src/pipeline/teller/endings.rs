@@ -35,6 +35,7 @@ impl Teller<'_> {
     }
 
     pub(in crate::pipeline) async fn failed(&mut self, failure: Failure) -> Ending {
+        self.knows_evidence(&failure.causes).await;
         self.view.failures.clone_from(&failure.causes);
         let why = failure.line();
         self.end(
@@ -304,11 +305,19 @@ impl Teller<'_> {
         &mut self,
         causes: Vec<crate::cluster::outcome::Failure>,
     ) -> Ending {
+        self.knows_evidence(&causes).await;
         self.view.failures = causes;
         self.view.serving = None;
         let why = "the preview was ready and has broken since".to_owned();
         self.end(State::Degraded, ReasonCode::Degraded, Exit::Done, None, why)
             .await
+    }
+
+    /// Learns what a container may have written, before that is shown.
+    async fn knows_evidence(&self, causes: &[crate::cluster::outcome::Failure]) {
+        if causes.iter().any(|cause| !cause.evidence.is_empty()) {
+            self.ports.learn_pull_secret().await;
+        }
     }
 
     /// The preview sleeps.
@@ -326,12 +335,13 @@ impl Teller<'_> {
             .await
     }
 
-    /// Tells the author in a comment of its own that the preview expires; the same expiry is told once.
+    /// Tells the author in a comment of its own that the preview expires; the same expiry is told once. What GitHub refuses for good is
+    /// the answer.
     pub(in crate::pipeline) async fn expires(
         &mut self,
         login: &str,
         expires: jiff::Timestamp,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Failure>, Failure> {
         let github = self.ports.github()?;
         let marker = Marker {
             kind: MarkerKind::Expiry(expires),
@@ -344,10 +354,12 @@ impl Teller<'_> {
             &marker,
             self.ports.settings.command_prefix.as_deref(),
         )?;
-        github
-            .upsert(self.preview.pr, &marker, &author, &body, None)
-            .await?;
-        Ok(())
+        let written = github.upsert(self.preview.pr, &marker, &author, &body, None);
+        match written.await {
+            Ok(_) => Ok(None),
+            Err(error) if error.is_for_good() => Ok(Some(error.into())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Says that nothing is left of the preview.

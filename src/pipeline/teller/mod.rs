@@ -7,6 +7,7 @@ mod approval;
 mod aside;
 mod board;
 mod endings;
+mod gate;
 mod help;
 mod voice;
 
@@ -17,7 +18,7 @@ use crate::{
         NamespaceInfo,
         outcome::{Applied, Pruned, WorkloadStatus},
     },
-    github::CommentId,
+    github::{Comment, CommentId},
     manifests::ManifestSet,
     names::{CommitSha, Marker, MarkerKind, PreviewKey, ReasonCode, RepoName, State},
     plan::{Plan, PublicUrl},
@@ -76,6 +77,10 @@ pub struct Teller<'a> {
     tried: Option<CommitSha>,
     /// What is answered to a command that was not followed.
     answer: Option<String>,
+    /// The line of the comment by which a commit waits for approval.
+    gate: Option<String>,
+    /// Comments of ours that were found directly before a word.
+    found: Option<Vec<Comment>>,
 }
 
 impl<'a> Teller<'a> {
@@ -133,6 +138,8 @@ impl<'a> Teller<'a> {
             after_another: false,
             tried: None,
             answer: None,
+            gate: None,
+            found: None,
         }
     }
 

@@ -33,7 +33,9 @@ impl Teller<'_> {
     }
 
     fn body(&self) -> Result<String, Failure> {
-        Ok(report::comment(&self.leaving(), &self.marker)?)
+        let body = report::comment(&self.leaving(), &self.marker)?;
+        let gate = self.gate.as_deref().filter(|gate| self.waits_still(gate));
+        Ok(gate.map_or_else(|| body.clone(), |gate| report::with_gate(&body, gate)))
     }
 
     /// Writes the comment; the caller has just made sure that this run has the word.
@@ -43,8 +45,15 @@ impl Teller<'_> {
         let Some(github) = &self.ports.github else {
             return Ok(());
         };
+        self.recall(github).await?;
+        if self.known.is_none() && !self.moves && self.begins() {
+            let found = self.ours(github).await?;
+            self.hears(found.last().map_or("", |last| &last.body));
+            self.found = Some(found);
+        }
         let body = self.body()?;
         if self.written.as_deref() == Some(body.as_str()) {
+            self.found = None;
             return Ok(());
         }
         self.write(github, body).await
@@ -78,7 +87,8 @@ impl Teller<'_> {
 
     /// Follows the hint if it leads to a comment of ours.
     async fn recall(&mut self, github: &GitHub) -> Result<(), Failure> {
-        let usable = self.known.is_none() && !self.several;
+        // Whoever moves it looks at all that stand there anyway.
+        let usable = self.known.is_none() && !self.several && !self.moves;
         let Some(hint) = self.hint.take().filter(|_| usable) else {
             return Ok(());
         };
@@ -91,7 +101,8 @@ impl Teller<'_> {
         let ours = |found: &Comment| {
             found.body.starts_with(&begin) && found.author.eq_ignore_ascii_case(&hint.author)
         };
-        if found.as_ref().is_some_and(ours) {
+        if let Some(found) = found.filter(ours) {
+            self.hears(&found.body);
             self.known = Some(CommentId(hint.id));
             self.author = Some(hint.author);
         }
@@ -99,20 +110,22 @@ impl Teller<'_> {
     }
 
     pub(super) async fn write(&mut self, github: &GitHub, body: String) -> Result<(), Failure> {
-        // Whoever moves it looks at all that stand there anyway.
-        if !self.moves {
-            self.recall(github).await?;
-        }
+        self.recall(github).await?;
         if self.known.is_none() && !self.begins() && !self.finds(github).await? {
             self.written = Some(body);
             return Ok(());
         }
+        let found = self.found.take().filter(|_| self.known.is_none());
         self.wrote = Some(Instant::now());
         let author = self.author(github).await?;
         let (pr, marker) = (self.preview.pr, &self.marker);
-        let reference = match self.moves {
-            true => github.lower(pr, marker, &author, &body).await?,
-            false => {
+        let reference = match (self.moves, found) {
+            (true, _) => github.lower(pr, marker, &author, &body).await?,
+            (false, Some(found)) => {
+                let ours = (marker, author.as_str());
+                github.upsert_among(pr, ours, &body, found).await?
+            }
+            (false, None) => {
                 github
                     .upsert(pr, marker, &author, &body, self.known)
                     .await?
@@ -161,6 +174,15 @@ impl Teller<'_> {
         }
     }
 
+    /// What stands in the comment at this moment; the next word edits exactly that one.
+    pub(super) async fn stands(&mut self, github: &GitHub) -> Result<Option<String>, Failure> {
+        let found = self.ours(github).await?;
+        if let [one] = found.as_slice() {
+            self.known = Some(one.id);
+        }
+        Ok(found.into_iter().next_back().map(|comment| comment.body))
+    }
+
     /// Says that somebody asked to be told, also where no comment is begun otherwise.
     pub(in crate::pipeline) fn answers(&mut self) {
         self.answers = true;
@@ -185,17 +207,20 @@ impl Teller<'_> {
     /// Writes the last word, reads it back, and writes it again if an older run wrote over it meanwhile.
     pub(super) async fn last_word(&mut self, state: State) -> Result<(), Failure> {
         self.view.took = Some(self.begun.elapsed());
+        self.listen(state).await;
         self.tell(state).await?;
         if let (Some(github), Some(id), Some(body)) =
             (&self.ports.github, self.known, self.written.clone())
         {
             let found = github.read(id).await?;
             // GitHub may change line ends and trailing blanks; nobody else's word looks like ours otherwise.
-            if !found.is_some_and(|found| same(&found.body, &body)) {
+            if !found.as_ref().is_some_and(|found| same(&found.body, &body)) {
                 if self.newest().await {
                     tracing::warn!(
                         "another run wrote the comment after this one; writing it again"
                     );
+                    self.hears(&found.map_or_else(String::new, |found| found.body));
+                    let body = self.body()?;
                     self.write(github, body).await?;
                 } else {
                     tracing::info!("a newer run has written the comment, and its word counts");
@@ -240,7 +265,9 @@ impl Teller<'_> {
         let found = self.ours(github).await?;
         // What led to one of several is no help to find all of them, of which one is kept.
         self.several |= found.len() > 1;
-        Ok(found.into_iter().next_back().map(|comment| comment.body))
+        let body = found.into_iter().next_back().map(|comment| comment.body);
+        self.hears(body.as_deref().unwrap_or_default());
+        Ok(body)
     }
 
     /// True when the comment says that something is under way.
@@ -304,7 +331,12 @@ pub(super) fn heading(body: &str) -> Option<&str> {
     body.lines().find(|line| line.starts_with('#'))
 }
 
+/// True when they differ in nothing but lines that others add.
 fn same(found: &str, written: &str) -> bool {
+    let (found, written) = (
+        report::without_asides(found),
+        report::without_asides(written),
+    );
     found
         .lines()
         .map(str::trim_end)

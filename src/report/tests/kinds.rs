@@ -30,7 +30,7 @@ fn a_line_about_another_commit_stands_under_the_heading() {
     snapshot("gate", &with_line(Aside::Gate, |_| {}));
     let answer = with_line(Aside::Answer, |view| {
         view.note = Some(Note {
-            cause: "`/deply` is no command; did you mean `/deploy`?".into(),
+            cause: "`/deplyo` is no command; did you mean `/deploy`?".into(),
             remedy: String::new(),
         });
     });

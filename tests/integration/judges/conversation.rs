@@ -14,6 +14,9 @@ const WITH_TEMPLATES: &str = "templates: [deploy/*.yaml.j2]\n";
 const TEMPLATE: &str =
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\ndata: {sha: '{{ preview.sha }}'}\n";
 
+/// The workflow whose end deploys.
+const BUILD: &str = ".github/workflows/build.yml";
+
 struct Talk<'a> {
     shop: &'a Shop,
     api: &'a str,
@@ -50,6 +53,7 @@ pub(crate) async fn play(shop: &Shop, api: &str) {
         .set_permission(SHOP, "mia", "admin", "admin");
     let talk = Talk { shop, api };
     a_life(&talk).await;
+    settings(&talk).await;
     strangers(&talk).await;
     limits(&talk).await;
     talk.event(shop.schedule(), "swept").await;
@@ -79,6 +83,7 @@ async fn a_life(talk: &Talk<'_>) {
         ("/logs", "logs-shown"),
         ("/logs web --previous", "logs-shown"),
         ("/diff", "diff-shown"),
+        ("/check", "check-shown"),
         ("/extend 2d", "extended"),
         ("/pin", "pinned"),
         ("/unpin", "unpinned"),
@@ -103,6 +108,46 @@ async fn a_life(talk: &Talk<'_>) {
     talk.event(shop.closes(1), "removed").await;
     talk.says(1, "alice", "/deploy", "pull-request-closed")
         .await;
+}
+
+/// What a workflow may have set: builds that deploy, filters by path, a comment that moves, plans and approvals.
+async fn settings(talk: &Talk<'_>) {
+    let shop = talk.shop;
+    let opened = shop.opens(2);
+    let planned = [("mode", "plan"), ("kubeconfig", "")];
+    let gate = [planned[0], planned[1], ("approval-gate", "true")];
+    talk.hears(&opened, &planned).await.ends(0, "planned");
+    talk.hears(&opened, &gate).await.ends(0, "planned");
+    let head = shop.world.github.head(SHOP, 2);
+    let ended = [
+        planned[0],
+        planned[1],
+        ("approval-gate", "ended"),
+        ("sha", &head),
+    ];
+    talk.hears(&opened, &ended).await.ends(0, "planned");
+    let payload = shop.world.github.workflow_run_event(SHOP, 2, BUILD);
+    let built = Event::new("workflow_run", payload, 2);
+    let build = [("build-workflow", BUILD)];
+    talk.hears(&built, &[planned[0], planned[1], build[0]])
+        .await
+        .ends(0, "planned");
+    talk.hears(&built, &build).await.ends(0, "deployed");
+    let paths = [("paths", "src/**")];
+    let docs = shop.pushes_files(2, &[("docs/a.md", "text")]);
+    talk.hears(&docs, &[("paths", "web/**")])
+        .await
+        .ends(0, "paths-skipped");
+    let source = shop.pushes_files(2, &[("src/a.rs", "text")]);
+    talk.hears(&source, &paths).await.ends(0, "deployed");
+    shop.says(2, "bob", "a remark");
+    let bottom = [("comment-position", "bottom")];
+    talk.hears(&shop.pushes(2), &bottom)
+        .await
+        .ends(0, "deployed");
+    let last = shop.world.github.comments(SHOP, 2).pop().unwrap();
+    assert_eq!(last.author, "github-actions[bot]", "the comment has moved");
+    talk.event(shop.closes(2), "removed").await;
 }
 
 /// A fork's pull request, approved, pushed over and closed.
@@ -145,5 +190,10 @@ async fn limits(talk: &Talk<'_>) {
     let closed = shop.closes(12);
     let seen = talk.hears(&closed, &[("promote", "dispatch")]).await;
     seen.ends(0, "removed");
+    assert_eq!(shop.world.github.started(SHOP).len(), 1);
+    // It has not begun yet, so the next run looks whether it is under way.
+    let pushed = shop.pushes(13);
+    let seen = talk.hears(&pushed, &[("promote", "dispatch")]).await;
+    seen.ends(0, "deployed");
     assert_eq!(shop.world.github.started(SHOP).len(), 1);
 }

@@ -144,7 +144,7 @@ async fn judged(product: &str, prefix: &str) {
     let direct = shop.requests("github", 0).len();
     assert_eq!(seen.requests + 3, direct, "{product}");
     assert!(
-        seen.requests > 150 && seen.routes.len() > 12,
+        seen.requests > 400 && seen.routes.len() >= 27,
         "{:#?}",
         seen.routes
     );
