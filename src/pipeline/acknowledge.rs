@@ -39,6 +39,8 @@ pub(super) async fn courtesy<T>(
 }
 
 /// The reaction that says how a command ended; none when another run goes on with it.
+///
+/// Only what is named here as done gets a thumbs-up: whatever else may end a run has kept the command from being followed.
 pub(super) fn verdict(trigger: &Trigger, ending: &Ending) -> Option<Reaction> {
     let refused = ending.view.as_ref().map(|view| view.state) == Some(State::Refused);
     match ending.reason {
@@ -46,24 +48,75 @@ pub(super) fn verdict(trigger: &Trigger, ending: &Ending) -> Option<Reaction> {
         // Whoever names a commit means no other.
         ReasonCode::Superseded if named(trigger) => Some(Reaction::Confused),
         ReasonCode::Superseded | ReasonCode::Cancelled => None,
-        ReasonCode::NotACommand
-        | ReasonCode::CommentWithdrawn
-        | ReasonCode::TooManyCommands
-        | ReasonCode::NoPreview
-        | ReasonCode::NothingToRollBack
-        | ReasonCode::AtCapacity
-        | ReasonCode::ForkRefused
-        | ReasonCode::ApprovalNeeded
-        | ReasonCode::NothingToApprove
-        | ReasonCode::PullRequestClosed => Some(Reaction::Confused),
         _ if refused || ending.failure.is_some() || ending.exit != Exit::Done => {
             Some(Reaction::Confused)
         }
-        _ => Some(Reaction::PlusOne),
+        ReasonCode::Deployed
+        | ReasonCode::Unchanged
+        | ReasonCode::Queued
+        | ReasonCode::RolledBack
+        | ReasonCode::Removed
+        | ReasonCode::NothingToRemove
+        | ReasonCode::Extended
+        | ReasonCode::Pinned
+        | ReasonCode::Unpinned
+        | ReasonCode::Slept
+        | ReasonCode::Woken
+        | ReasonCode::LogsShown
+        | ReasonCode::DiffShown
+        | ReasonCode::CheckShown
+        | ReasonCode::StatusShown
+        | ReasonCode::HelpShown
+        | ReasonCode::Swept => Some(Reaction::PlusOne),
+        _ => Some(Reaction::Confused),
     }
 }
 
 fn named(trigger: &Trigger) -> bool {
     let named = |request: &Request| matches!(request.commit, Commit::Named(_));
     trigger.request().is_some_and(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Ignored,
+        pipeline::{Blame, Failure, sleep},
+    };
+
+    #[test]
+    fn what_was_not_done_gets_no_thumbs_up_whatever_the_reason() {
+        use ReasonCode as R;
+        let nobody = Trigger::Ignore(Ignored {
+            reason: R::EventIgnored,
+            why: String::new(),
+            pr: None,
+        });
+        let given = |reason| verdict(&nobody, &Ending::quiet(None, reason, ""));
+        for reason in [
+            R::NothingToTake,
+            R::Busy,
+            R::RemovedByCommand,
+            R::AutoDeployOff,
+            R::EventIgnored,
+            R::NoCredentials,
+            R::LabelIgnored,
+            R::RunLost,
+            R::TimedOut,
+        ] {
+            assert_eq!(given(reason), Some(Reaction::Confused), "{reason}");
+        }
+        assert_eq!(given(R::Slept), Some(Reaction::PlusOne));
+        assert_eq!(given(R::PermissionDenied), Some(Reaction::MinusOne));
+        assert_eq!(given(R::Superseded), None);
+        let busy = sleep::busy();
+        assert_eq!(verdict(&nobody, &busy), Some(Reaction::Confused));
+        assert_eq!(busy.lines(), busy.warnings(), "said once, and as a warning");
+        let failed = Failure::new(Blame::Theirs, R::Slept, "", "");
+        assert_eq!(
+            verdict(&nobody, &Ending::failed(failed)),
+            Some(Reaction::Confused)
+        );
+    }
 }

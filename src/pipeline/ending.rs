@@ -133,6 +133,25 @@ impl Ending {
         }
     }
 
+    /// The same as the answer to what was asked and not done; where no comment says it, a warning of the run does.
+    pub(super) fn answering(mut self, line: impl Into<String>) -> Self {
+        let line = line.into();
+        let untold = self.view.is_none();
+        if self.failure.is_none() {
+            self.why.clone_from(&line);
+        }
+        self.notices.extend(untold.then_some(line));
+        self
+    }
+
+    /// The same for another reason, unless it failed for its own.
+    pub(super) fn because(mut self, reason: ReasonCode) -> Self {
+        if self.failure.is_none() {
+            self.reason = reason;
+        }
+        self
+    }
+
     /// Spells the commands that its sentences name as people have to write them; the view's are spelled already.
     pub fn spell(&mut self, word: Option<&str>) {
         let failed = self.failure.iter_mut().flat_map(|all| &mut all.causes);
@@ -196,7 +215,9 @@ impl Ending {
                 one.pr, one.why, one.ending
             )
         });
-        let notices = self.notices.iter().cloned();
+        // What was answered is why it ended so.
+        let noticed = |line: &&String| self.view.is_some() || **line != self.why;
+        let notices = self.notices.iter().filter(noticed).cloned();
         told.into_iter()
             .chain(swept)
             .chain(promoted)

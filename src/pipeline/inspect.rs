@@ -161,6 +161,11 @@ impl Status {
         }
     }
 
+    /// True when there is something that its comment is about, be it only a place in line.
+    pub(super) fn stands(&self) -> bool {
+        self.preview.is_some() || self.house.is_some()
+    }
+
     /// Notes that what had broken is well again.
     pub(super) fn recovered(&mut self) {
         if self.record.broke() {
@@ -263,21 +268,6 @@ pub async fn status(ports: &Ports, preview: &PreviewKey) -> Result<Status, Failu
         taken: ledger.holders.len() as u32,
         capacity: ledger.capacity,
     })
-}
-
-/// True while a run is at work on a preview: its comment is that run's to write.
-pub(super) async fn busy(ports: &Ports, preview: &PreviewKey) -> Result<bool, Failure> {
-    let name = ports.ledger(preview.repository);
-    let key = preview.in_ledger();
-    let seen = |ledger: &mut Ledger, moment: Moment| {
-        let record = ledger.previews.get(&key);
-        Step::Keep(record.is_some_and(|record| record.is_active(moment.now)))
-    };
-    Ok(ports
-        .cluster()?
-        .transact(&name, seen)
-        .await?
-        .unwrap_or_default())
 }
 
 /// Answers `/status`: shows in the comment what is so now, unless a run that is at work has the word.

@@ -118,10 +118,10 @@ pub(super) async fn nobody(
     teller: &mut Teller<'_>,
     what: &str,
 ) -> Result<Ending, Failure> {
-    teller.warn(format!("there is no preview {what}"));
-    let mut ending = inspect::show(ports, preview, &pull.head_sha, teller).await?;
-    ending.reason = ReasonCode::NoPreview;
-    Ok(ending)
+    let line = format!("there is no preview {what}");
+    teller.answer_with(&line);
+    let shown = inspect::show(ports, preview, &pull.head_sha, teller).await?;
+    Ok(shown.because(ReasonCode::NoPreview).answering(line))
 }
 
 /// Takes the turn once nobody is at work; none when somebody is for longer than a deploy takes.

@@ -395,13 +395,10 @@ impl<'a> Story<'a> {
             Ok(notice) => notice,
             Err(denied) => {
                 let line = denied.to_string();
-                teller.warn(line.clone());
-                let mut ending =
+                teller.answer_with(&line);
+                let shown =
                     inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await?;
-                ending.reason = denied.reason;
-                // The comment warns too, unless it was left as it is.
-                ending.notices.extend(ending.view.is_none().then_some(line));
-                return Ok(ending);
+                return Ok(shown.because(denied.reason).answering(line));
             }
         };
         let basis = basis(self.ports, &self.request.repository, self.caller);
@@ -445,23 +442,30 @@ impl<'a> Story<'a> {
     }
 
     /// Tells people on the pull request why their command was not followed; an event's refusal stays in the summary.
+    ///
+    /// What stands, be it live, in line or the proof of a removal, keeps its comment, and the denial is said beside it.
     async fn denied(&self, pull: &PullRequest, denied: Denied) -> Result<Ending, Failure> {
         if self.request.asked.is_event() {
             return Ok(quiet(denied));
         }
-        // Without a cluster nobody can be at work.
-        if inspect::busy(self.ports, &self.preview())
-            .await
-            .unwrap_or_default()
-        {
-            return Ok(quiet(denied));
-        }
+        let (line, reason) = (denied.to_string(), denied.reason);
         let mut teller = self.teller(&pull.head_sha, pull.open);
-        // The proof of the removal says more than that a closed pull request has no preview.
-        if denied.reason == ReasonCode::PullRequestClosed && teller.says_removed().await? {
-            return Ok(quiet(denied));
+        let status = inspect::status(self.ports, &self.preview()).await;
+        let stands = match &status {
+            Ok(status) if status.busy => return Ok(quiet(denied).answering(line)),
+            Ok(status) => status.stands() || teller.says_removed().await?,
+            // Without a cluster nobody can be at work, and nobody knows better than the comment.
+            Err(_) => teller.comment_so_far().await?.is_some(),
+        };
+        if !stands {
+            return Ok(teller.denied(&denied).await);
         }
-        Ok(teller.denied(&denied).await)
+        teller.answer_with(&line);
+        let shown = match status {
+            Ok(_) => self.show(pull, &mut teller).await?,
+            Err(_) => teller.answer_beside().await.map(|()| quiet(denied))?,
+        };
+        Ok(shown.because(reason).answering(line))
     }
 
     async fn announce(&self) -> Result<Ending, Failure> {
@@ -661,13 +665,9 @@ impl<'a> Story<'a> {
             Err(denied) => return Ok(quiet(denied)),
         };
         let mut teller = self.teller(&pull.head_sha, pull.open);
-        teller.warn(answer.to_owned());
-        let mut ending = self.show(&pull, &mut teller).await?;
-        ending.reason = ReasonCode::NotACommand;
-        ending.why = answer.to_owned();
-        let left_alone = ending.view.is_none();
-        ending.notices.extend(left_alone.then(|| answer.to_owned()));
-        Ok(ending)
+        teller.answer_with(answer);
+        let shown = self.show(&pull, &mut teller).await?;
+        Ok(shown.because(ReasonCode::NotACommand).answering(answer))
     }
 
     async fn help(&self) -> Result<Ending, Failure> {

@@ -62,10 +62,9 @@ pub async fn rollback(
         let Some(head) = head else {
             return Ok(Ending::quiet(None, ReasonCode::NothingToRollBack, why));
         };
-        teller.warn(why.into());
-        let mut ending = inspect::show(ports, preview, head, teller).await?;
-        ending.reason = ReasonCode::NothingToRollBack;
-        return Ok(ending);
+        teller.answer_with(why);
+        let shown = inspect::show(ports, preview, head, teller).await?;
+        return Ok(shown.because(ReasonCode::NothingToRollBack).answering(why));
     }
     Ok(back.settle(result, teller).await)
 }

@@ -74,7 +74,7 @@ impl<'a> Bed<'a> {
         // The sweep is no use of the preview.
         let used = !teller.asker().is_empty();
         let Some(taken) = life::own_turn(self.ports, &self.desk, used).await? else {
-            return Ok(busy(ReasonCode::Slept));
+            return Ok(busy());
         };
         let slept = tokio::select! {
             slept = unbroken(Box::pin(self.put_down(&taken, teller))) => slept,
@@ -234,7 +234,7 @@ impl<'a> Bed<'a> {
     /// Follows `/wake`; none when the preview can only be deployed, because its hosts are made of a slot that it has not kept.
     pub(super) async fn wake(&self, teller: &mut Teller<'_>) -> Result<Option<Ending>, Failure> {
         let Some(taken) = life::own_turn(self.ports, &self.desk, true).await? else {
-            return Ok(Some(busy(ReasonCode::Woken)));
+            return Ok(Some(busy()));
         };
         let Some(asleep) = taken.record.asleep.clone() else {
             self.desk.finish(None, |_, _, _| {}).await?;
@@ -416,10 +416,9 @@ impl<'a> Bed<'a> {
     }
 }
 
-fn busy(reason: ReasonCode) -> Ending {
-    Ending::quiet(
-        None,
-        reason,
-        "another run is at work on this preview; try again",
-    )
+/// The ending of a command that another run has kept waiting for too long.
+pub(super) fn busy() -> Ending {
+    let line =
+        "another run is at work on this preview, so nothing was done; try again once it has ended";
+    Ending::quiet(None, ReasonCode::Busy, line).answering(line)
 }

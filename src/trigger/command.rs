@@ -13,8 +13,8 @@ use std::time::Duration;
 pub enum Command {
     /// `/deploy`, with the commit that must be the head.
     Deploy(Option<CommitSha>),
-    /// `/deploy --take`, with the pull request whose slot is taken.
-    Take(PrNumber),
+    /// `/deploy --take`, with the commit that must be the head, and the pull request whose slot is taken.
+    Take(Option<CommitSha>, PrNumber),
     /// `/approve`, with the one commit of a fork that may run.
     Approve(CommitSha),
     /// `/undeploy`.
@@ -112,8 +112,11 @@ const FOREIGN: [&str; 12] = [
     "/deployed",
 ];
 
+/// What `/deploy` takes.
+const DEPLOYMENT: &str = "at will one full commit id, and `--take` with the number of one other pull request, such as `--take #12`";
+
 /// What `/approve` takes.
-const APPROVAL: &str = "one commit id, in full: all 40 hexadecimal digits of the newest commit";
+const APPROVAL: &str = "one commit id, in full: all 40 hexadecimal digits of the newest commit, with nothing around them";
 
 /// What `/extend` takes.
 const EXTENSION: &str = "a time from 5m to 90d, such as `2d`";
@@ -125,6 +128,11 @@ pub fn first_line(body: &str) -> &str {
 
 /// Reads the first line of a comment; none when it does not look like a command of ours.
 pub fn parse(body: &str) -> Option<FirstLine> {
+    read(body, false)
+}
+
+/// Reads a line whose words are all `ours`, or one that another bot may be meant by.
+pub(super) fn read(body: &str, ours: bool) -> Option<FirstLine> {
     let line = first_line(body);
     let mut words = line.split_ascii_whitespace();
     let word = words.next()?;
@@ -133,7 +141,7 @@ pub fn parse(body: &str) -> Option<FirstLine> {
         return None;
     }
     let Some(command) = COMMANDS.into_iter().find(|command| *command == word) else {
-        return near_miss(word, words.next().is_some());
+        return near_miss(word, words);
     };
     let bad = |takes| Some(FirstLine::BadArgument { command, takes });
     if command == "/logs" {
@@ -144,29 +152,15 @@ pub fn parse(body: &str) -> Option<FirstLine> {
         );
     }
     if command == "/approve" {
-        return approval(words);
+        return approval(words, ours);
+    }
+    if command == "/deploy" {
+        let parsed = deployment(words);
+        return parsed.map_or_else(|| bad(DEPLOYMENT), |found| Some(FirstLine::Command(found)));
     }
     let argument = words.next();
-    let second = words.next();
-    let more = second.is_some();
+    let more = words.next().is_some();
     let parsed = match (command, argument) {
-        ("/deploy", None) => Command::Deploy(None),
-        ("/deploy", Some("--take")) => match second.map(str::parse) {
-            Some(Ok(pr)) if words.next().is_none() => Command::Take(pr),
-            _ => {
-                return bad(
-                    "behind `--take` the number of one other pull request, such as `--take #12`",
-                );
-            }
-        },
-        ("/deploy", Some(text)) => match text.parse() {
-            Ok(sha) if !more => Command::Deploy(Some(sha)),
-            _ => {
-                return bad(
-                    "nothing, one full commit id, or `--take` and the number of another pull request",
-                );
-            }
-        },
         ("/extend", Some(text)) => match inputs::extension(text) {
             Some(time) if !more => Command::Extend(time),
             _ => return bad(EXTENSION),
@@ -187,18 +181,34 @@ pub fn parse(body: &str) -> Option<FirstLine> {
     Some(FirstLine::Command(parsed))
 }
 
-/// Reads what stands behind `/approve`; without anything like a commit it is the word of another widespread bot.
-fn approval<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<FirstLine> {
-    let word = words.next()?;
-    if word.len() < 4 || !word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
+/// Reads what stands behind `/deploy`: a commit, whose slot is taken, both or neither.
+fn deployment<'a>(words: impl Iterator<Item = &'a str>) -> Option<Command> {
+    let mut words = words.peekable();
+    let sha = match words.next_if(|word| *word != "--take") {
+        Some(word) => Some(word.parse().ok()?),
+        None => None,
+    };
+    let parsed = match words.next() {
+        Some("--take") => Command::Take(sha, words.next()?.parse().ok()?),
+        Some(_) => return None,
+        None => Command::Deploy(sha),
+    };
+    words.next().is_none().then_some(parsed)
+}
+
+/// Reads what stands behind `/approve`; other words than a commit belong to another widespread bot, unless all are `ours`.
+fn approval<'a>(mut words: impl Iterator<Item = &'a str>, ours: bool) -> Option<FirstLine> {
+    let word = words.next().unwrap_or_default();
+    let sha = word.parse().ok().filter(|_| words.next().is_none());
+    if let Some(sha) = sha {
+        return Some(FirstLine::Command(Command::Approve(sha)));
     }
-    Some(match word.parse() {
-        Ok(sha) if words.next().is_none() => FirstLine::Command(Command::Approve(sha)),
-        _ => FirstLine::BadArgument {
-            command: "/approve",
-            takes: APPROVAL,
-        },
+    // A commit in back-ticks, or in the brackets of the help.
+    let bare = word.trim_matches(['`', '<', '>']);
+    let commit = bare.len() >= 4 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (ours || commit || word.is_empty()).then_some(FirstLine::BadArgument {
+        command: "/approve",
+        takes: APPROVAL,
     })
 }
 
@@ -224,19 +234,26 @@ fn which<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Which> {
     Some(which)
 }
 
-fn near_miss(word: &str, more: bool) -> Option<FirstLine> {
+/// Reads a word that is no command; with more behind it, it counts only where that is what the command takes.
+fn near_miss<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<FirstLine> {
     let plain = word
         .bytes()
         .skip(1)
         .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     let lower = word.to_ascii_lowercase();
-    if more || !plain || word.len() > 20 || FOREIGN.contains(&lower.as_str()) {
+    if !plain || word.len() > 20 || FOREIGN.contains(&lower.as_str()) {
         return None;
     }
     // Half of a short word's neighbours are other bots' commands.
     let near = |distance, command: &str| distance == 1 || distance == 2 && command.len() > 6;
+    let more: Vec<&str> = words.collect();
+    let fits = |command: &str| {
+        let whole = format!("{command} {}", more.join(" "));
+        more.is_empty() || matches!(parse(&whole), Some(FirstLine::Command(_)))
+    };
     COMMANDS
         .into_iter()
+        .filter(|command| fits(command))
         .map(|command| (strsim::damerau_levenshtein(&lower, command), command))
         .filter(|(distance, command)| lower == *command || near(*distance, command))
         .min()
@@ -309,16 +326,16 @@ mod tests {
             format!("/approve {SHA}0"),
             format!("/approve {SHA} now"),
             format!("/approve {SHA} {SHA}"),
+            format!("/approve `{SHA}`"),
+            "/approve".to_owned(),
+            format!("/approve\n{SHA}"),
         ] {
             let bad = matches!(parse(&body), Some(FirstLine::BadArgument { .. }));
             assert!(bad, "{body}");
         }
         for body in [
-            "/approve".to_owned(),
             "/approve cancel".to_owned(),
             "/approve no-issue".to_owned(),
-            format!("/approve `{SHA}`"),
-            format!("/approve\n{SHA}"),
             format!("> /approve {SHA}"),
         ] {
             assert_eq!(parse(&body), None, "{body}");
@@ -327,7 +344,10 @@ mod tests {
 
     #[test]
     fn take_takes_one_pull_request() {
-        let expected = Some(Command::Take(PrNumber::new(12).unwrap()));
+        let of = |sha| Some(Command::Take(sha, PrNumber::new(12).unwrap()));
+        let both = command(&format!("/deploy {SHA} --take #12"));
+        assert_eq!(both, of(Some(SHA.parse().unwrap())));
+        let expected = of(None);
         for body in [
             "/deploy --take 12",
             "/deploy --take #12",
@@ -344,6 +364,10 @@ mod tests {
     #[case("/deploy --take 12 13")]
     #[case("/deploy --take=12")]
     #[case("/deploy 12 --take")]
+    #[case(&format!("/deploy --take #12 {SHA}"))]
+    #[case(&format!("/deploy {SHA} --take"))]
+    #[case(&format!("/deploy {SHA} --take #12 now"))]
+    #[case("/deploy main --take #12")]
     #[case("/deploy 4f2a9c1")]
     #[case("/deploy main")]
     #[case("/deploy please")]
@@ -390,7 +414,6 @@ mod tests {
             "deploy",
             "\u{feff}/deploy",
             "\u{a0}/deploy",
-            "/approve",
             "/"
         )]
         body: &str,
@@ -412,6 +435,42 @@ mod tests {
         };
         assert_eq!((written.as_str(), is), (body, meant));
         assert_eq!(parse(&format!("{body} it")), None, "more than one word");
+    }
+
+    #[rstest]
+    #[case("/extnd 2d", "/extend")]
+    #[case("/Extend 2d", "/extend")]
+    #[case("/Extend", "/extend")]
+    #[case(&format!("/aprove {SHA}"), "/approve")]
+    #[case(&format!("/Deploy {SHA}"), "/deploy")]
+    #[case("/deplyo --take #12", "/deploy")]
+    #[case("/log web --previous", "/logs")]
+    fn what_a_command_takes_shows_which_one_was_meant(
+        #[case] body: &str,
+        #[case] meant: &'static str,
+    ) {
+        let word = body.split(' ').next().unwrap();
+        let wanted = FirstLine::NearMiss {
+            written: word.into(),
+            meant,
+        };
+        assert_eq!(parse(body), Some(wanted), "{body}");
+    }
+
+    #[rstest]
+    fn words_behind_what_is_nearly_a_command_are_prose(
+        #[values(
+            "/Deploy everything",
+            "/extnd the deadline",
+            "/aprove it",
+            "/approved by me",
+            "/lots of them",
+            "/hold 2d",
+            "/Status 12"
+        )]
+        body: &str,
+    ) {
+        assert_eq!(parse(body), None);
     }
 
     proptest! {

@@ -105,7 +105,7 @@ fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
             "`{written}` is no command; did you mean `{meant}`?"
         )),
         Some(FirstLine::BadArgument { command, takes }) => Err(format!(
-            "`{command}` takes {takes}, and the comment's first line has something else"
+            "`{command}` takes {takes}, and that is not what the comment's first line has"
         )),
         None => {
             return Trigger::ignore(
@@ -177,8 +177,8 @@ impl About<'_> {
             asked: self.asked.clone(),
         };
         let (kind, commit): (fn(Request) -> Trigger, _) = match command {
-            Command::Take(from) => {
-                let request = request(Commit::Head);
+            Command::Take(sha, from) => {
+                let request = request(sha.map_or(Commit::Head, Commit::Named));
                 return Trigger::Take { request, from };
             }
             Command::Deploy(None) => (Trigger::Deploy, Commit::Head),

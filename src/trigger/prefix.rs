@@ -21,7 +21,7 @@ pub fn parse(prefix: Option<&str>, body: &str) -> Option<FirstLine> {
         written: format!("{prefix} {word}"),
         meant,
     };
-    match command::parse(&format!("/{rest}")) {
+    match command::read(&format!("/{rest}"), true) {
         Some(FirstLine::NearMiss { meant, .. }) => Some(nearly(meant)),
         None => plain.then(|| nearly("/help")),
         found => found,
@@ -90,6 +90,8 @@ mod tests {
             ("/preview deply", "/preview deply", "/deploy"),
             ("/preview dance", "/preview dance", "/help"),
             ("/preview hold", "/preview hold", "/help"),
+            ("/preview extnd 2d", "/preview extnd", "/extend"),
+            ("/preview extnd soon", "/preview extnd", "/help"),
         ] {
             let wanted = FirstLine::NearMiss {
                 written: written.into(),
@@ -97,6 +99,18 @@ mod tests {
             };
             assert_eq!(parse(Some("/preview"), body), Some(wanted), "{body}");
         }
+    }
+
+    #[rstest]
+    fn behind_the_prefix_an_approval_of_no_commit_says_what_it_takes(
+        #[values("", " abc", " 4f2a9c1", " `4f2a9c1`", " cancel", " <sha>")] argument: &str,
+    ) {
+        let found = parse(Some("/preview"), &format!("/preview approve{argument}"));
+        let Some(FirstLine::BadArgument { command, takes }) = found else {
+            unreachable!("{found:?}");
+        };
+        assert_eq!(command, "/approve");
+        assert!(takes.contains("all 40 hexadecimal digits"), "{takes}");
     }
 
     #[test]

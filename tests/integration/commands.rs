@@ -1,6 +1,9 @@
 //! Who may ask for what, and what everybody else's words do: nothing.
 
-use crate::support::{Event, SHOP, Shop};
+use crate::{
+    reactions::reactions,
+    support::{Event, SHOP, Shop},
+};
 use preview_action::simulate::{Fault, github};
 use serde_json::json;
 
@@ -41,15 +44,31 @@ async fn a_commit_that_is_named_must_be_the_head() {
     let first = shop.world.github.head(SHOP, 1);
     shop.pushes(1);
     let head = shop.world.github.head(SHOP, 1);
-    let older = shop
-        .hears(&shop.says(1, "alice", &format!("/deploy {first}")))
-        .await;
+    let event = shop.says(1, "alice", &format!("/deploy {first}"));
+    let older = shop.hears(&event).await;
     older.ends(0, "superseded");
+    older.says("nothing was deployed");
+    older.says(&format!("/deploy {head}"));
+    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
     assert_eq!(shop.namespaces().len(), 0);
     let right = shop
         .hears(&shop.says(1, "alice", &format!("/deploy {head}")))
         .await;
     right.ends(0, "deployed");
+    // What is live keeps its comment.
+    let event = shop.says(1, "alice", &format!("/deploy {first}"));
+    let older = shop.hears(&event).await;
+    older.ends(0, "superseded");
+    for text in [
+        "Preview ready",
+        "http://pr-1.preview.example.test",
+        "is not the head",
+        &format!("/deploy {head}"),
+    ] {
+        older.says(text);
+    }
+    older.one_comment();
+    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
     shop.ends();
 }
 

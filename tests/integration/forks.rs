@@ -639,7 +639,19 @@ async fn a_deleted_fork_is_answered_and_what_runs_of_it_stays() {
     for body in ["/deploy".to_owned(), format!("/approve {sha}")] {
         let seen = hears(&shop, "mia", &body).await;
         seen.ends(0, "fork-refused");
-        seen.says("was deleted");
+        for text in [
+            "was deleted",
+            "Preview ready",
+            "http://pr-6.",
+            "slot 1 of 3",
+        ] {
+            seen.says(text);
+        }
+    }
+    for body in ["/check", "/diff"] {
+        let seen = hears(&shop, "mia", body).await;
+        seen.ends(0, "fork-refused");
+        seen.says("Preview ready");
     }
     hears(&shop, "alice", "/pin").await.ends(0, "pinned");
     shop.world.advance(QUARTER);

@@ -12,6 +12,7 @@ mod adopt;
 mod answers;
 mod assess;
 mod bad_input;
+mod beside;
 mod cancel;
 mod capacity;
 mod check;

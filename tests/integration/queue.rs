@@ -1,6 +1,9 @@
 //! Who finds no slot waits in line, and is deployed by the run that frees one.
 
-use crate::support::{CONFIGURATION, Event, ONE_SERVICE, SHOP, Shop};
+use crate::{
+    reactions::reactions,
+    support::{CONFIGURATION, Event, ONE_SERVICE, SHOP, Shop},
+};
 use preview_action::simulate::Fault;
 use serde_json::json;
 use std::time::Duration;
@@ -516,8 +519,13 @@ async fn a_maintainer_takes_a_slot_and_its_owner_is_told_by_whom_and_for_whom() 
             "#5 holds no slot; name one that does: #1, #2, #3",
         ),
     ] {
-        let refused = shop.hears(&shop.says(6, "mia", body)).await;
+        let event = shop.says(6, "mia", body);
+        let refused = shop.hears(&event).await;
         refused.ends(0, "nothing-to-take");
+        // The comment keeps a number from becoming a link.
+        let (cause, _) = text.split_once(';').unwrap_or((text, ""));
+        refused.says(cause.trim_start_matches('#'));
+        assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
         assert!(
             refused.annotations().iter().any(|line| line.contains(text)),
             "{:?}",
@@ -535,7 +543,13 @@ async fn a_maintainer_takes_a_slot_and_its_owner_is_told_by_whom_and_for_whom() 
     );
     assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4, 5]));
 
-    let taken = shop.hears(&shop.says(6, "mia", "/deploy --take #2")).await;
+    let sha = "0".repeat(40);
+    let other = shop.says(6, "mia", &format!("/deploy {sha} --take #2"));
+    shop.hears(&other).await.ends(0, "superseded");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4, 5]));
+    let sha = shop.world.github.head(SHOP, 6);
+    let named = shop.says(6, "mia", &format!("/deploy {sha} --take #2"));
+    let taken = shop.hears(&named).await;
     taken.ends(0, "deployed");
     taken.says("slot 2 of 3");
     assert_eq!((shop.holders(), shop.line()), (vec![1, 3, 6], vec![4, 5]));

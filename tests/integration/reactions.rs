@@ -6,7 +6,7 @@ use preview_action::simulate::Fault;
 use serde_json::json;
 
 /// What stands under the comment of an event: how it began, in any order, and how it ended.
-fn reactions(shop: &Shop, event: &Event) -> Vec<String> {
+pub(crate) fn reactions(shop: &Shop, event: &Event) -> Vec<String> {
     let id = event.payload["comment"]["id"].as_u64().unwrap();
     let comments = shop.world.github.comments(SHOP, event.pr);
     let comment = comments.into_iter().find(|one| one.id == id).unwrap();

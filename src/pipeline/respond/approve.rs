@@ -104,15 +104,9 @@ impl Story<'_> {
     /// Says in one line why nothing was approved, above what is so.
     async fn answered(&self, pull: &PullRequest, line: String) -> Result<Ending, Failure> {
         let mut teller = self.teller(&pull.head_sha, pull.open);
-        teller.warn(line.clone());
-        let mut ending = self.show(pull, &mut teller).await?;
-        if ending.failure.is_none() {
-            ending.reason = ReasonCode::NothingToApprove;
-            ending.why.clone_from(&line);
-        }
-        let left_alone = ending.view.is_none();
-        ending.notices.extend(left_alone.then_some(line));
-        Ok(ending)
+        teller.answer_with(&line);
+        let shown = self.show(pull, &mut teller).await?;
+        Ok(shown.because(ReasonCode::NothingToApprove).answering(line))
     }
 
     /// Shows what is so: of a fork's newest commit that nobody has approved, that it needs approval.

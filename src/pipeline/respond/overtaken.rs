@@ -28,15 +28,11 @@ impl Story<'_> {
         };
         let line = format!("nothing was deployed: {}; {remedy}", denied.cause);
         let mut teller = self.teller(&pull.head_sha, pull.open);
-        teller.warn(line.clone());
+        teller.answer_with(&line);
         let mut ending = self.show(pull, &mut teller).await?;
         if ending.failure.is_none() {
-            ending.reason = ReasonCode::Superseded;
             ending.state = Some(State::Superseded);
-            ending.why.clone_from(&line);
         }
-        let left_alone = ending.view.is_none();
-        ending.notices.extend(left_alone.then_some(line));
-        Ok(ending)
+        Ok(ending.because(ReasonCode::Superseded).answering(line))
     }
 }

@@ -228,7 +228,8 @@ impl Story<'_> {
                 }
             }
             Trigger::Take { .. } => {
-                permission::may_deploy(pull, None).map_err(|denied| unasked(pull, denied))
+                permission::may_deploy(pull, None).map_err(|denied| unasked(pull, denied))?;
+                current()
             }
             Trigger::Approve(_) if !pull.from_fork() => Err(Denied {
                 reason: ReasonCode::NothingToApprove,

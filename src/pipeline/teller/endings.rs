@@ -426,6 +426,9 @@ impl Teller<'_> {
         if reason == ReasonCode::StatusShown && !told.is_empty() {
             match self.says_one_of(told).await {
                 Ok(Some(state)) => {
+                    if let Err(failure) = self.answer_beside().await {
+                        return Ending::failed(failure);
+                    }
                     self.reposts(status, state, head, &why).await;
                     return Ending::quiet(
                         state,

@@ -2,6 +2,7 @@
 //! It decides nothing; use cases say what is so, and this keeps the view and writes it where people look.
 //! The last word is read back once: an older run that wrote after us would otherwise leave a lie standing.
 
+mod answer;
 mod approval;
 mod aside;
 mod board;
@@ -74,6 +75,8 @@ pub struct Teller<'a> {
     after_another: bool,
     /// The commit that a run has tried before this one.
     tried: Option<CommitSha>,
+    /// What is answered to a command that was not followed.
+    answer: Option<String>,
     /// The line of the comment by which a commit waits for approval.
     gate: Option<String>,
     /// Comments of ours that were found directly before a word.
@@ -134,6 +137,7 @@ impl<'a> Teller<'a> {
             rests: false,
             after_another: false,
             tried: None,
+            answer: None,
             gate: None,
             found: None,
         }
