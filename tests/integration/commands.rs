@@ -496,7 +496,6 @@ async fn a_sweep_by_hand_needs_the_role_of_a_command_and_one_by_a_workflow_does_
     for refused in [
         by(&bob),
         by(&bob).input("mode", "plan"),
-        by(&sweep(bot, "User")),
         by(&sweep("alice", "User"))
             .variable("GITHUB_RUN_ATTEMPT", "2")
             .variable("GITHUB_TRIGGERING_ACTOR", "bob"),

@@ -154,7 +154,7 @@ async fn mistakes_at_a_terminal_are_told_in_its_words() {
     let directory = folder.path().to_str().unwrap();
     let usual = ["deploy", "--repository", "acme/shop", "--pr", "1"];
     for (arguments, says) in [
-        (vec!["delpoy"], "similar subcommand exists: 'deploy'"),
+        (vec!["delpoy"], "'deploy'"),
         (render(directory, &["--ttk", "1d"]), "'--ttl'"),
         (
             [&usual[..], &["--max-previews", "-1"]].concat(),

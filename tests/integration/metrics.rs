@@ -1,7 +1,7 @@
 //! What runs leave behind, and the figures that are made of it.
 
 use crate::support::{SHOP, Shop, binary};
-use preview_action::simulate::{Fault, cluster::Fate};
+use preview_action::simulate::{Fault, Record, cluster::Fate};
 use serde_json::{Value, json};
 
 fn records(shop: &Shop) -> Vec<Value> {
@@ -219,8 +219,16 @@ async fn a_removal_is_as_long_as_its_namespace_was_on_its_way() {
     shop.world.advance(std::time::Duration::from_secs(3600));
     let mut free = held.clone();
     free["metadata"]["finalizers"] = json!([]);
-    shop.world.cluster.put(&free).unwrap();
-    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let (schedule, from) = (shop.schedule(), shop.now());
+    let lets_go = async {
+        let asked = |one: &Record| {
+            one.seq >= from && one.method == "DELETE" && one.path.ends_with("/pr-shop-2")
+        };
+        shop.world.log.wait_until(|all| all.iter().any(asked)).await;
+        shop.world.cluster.put(&free).unwrap();
+    };
+    let (swept, ()) = tokio::join!(shop.hears(&schedule), lets_go);
+    swept.ends(0, "swept");
     let mut all = records(&shop);
     all.retain(|one| one["action"] == "remove" && one["outcome"] == "removed");
     let [one] = all.as_slice() else {
