@@ -1,0 +1,478 @@
+//! Does what the sweep has planned for one preview, each by the use case that people's commands take too.
+//! It plans nothing and sums nothing up; whoever has begun since the sweep looked goes first.
+//! A deploy's failure is its comment's to tell and no failure of the sweep.
+
+use super::{
+    Swept,
+    plan::{Action, Sight, Task},
+};
+use crate::{
+    cluster::{Step, outcome, outcome::Verdict},
+    event::{PullRequest, Repository},
+    names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
+    pipeline::{
+        Blame, Ending, Exit, Failure, Ports, Status, approval, deploy, desk, filter,
+        heap::heap,
+        inspect, metrics,
+        remove::{RemoveReason, RemoveRequest, remove},
+        request::{Basis, Word},
+        sleep::Bed,
+        teller::Teller,
+    },
+    trigger::{Denied, permission},
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a node gets to repair what is not ready, before people are told.
+const REPAIR: Duration = Duration::from_secs(60);
+
+/// Does what was planned.
+#[derive(Clone, Copy)]
+pub(super) struct Broom<'a> {
+    pub(super) ports: &'a Ports,
+    pub(super) repository: &'a Repository,
+    pub(super) sight: &'a Sight<'a>,
+}
+
+impl<'a> Broom<'a> {
+    pub(super) async fn act(self, task: Task) -> (Swept, Ending) {
+        let mut swept = Swept {
+            pr: task.preview.pr,
+            namespace: task.namespace.clone(),
+            action: task.action.word(),
+            reason: task.action.why(),
+            ending: ReasonCode::Cancelled,
+        };
+        if self.ports.stop.is_cancelled() {
+            return (swept, Ending::cancelled());
+        }
+        tracing::info!(pr = %swept.pr, namespace = %swept.namespace, reason = swept.reason, "{}", swept.action);
+        let ending = match &task.action {
+            Action::Remove {
+                reason: RemoveReason::Closed { .. },
+                ..
+            } if self.is_open_again(task.preview.pr).await => Ending::superseded(),
+            Action::Remove { reason, by } => {
+                let mut teller = self.teller(&task.preview);
+                teller.asked_by(by);
+                let request = RemoveRequest {
+                    seen: self.seen(&task.preview),
+                    preview: task.preview,
+                    namespace: task.namespace,
+                    reason: *reason,
+                };
+                heap(|| remove(self.ports, &request, &mut teller)).await
+            }
+            Action::Warn(expires) => self
+                .warn(&task.preview, *expires)
+                .await
+                .unwrap_or_else(Ending::failed),
+            _ => match self.sight.open.get(&task.preview.pr) {
+                Some((pull, _)) => self
+                    .see_to(&task, pull)
+                    .await
+                    .unwrap_or_else(Ending::failed),
+                None => Ending::superseded(),
+            },
+        };
+        swept.ending = ending.reason;
+        (swept, ending)
+    }
+
+    /// Asked just before a removal: behind others that are stuck the sight may be minutes old.
+    async fn is_open_again(&self, pr: PrNumber) -> bool {
+        let Ok(github) = self.ports.github() else {
+            return false;
+        };
+        match github.pull(pr).await {
+            Ok(pull) => pull.open,
+            Err(error) => {
+                tracing::warn!(pr = %pr, "keeping its preview: the pull request cannot be read: {error}");
+                true
+            }
+        }
+    }
+
+    /// The sequence of the preview when the sweep looked: behind others that are stuck that may be minutes ago.
+    fn seen(&self, preview: &PreviewKey) -> Option<u64> {
+        Some(
+            self.sight
+                .record(preview)
+                .map_or(0, |record| record.sequence),
+        )
+    }
+
+    /// Where the preview's turn is had, unless anybody has begun since the sweep looked.
+    fn desk(&self, preview: &PreviewKey) -> Result<desk::Desk<'a>, Failure> {
+        let desk = desk::Desk::new(self.ports, self.ports.cluster()?, preview.clone(), false);
+        Ok(desk.unless_after(self.seen(preview)))
+    }
+
+    fn teller(&self, preview: &PreviewKey) -> Teller<'a> {
+        Teller::open(self.ports, preview, &self.repository.name, &|_| {}).repairing()
+    }
+
+    async fn see_to(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
+        match &task.action {
+            Action::Deploy(sha) => Ok(heap(|| self.deploy(&task.preview, sha, pull)).await),
+            Action::Ask => self.ask(&task.preview).await,
+            Action::End => self.end(&task.preview, pull).await,
+            Action::Tell => self.tell(&task.preview, pull).await,
+            Action::Correct => self.correct(&task.preview, pull).await,
+            Action::Free => self.free(&task.preview, pull).await,
+            Action::Diagnose => self.diagnose(task, pull).await,
+            Action::Recover => self.recover(task, pull).await,
+            _ => self.sleep(&task.preview, pull).await,
+        }
+    }
+
+    /// Deploys a head whose own run never came; a failure of it is its comment's to tell, not the sweep's.
+    async fn deploy(&self, preview: &PreviewKey, sha: &CommitSha, pull: &PullRequest) -> Ending {
+        if !self.sight.is_stalled(preview, pull)
+            && let Some(denied) = filter::keeps_back(self.ports, pull).await
+        {
+            return self.skip(preview, sha, &denied).await;
+        }
+        let basis = Basis {
+            ports: self.ports,
+            repository: self.repository,
+            // What lies in the sweep's workspace is nobody's commit.
+            workspace: None,
+        };
+        let word = Word::Missed {
+            governs: self.sight.mandate.governs,
+        };
+        let (mut request, sources) = basis.request(word, sha.clone(), pull);
+        request.seen = self.seen(preview);
+        let mut teller = self.teller(preview);
+        teller.about(sha);
+        let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
+        tolerant(ending)
+    }
+
+    /// Notes what asking for the changed files has shown; what else keeps a pull request back is known without.
+    async fn skip(&self, preview: &PreviewKey, sha: &CommitSha, denied: &Denied) -> Ending {
+        let ending = Ending::quiet(None, denied.reason, denied.to_string());
+        if denied.reason != ReasonCode::PathsSkipped {
+            return ending;
+        }
+        let noted = async {
+            let cluster = self.ports.cluster()?;
+            let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+            let filters = &self.ports.settings.filters;
+            desk.change(|record, _| filter::note(filters, record, sha))
+                .await
+        };
+        match noted.await {
+            Ok(_) => ending,
+            Err(failure) => Ending::failed(failure),
+        }
+    }
+
+    /// Says that a fork's newest commit needs approval: asked again what that is, because one that was approved just now stays so.
+    async fn ask(&self, preview: &PreviewKey) -> Result<Ending, Failure> {
+        let pull = self.ports.github()?.pull(preview.pr).await?;
+        if permission::may_be_approved(&pull).is_err() {
+            return Ok(Ending::superseded());
+        }
+        let mut teller = self.teller(preview);
+        approval::ask(self.ports, preview, &pull, false, &mut teller).await
+    }
+
+    /// Ends the turn of a run that has died, and says so where the comment still promises something.
+    async fn end(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        let desk = self.desk(preview)?;
+        let Some(taken) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let mut teller = self.teller(preview);
+        let shown = taken.record.shown.under_way.as_ref();
+        teller.about(shown.map_or(&pull.head_sha, |shown| &shown.sha));
+        let promises = teller.promises().await?;
+        let hangs = !promises && taken.record.shown.promises();
+        // Where no comment was begun, nothing but the status knows how far that run came.
+        let silent = hangs && teller.comment_so_far().await?.is_none();
+        let ending = match promises || silent {
+            true => {
+                teller.begin(taken.holder.as_ref(), &taken.record);
+                let failure = Failure::new(
+                    Blame::Theirs,
+                    ReasonCode::RunLost,
+                    "the run that was at work on this preview ended without a word",
+                    "look into its log, then push or comment `/deploy`",
+                );
+                tolerant(teller.failed(failure).await)
+            }
+            false if hangs => {
+                let status = inspect::status(self.ports, preview).await?;
+                self.look(status, pull, &mut teller).await
+            }
+            false => {
+                teller.recalls(&taken.record);
+                Ending::quiet(None, ReasonCode::RunLost, "its comment is true")
+            }
+        };
+        self.notes(&desk, None, &teller).await?;
+        Ok(ending)
+    }
+
+    /// Gives back the slot of a preview whose Namespace somebody deleted, and says so.
+    async fn free(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        let cluster = self.ports.cluster()?;
+        let Some((name, uid)) = self.sight.home(preview) else {
+            return Ok(Ending::superseded());
+        };
+        // A label that somebody took away is no proof; by name it is there or not.
+        if cluster
+            .namespace(&name)
+            .await?
+            .is_some_and(|found| found.uid == uid)
+        {
+            let why = format!("namespace {name} is there still, without the labels of its preview");
+            tracing::warn!("{why}");
+            return Ok(Ending::quiet(None, ReasonCode::Unchanged, why));
+        }
+        let desk = self.desk(preview)?;
+        let Some(taken) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        teller.recalls(&taken.record);
+        let bound = taken.holder.and_then(|holder| holder.uid);
+        let sleeps = taken.record.asleep.map(|asleep| asleep.uid);
+        if ![bound, sleeps].contains(&Some(uid.clone())) {
+            desk.finish(None, |_, _, _| {}).await?;
+            return Ok(Ending::superseded());
+        }
+        desk.free(&[uid]).await?;
+        let ending = teller.deleted(name).await;
+        let untold = teller.unheard();
+        desk.finish(None, |ledger, key, _| {
+            if let Some(record) = ledger.previews.get_mut(key) {
+                record.vanish();
+                teller.note(record);
+                record.untold = untold;
+            }
+        })
+        .await?;
+        Ok(ending)
+    }
+
+    /// Gives what is not ready the time that a node takes to repair it, and says what is wrong if that does not help.
+    async fn diagnose(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
+        let cluster = self.ports.cluster()?;
+        let unready = self.sight.unready.as_ref();
+        let broken = unready.and_then(|all| all.get(task.namespace.as_str()));
+        let causes = match broken {
+            Some(broken) => {
+                let deadline = Instant::now() + cluster.patience(REPAIR);
+                let stop = &self.ports.stop;
+                let rollout = cluster
+                    .wait_until_ready(&task.namespace, broken, deadline, stop, &mut |_| {})
+                    .await?;
+                match rollout.verdict {
+                    Verdict::Failed(causes) | Verdict::TimedOut(causes) => {
+                        Some((causes, rollout.workloads))
+                    }
+                    _ => None,
+                }
+            }
+            None => {
+                let found = cluster.workloads(&task.namespace).await?;
+                let gone = || (vec![nothing_runs(&task.namespace)], Vec::new());
+                found.is_empty().then(gone)
+            }
+        };
+        let Some((causes, workloads)) = causes else {
+            let why = "it has recovered by itself";
+            return Ok(Ending::quiet(State::Ready, ReasonCode::Unchanged, why));
+        };
+        let desk = self.desk(&task.preview)?;
+        let Some(taken) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let mut teller = self.teller(&task.preview);
+        let live = taken.record.serving.as_ref();
+        teller.about(live.unwrap_or(&pull.head_sha));
+        teller.begin(taken.holder.as_ref(), &taken.record);
+        teller.progressed(&workloads);
+        let ending = teller.degraded(causes).await;
+        self.notes(&desk, Some(true), &teller).await?;
+        Ok(ending)
+    }
+
+    async fn recover(&self, task: &Task, pull: &PullRequest) -> Result<Ending, Failure> {
+        let desk = self.desk(&task.preview)?;
+        let Some(taken) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let mut status = inspect::status(self.ports, &task.preview).await?;
+        // Who is at work is this run itself, and it has seen that nothing is broken any more.
+        status.busy = false;
+        status.recovered();
+        let mut teller = self.teller(&task.preview);
+        if let Some(live) = taken
+            .record
+            .serving
+            .as_ref()
+            .filter(|_| taken.record.broken)
+        {
+            teller.recalls(&taken.record);
+            teller.mended(live).await;
+        }
+        teller.about(&pull.head_sha);
+        let reason = ReasonCode::StatusShown;
+        let ending = teller.status(&status, &pull.head_sha, reason).await;
+        self.notes(&desk, Some(false), &teller).await?;
+        Ok(ending)
+    }
+
+    /// Says what is so, because the last word of a run did not reach the comment.
+    async fn tell(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        let desk = self.desk(preview)?;
+        let Some(_) = self.turn(&desk).await? else {
+            return Ok(Ending::superseded());
+        };
+        let status = inspect::status(self.ports, preview).await?;
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        let ending = self.look(status, pull, &mut teller).await;
+        self.notes(&desk, None, &teller).await?;
+        Ok(ending)
+    }
+
+    /// Says what a look has shown.
+    async fn look(
+        &self,
+        mut status: Status,
+        pull: &PullRequest,
+        teller: &mut Teller<'_>,
+    ) -> Ending {
+        // Who is at work is this run itself.
+        status.busy = false;
+        let reason = ReasonCode::StatusShown;
+        teller.status(&status, &pull.head_sha, reason).await
+    }
+
+    /// Says what is so where a comment names a place in a line that was lost.
+    async fn correct(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        if self.teller(preview).says_queued().await? {
+            return self.tell(preview, pull).await;
+        }
+        let why = "its comment names no place in line";
+        Ok(Ending::quiet(None, ReasonCode::Unchanged, why))
+    }
+
+    /// Takes the turn of a preview if nobody is at work on it.
+    async fn turn(&self, desk: &desk::Desk<'_>) -> Result<Option<desk::Taken>, Failure> {
+        let asking = desk::Asking {
+            yields: true,
+            ..desk::Asking::default()
+        };
+        desk.take_turn(asking).await
+    }
+
+    /// Ends the turn, and notes whether what is live has broken or is well again, and whether people know.
+    async fn notes(
+        &self,
+        desk: &desk::Desk<'_>,
+        broken: Option<bool>,
+        teller: &Teller<'_>,
+    ) -> Result<(), Failure> {
+        let untold = teller.unheard();
+        desk.finish(None, |ledger, key, _| {
+            let Some(record) = ledger.previews.get_mut(key) else {
+                return;
+            };
+            record.untold = untold;
+            teller.note(record);
+            if let Some(broken) = broken {
+                record.breaks(broken);
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn sleep(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        let bed = Bed::of(self.ports, preview, pull)?.unless_after(self.seen(preview));
+        let begun = Instant::now();
+        let ending = Box::pin(bed.sleep(&mut teller)).await?;
+        let counts = ending.failure.is_some() || ending.reason == ReasonCode::Slept;
+        if let Some(state) = ending.state.filter(|_| counts) {
+            let run = metrics::Run {
+                pr: preview.pr,
+                action: crate::metrics::Action::Sleep,
+                sha: None,
+                first: false,
+                took: begun.elapsed(),
+                waited: Duration::ZERO,
+            };
+            metrics::leave(self.ports, self.repository.id, run, state, &ending).await;
+        }
+        Ok(ending)
+    }
+
+    /// Tells the author unless that time counts no more, and notes that this was done or refused: only then may the preview be removed.
+    async fn warn(
+        &self,
+        preview: &PreviewKey,
+        expires: jiff::Timestamp,
+    ) -> Result<Ending, Failure> {
+        let (ledger, key) = (self.ports.ledger(self.repository.id), preview.in_ledger());
+        let ttl = self.ports.settings.ttl;
+        let due = self.ports.cluster()?.transact(&ledger, |ledger, moment| {
+            let record = ledger.previews.get(&key);
+            Step::Keep(record.and_then(|record| record.to_be_warned(ttl, moment.now)))
+        });
+        if due.await?.flatten() != Some(expires) {
+            return Ok(Ending::superseded());
+        }
+        let author = self.sight.open.get(&preview.pr);
+        let author = author.map_or("", |(pull, _)| pull.author.login.as_str());
+        // What GitHub does not take from us, it will not take later either; everything ends all the same.
+        if let Some(refused) = self.teller(preview).expires(author, expires).await? {
+            self.ports.notice(format!(
+                "#{} expires {expires}, and nobody could be told: {}",
+                preview.pr,
+                refused.line()
+            ));
+        }
+        let cluster = self.ports.cluster()?;
+        let desk = desk::Desk::new(self.ports, cluster, preview.clone(), false);
+        desk.change(|record, _| record.warned = Some(expires))
+            .await?;
+        let why = format!("the author was told that the preview expires {expires}");
+        Ok(Ending::quiet(None, ReasonCode::ExpiryWarned, why))
+    }
+}
+
+/// That somebody deleted what was deployed.
+fn nothing_runs(namespace: &Namespace) -> outcome::Failure {
+    outcome::Failure {
+        reason: ReasonCode::Degraded,
+        object: None,
+        origin: None,
+        cause: format!(
+            "nothing runs in namespace {namespace} any more: its workloads were deleted"
+        ),
+        remedy: "comment `/deploy` to have them made again".into(),
+        evidence: Vec::new(),
+    }
+}
+
+/// What a preview's own comment tells is no failure of the sweep.
+fn tolerant(ending: Ending) -> Ending {
+    match ending.exit {
+        Exit::Yours | Exit::Theirs => Ending {
+            exit: Exit::Done,
+            failure: None,
+            ..ending
+        },
+        Exit::Done | Exit::Ours | Exit::Cancelled => ending,
+    }
+}
