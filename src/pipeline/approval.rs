@@ -4,7 +4,7 @@
 
 use super::{Ending, Failure, Ports, desk::Desk, inspect, teller::Teller};
 use crate::{
-    capacity::Ledger,
+    capacity::{Ledger, Record},
     cluster::{Moment, Step},
     event::PullRequest,
     names::{CommitSha, PreviewKey, ReasonCode, State},
@@ -67,7 +67,13 @@ pub(super) async fn ask(
         .status(&status, head, ReasonCode::ApprovalNeeded)
         .await;
     if !teller.unheard() {
-        desk.change(|record, _| record.told(head)).await?;
+        let seen = status.record.sequence;
+        let told = |record: &mut Record, _| {
+            record.told(head);
+            // Whoever began meanwhile may have said its last word before this one.
+            record.untold |= record.sequence != seen;
+        };
+        desk.change(told).await?;
     }
     Ok(ending)
 }

@@ -286,7 +286,43 @@ pub(super) async fn show(
             "a run is at work on this preview; its comment is up to date",
         ));
     }
-    Ok(teller.status(&status, head, ReasonCode::StatusShown).await)
+    let ending = teller.status(&status, head, ReasonCode::StatusShown).await;
+    looks_again(ports, preview, status.record.sequence).await;
+    Ok(ending)
+}
+
+/// Has the sweep say what is so where another run has begun since this one looked: without a turn its word may have come later
+/// than that run's last one.
+async fn looks_again(ports: &Ports, preview: &PreviewKey, seen: u64) {
+    let key = preview.in_ledger();
+    let step = |ledger: &mut Ledger, _: Moment| match ledger.previews.get_mut(&key) {
+        Some(record) if record.sequence != seen => {
+            record.untold = true;
+            Step::Write(())
+        }
+        _ => Step::Keep(()),
+    };
+    let looked = async {
+        let name = ports.ledger(preview.repository);
+        Ok::<_, Failure>(ports.cluster()?.transact(&name, step).await?)
+    };
+    if let Err(failure) = looked.await {
+        tracing::info!(
+            "whether another run began meanwhile is not known: {}",
+            failure.line()
+        );
+    }
+}
+
+/// What a deploy would do, as far as the configuration says; no template is rendered.
+pub(super) async fn planned(
+    ports: &Ports,
+    request: &DeployRequest,
+    sources: &Sources,
+) -> Result<plan::Plan, Failure> {
+    let found = sources.configuration(ports).await?;
+    let facts = request.facts(ports.now());
+    Ok(plan::decide(&ports.settings, &found, &facts)?)
 }
 
 /// Shows that the pull request can be deployed, or that its live preview is behind: auto-deploy is off.
@@ -301,15 +337,11 @@ pub(super) async fn announce(
     let mut status = status(ports, &preview).await?;
     if status.preview.is_some() {
         // A push keeps a preview alive, whoever deploys it.
-        let desk = desk::Desk::new(ports, ports.cluster()?, preview, false);
+        let desk = desk::Desk::new(ports, ports.cluster()?, preview.clone(), false);
         status.record = desk.change(Record::used).await?;
     } else {
         // A faulty configuration is told now, before anybody waits for a deploy.
-        match sources
-            .configuration(ports)
-            .await
-            .and_then(|found| Ok(plan::decide(&ports.settings, &found, &facts)?))
-        {
+        match planned(ports, request, sources).await {
             Ok(plan) => teller.images(&plan),
             Err(failure) => teller.doubt(&failure),
         }
@@ -321,7 +353,9 @@ pub(super) async fn announce(
             "a run is at work on this preview",
         ));
     }
-    Ok(teller
+    let ending = teller
         .status(&status, &request.sha, ReasonCode::AutoDeployOff)
-        .await)
+        .await;
+    looks_again(ports, &preview, status.record.sequence).await;
+    Ok(ending)
 }

@@ -275,3 +275,35 @@ async fn a_progress_edit_that_github_refuses_does_not_fail_the_deploy() {
     seen.says("Preview ready");
     shop.ends();
 }
+
+/// A command that only looks has no turn: its word may come after the last one of a run that it has not seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_has_the_sweep_say_it_again_where_another_run_has_begun_since() {
+    for begins in [false, true] {
+        let shop = Arc::new(Shop::open().await);
+        shop.deployed(1).await;
+        let weak = Arc::downgrade(&shop);
+        let newer = Fault::run("PATCH", "/repos/acme/shop/issues/comments/*", move || {
+            let Some(shop) = weak.upgrade().filter(|_| begins) else {
+                return;
+            };
+            shop.change_record(1, |record| {
+                record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
+                record["newest"] = json!("another/1");
+            });
+        });
+        shop.world.github.inject(newer);
+        let looked = shop.hears(&shop.says(1, "alice", "/status")).await;
+        looked.ends(0, "status-shown");
+        assert_eq!(shop.record(1)["untold"] == json!(true), begins);
+        let since = shop.now();
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        let said = shop.requests("github", since);
+        let said = said
+            .iter()
+            .any(|one| one.path.contains("/issues/comments/"));
+        assert_eq!(said, begins);
+        assert_ne!(shop.record(1)["untold"], json!(true));
+        shop.ends();
+    }
+}
