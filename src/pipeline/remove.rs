@@ -371,6 +371,7 @@ impl Work<'_> {
                 if gone {
                     teller.note(record);
                     record.expired = state == State::Expired;
+                    record.untold &= !told;
                     record.bury();
                 }
                 if gone && matches!(self.request.reason, RemoveReason::Closed { .. }) {

@@ -24,7 +24,7 @@ use super::{
     filter,
     heap::heap,
     inspect, issues, life, logs, metrics,
-    promote::promote,
+    promote::{Promoted, promote},
     remove,
     request::{Basis, Word},
     rollback,
@@ -199,7 +199,14 @@ pub async fn respond(
             () = patience() => Ok(Vec::new()),
         };
         match promoted {
-            Ok(promoted) => ending.promoted = promoted,
+            Ok(promoted) => {
+                let is_bug = |one: &Promoted| one.ending == ReasonCode::InternalError;
+                let bug = promoted.iter().any(is_bug);
+                ending.promoted = promoted;
+                if bug {
+                    ending.met(Failure::bug());
+                }
+            }
             Err(_) => ending.met(Failure::bug()),
         }
     }
@@ -391,7 +398,16 @@ impl<'a> Story<'a> {
             owner: &pull.author.login,
             from,
         };
-        let notice = match taking.make_room(teller.asker()).await? {
+        let basis = basis(self.ports, &self.request.repository, self.caller);
+        let word = Word::Asked(Entrance::First);
+        let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
+        let made = match inspect::planned(self.ports, &request, &sources).await {
+            Ok(_) => taking.make_room(teller.asker()).await?,
+            // Nobody is moved aside for what cannot be deployed; the deploy says why.
+            Err(failure) if failure.blame == super::Blame::Yours => Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let notice = match made {
             Ok(notice) => notice,
             Err(denied) => {
                 let line = denied.to_string();
@@ -401,9 +417,6 @@ impl<'a> Story<'a> {
                 return Ok(shown.because(denied.reason).answering(line));
             }
         };
-        let basis = basis(self.ports, &self.request.repository, self.caller);
-        let word = Word::Asked(Entrance::First);
-        let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
         let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
         let mut ending = self.asked_anew(ending, &pull).await;
         ending.notices.extend(notice);

@@ -3,7 +3,7 @@
 //! Who takes is put first in line before anything is removed, so that no other run gives the slot away meanwhile.
 
 use super::{
-    Failure, Ports, RemoveReason, RemoveRequest,
+    Blame, Failure, Ports, RemoveReason, RemoveRequest,
     desk::{self, Desk},
     remove,
     teller::Teller,
@@ -56,6 +56,10 @@ impl Taking<'_> {
         let mut teller = Teller::open(self.ports, &key, &self.repository.name, &|_| {});
         teller.asked_by(by);
         let ending = Box::pin(remove(self.ports, &aside, &mut teller)).await;
+        // Nobody goes on behind a bug: who asked stands first in line, and the sweep sees to it.
+        if let Some(bug) = ending.failure.filter(|one| one.blame == Blame::Ours) {
+            return Err(bug);
+        }
         let moved = ending.reason == ReasonCode::Removed;
         Ok(Ok((!moved).then(|| {
             format!("#{} could not be moved aside: {}", self.from, ending.why)

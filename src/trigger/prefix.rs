@@ -14,7 +14,8 @@ pub fn parse(prefix: Option<&str>, body: &str) -> Option<FirstLine> {
         return command::parse("/help");
     }
     // `/previews` is another bot's.
-    let rest = rest.strip_prefix([' ', '\t'])?.trim_start();
+    let rest = rest.strip_prefix([' ', '\t'])?;
+    let rest = rest.trim_start_matches([' ', '\t']);
     let word = rest.split_ascii_whitespace().next()?;
     let plain = word.len() <= 20 && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let nearly = |meant| FirstLine::NearMiss {

@@ -145,6 +145,24 @@ async fn a_log_is_data_its_end_is_kept_and_its_secrets_are_not() {
     shop.ends();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_log_of_short_lines_the_last_five_hundred_are_shown() {
+    let shop = Shop::open().await;
+    let log: String = (1..=600).map(|line| format!("line {line}.\n")).collect();
+    shop.world.cluster.script_log("/web:", &log);
+    shop.deployed(1).await;
+    shop.hears(&shop.says(1, "bob", "/logs"))
+        .await
+        .ends(0, "logs-shown");
+    let body = answer(&shop, "logs").body;
+    assert!(
+        body.contains("line 101.") && body.contains("line 600."),
+        "{body}"
+    );
+    assert!(!body.contains("line 100."), "{body}");
+    shop.ends();
+}
+
 /// What GitHub would read as Markdown.
 fn outside_of_fences(body: &str) -> String {
     let mut fence: Option<usize> = None;

@@ -496,6 +496,26 @@ async fn the_status_of_one_that_waits_is_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_moved_aside_for_what_cannot_be_deployed() {
+    let shop = Shop::open().await;
+    shop.world.github.add_user("mia");
+    shop.world
+        .github
+        .set_permission(SHOP, "mia", "write", "maintain");
+    full(&shop, 4..=4).await;
+    shop.opens(6);
+    let faulty = "version: 1\nservices: {web: {port: 8080}}\n";
+    shop.world.github.push(SHOP, 6, &[(CONFIGURATION, faulty)]);
+    let asked = shop.hears(&shop.says(6, "mia", "/deploy --take #2")).await;
+    assert_eq!(asked.exit, 1, "{asked:#?}");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4]));
+    assert!(shop.namespaces().contains(&"pr-shop-2".into()));
+    comment_says(&shop, 6, "Preview failed");
+    comment_says(&shop, 2, "Preview ready");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_maintainer_takes_a_slot_and_its_owner_is_told_by_whom_and_for_whom() {
     let shop = Shop::open().await;
     shop.world.github.add_user("mia");

@@ -136,6 +136,8 @@ impl Teller<'_> {
                 break;
             };
             let Some(body) = change(&view, &found)? else {
+                // Nothing is left to change: what seemed lost has come.
+                lost = None;
                 break;
             };
             if body.trim_end() == found.trim_end() {

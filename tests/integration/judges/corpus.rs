@@ -64,9 +64,35 @@ fn is_mistake(event: &str) -> bool {
     event == "workflow_dispatch"
 }
 
-/// Decides as the action does.
+/// The workflow whose end deploys, where one does.
+const BUILD: &str = ".github/workflows/build.yml";
+
+/// Inputs that change what is heard; the first are the usual ones.
+const HEARD: [&[(&str, &str)]; 5] = [
+    &[],
+    &[("build-workflow", BUILD)],
+    &[("command-prefix", "/preview")],
+    &[
+        ("deploy-command", "/build-and-deploy"),
+        ("auto-deploy", "false"),
+    ],
+    &[
+        ("author-association", "MEMBER, OWNER"),
+        ("labels", "preview"),
+    ],
+];
+
+fn settings(inputs: &[(&str, &str)]) -> Settings {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Settings::parse(&inputs.iter().map(owned).collect::<RawInputs>()).unwrap()
+}
+
+/// Decides as the action does by its usual inputs.
 fn decided(event: &str, payload: &str) -> Result<Trigger, String> {
-    let settings = Settings::parse(&RawInputs::default()).unwrap();
+    decided_by(&settings(&[]), event, payload)
+}
+
+fn decided_by(settings: &Settings, event: &str, payload: &str) -> Result<Trigger, String> {
     let fallback = event::Repository {
         id: RepoId(4711),
         name: SHOP.parse::<RepoName>().unwrap(),
@@ -74,7 +100,7 @@ fn decided(event: &str, payload: &str) -> Result<Trigger, String> {
     };
     let event =
         event::Event::parse(event, payload, Some(&fallback)).map_err(|error| error.to_string())?;
-    trigger::decide(&event, &settings).map_err(|denied| denied.to_string())
+    trigger::decide(&event, settings).map_err(|denied| denied.to_string())
 }
 
 #[test]
@@ -206,8 +232,9 @@ fn move_to_the_shop(shop: &Shop, payload: &mut Value) {
     }
 }
 
-/// Whether a payload may lead to anything at all, read from it without our own types.
-fn may_act(event: &str, payload: &Value) -> bool {
+/// Whether a payload may lead to anything at all by these inputs, read from it without our own types.
+fn may_act(inputs: &[(&str, &str)], event: &str, payload: &Value) -> bool {
+    let input = |name: &str| inputs.iter().find(|one| one.0 == name).map(|one| one.1);
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str);
     match event {
         "pull_request" | "pull_request_target" => matches!(
@@ -215,6 +242,7 @@ fn may_act(event: &str, payload: &Value) -> bool {
             Some("opened" | "reopened" | "synchronize" | "ready_for_review" | "closed")
         ),
         "issue_comment" => {
+            let word = input("command-prefix").unwrap_or("/");
             let there = payload.pointer("/issue/pull_request");
             let human = |who: &str| text(&format!("{who}/type")) != Some("Bot");
             let login = |who: &str| text(&format!("{who}/login")).map(str::to_ascii_lowercase);
@@ -223,7 +251,14 @@ fn may_act(event: &str, payload: &Value) -> bool {
                 && human("/comment/user")
                 && human("/sender")
                 && login("/comment/user") == login("/sender")
-                && text("/comment/body").is_some_and(|body| body.starts_with('/'))
+                && text("/comment/body").is_some_and(|body| body.starts_with(word))
+        }
+        "workflow_run" => {
+            let path = text("/workflow_run/path").unwrap_or_default();
+            text("/action") == Some("completed")
+                && text("/workflow_run/conclusion") == Some("success")
+                && text("/workflow_run/event") == Some("pull_request")
+                && input("build-workflow") == path.split('@').next()
         }
         "workflow_dispatch" => text("/inputs/command").is_some(),
         "schedule" => true,
@@ -237,13 +272,22 @@ fn whatever_is_broken_in_an_example_nothing_crashes_and_nothing_is_done_that_it_
     let all = examples();
     let near = near_to_us(&all);
     let mut dice = Dice::thrown();
-    let mut acted = 0;
+    let all_settings = HEARD.map(settings);
+    let (mut acted, mut built) = ([0; HEARD.len()], 0);
     for round in 0..MUTATIONS {
+        let heard = dice.below(HEARD.len());
         let from = [&near, &near, &near, &all][dice.below(4)];
         let Example { event, payload } = dice.one_of(from);
         let text = Mutator(&mut dice).broken(payload);
-        let about = || format!("round {round} of seed {}: {event}: {text:.2000}", dice.seed);
-        let decision = match std::panic::catch_unwind(|| decided(event, &text)) {
+        let by = &all_settings[heard];
+        let about = || {
+            let inputs = HEARD[heard];
+            format!(
+                "round {round} of seed {}: {inputs:?}: {event}: {text:.2000}",
+                dice.seed
+            )
+        };
+        let decision = match std::panic::catch_unwind(|| decided_by(by, event, &text)) {
             Ok(Ok(trigger)) => trigger,
             // Said in words, without what the payload holds.
             Ok(Err(error)) => {
@@ -256,9 +300,11 @@ fn whatever_is_broken_in_an_example_nothing_crashes_and_nothing_is_done_that_it_
         if matches!(decision, Trigger::Ignore(_)) {
             continue;
         }
-        acted += 1;
+        acted[heard] += 1;
         let payload: Value = serde_json::from_str(&text).unwrap();
-        assert!(may_act(event, &payload), "{}: {decision:?}", about());
+        let may = may_act(HEARD[heard], event, &payload);
+        assert!(may, "{}: {decision:?}", about());
+        built += u64::from(matches!(decision, Trigger::Built(_)));
         let Some(request) = decision.request() else {
             continue;
         };
@@ -278,9 +324,10 @@ fn whatever_is_broken_in_an_example_nothing_crashes_and_nothing_is_done_that_it_
             assert_eq!(sha.as_str(), sent.to_ascii_lowercase(), "{}", about());
         }
     }
+    println!("{MUTATIONS} broken examples; followed by inputs: {acted:?}, {built} of them builds");
     // Otherwise the mutations break everything, and nothing is shown.
-    assert!(acted > MUTATIONS / 20, "only {acted} led anywhere");
-    println!("{MUTATIONS} broken examples, {acted} of which were still followed");
+    let enough = MUTATIONS / 20 / HEARD.len() as u64;
+    assert!(acted.iter().all(|one| *one > enough) && built > 0);
 }
 
 /// The events that have anything to say to us.
@@ -328,6 +375,8 @@ fn near_to_us(all: &[Example]) -> Vec<Example> {
                     "/undeploy",
                     "/status\nplease",
                     "/deploy --take #3",
+                    "/preview deploy",
+                    "/build-and-deploy",
                 ] {
                     add("issue_comment", &|one| {
                         one["issue"]["pull_request"] = json!({"url": "https://api.github.com/x"});
@@ -344,6 +393,9 @@ fn near_to_us(all: &[Example]) -> Vec<Example> {
             }
             "workflow_run" => add("workflow_run", &|one| {
                 one["action"] = json!("completed");
+                one["workflow_run"]["conclusion"] = json!("success");
+                one["workflow_run"]["event"] = json!("pull_request");
+                one["workflow_run"]["path"] = json!(BUILD);
             }),
             _ => {}
         }

@@ -6,7 +6,7 @@ use crate::dice::Dice;
 use serde_json::{Map, Value, json};
 
 /// Pointers to what the action reads.
-const READ: [&str; 22] = [
+const READ: [&str; 27] = [
     "/action",
     "/number",
     "/repository",
@@ -29,6 +29,11 @@ const READ: [&str; 22] = [
     "/sender/login",
     "/inputs",
     "/workflow_run",
+    "/workflow_run/conclusion",
+    "/workflow_run/event",
+    "/workflow_run/path",
+    "/workflow_run/head_sha",
+    "/workflow_run/head_repository",
 ];
 
 /// Texts that mean something somewhere.

@@ -2,10 +2,41 @@
 //! It shares nothing with the parser but its answer, and names no command, so that it holds of those to come.
 //! It panics, because that is what a fuzzer listens for.
 
-use preview_action::trigger::command::{COMMANDS, FirstLine, parse};
+use preview_action::trigger::{
+    command::{COMMANDS, FirstLine, parse},
+    prefix,
+};
+
+const PREFIX: &str = "/preview";
+
+/// Holds the reading of a text behind a prefix to the rules: nothing counts without it, and it adds no meaning.
+fn hold_behind(body: &str) {
+    let line = body.split(['\n', '\r']).next().unwrap_or_default();
+    let read = |text: &str| prefix::parse(Some(PREFIX), text);
+    assert!(read(body).is_none() || line.starts_with(PREFIX), "{body:?}");
+    let behind = format!("{PREFIX} {}", body.strip_prefix('/').unwrap_or(body));
+    let bare = parse(body);
+    match (&bare, read(&behind)) {
+        (Some(FirstLine::Command(_)), found) => assert_eq!(found, bare, "{behind:?}"),
+        (_, Some(FirstLine::Command(_))) => {
+            let word = line
+                .trim_start_matches(['/', ' ', '\t'])
+                .split_ascii_whitespace()
+                .next();
+            let known = word.is_none_or(|word| COMMANDS.contains(&format!("/{word}").as_str()));
+            assert!(known, "{behind:?}");
+        }
+        _ => {}
+    }
+    for before in ["> ", "`", " ", "\n"] {
+        let told = format!("{before}{behind}");
+        assert_eq!(read(&told), None, "{told:?}");
+    }
+}
 
 /// Holds the reading of a text to the rules.
 pub(super) fn hold(body: &str) {
+    hold_behind(body);
     let read = parse(body);
     let line = body.split(['\n', '\r']).next().unwrap_or_default();
     assert_eq!(
