@@ -382,3 +382,34 @@ async fn the_proof_of_a_removal_survives_every_command_on_the_closed_pull_reques
         lost.join("\n\n")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_somebody_else_deletes_and_that_does_not_go_is_told_once() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    hold(&shop, true);
+    shop.world.cluster.delete("Namespace", "", NAMESPACE);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert!(shop.comment(1).contains("Preview ready"), "it may go yet");
+    shop.world.advance(std::time::Duration::from_secs(15 * 60));
+    shop.hears(&shop.schedule()).await.ends(3, "removal-stuck");
+    let comment = shop.comment(1);
+    assert!(!comment.contains("Preview ready"), "{comment}");
+    let held = "finalizer example.test/block of configmaps/held holds it";
+    assert!(comment.contains(held), "{comment}");
+    let since = shop.now();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let again = shop.requests("github", since);
+    let again = again.iter().any(|one| one.path.contains("/comments"));
+    assert!(!again, "once");
+    hold(&shop, false);
+    shop.world
+        .cluster
+        .wait_until(|cluster| cluster.object("Namespace", "", NAMESPACE).is_none())
+        .await;
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let comment = shop.comment(1);
+    assert!(comment.contains("Preview removed"), "{comment}");
+    assert_eq!(shop.holders(), [0; 0]);
+    shop.ends();
+}

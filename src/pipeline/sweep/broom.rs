@@ -11,7 +11,7 @@ use crate::{
     event::{PullRequest, Repository},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, State},
     pipeline::{
-        Blame, Ending, Exit, Failure, Ports, Status, approval, deploy, desk, filter,
+        Blame, Ending, Exit, Failure, Ports, Status, approval, delete, deploy, desk, filter,
         heap::heap,
         inspect, metrics,
         remove::{RemoveReason, RemoveRequest, remove},
@@ -336,11 +336,38 @@ impl<'a> Broom<'a> {
             return Ok(Ending::superseded());
         };
         let status = inspect::status(self.ports, preview).await?;
+        let held = self.held(&status).await?;
+        let broken = held.is_some().then_some(true);
         let mut teller = self.teller(preview);
         teller.about(&pull.head_sha);
-        let ending = self.look(status, pull, &mut teller).await;
-        self.notes(&desk, None, &teller).await?;
+        let ending = match held {
+            Some(failure) => teller.stuck(failure, RemoveReason::Asked).await,
+            None => self.look(status, pull, &mut teller).await,
+        };
+        self.notes(&desk, broken, &teller).await?;
         Ok(ending)
+    }
+
+    /// What holds a Namespace that should have gone.
+    async fn held(&self, status: &Status) -> Result<Option<Failure>, Failure> {
+        let stuck = status.preview.as_ref();
+        let stuck = stuck.filter(|_| status.state() == State::Stuck);
+        let Some(name) = stuck.map(|preview| &preview.namespace) else {
+            return Ok(None);
+        };
+        let cluster = self.ports.cluster()?;
+        let found = cluster.namespace(name).await?;
+        let since = found.as_ref().and_then(|info| info.deleting);
+        let after = since.map(|since| self.ports.now().duration_since(since));
+        let after = after.and_then(|after| after.try_into().ok());
+        let by = cluster.obstacles(name, found.as_ref()).await;
+        let reason = ReasonCode::RemovalStuck;
+        Ok(Some(delete::stuck(
+            reason,
+            name,
+            after.unwrap_or_default(),
+            &by,
+        )))
     }
 
     /// Says what a look has shown.

@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A head that somebody touched less long ago is left to its own run, which may be building its images still.
 const SETTLED: SignedDuration = SignedDuration::from_mins(15);
 
+/// A Namespace that is deleted by hand gets this long to go before its preview is told to be stuck.
+const GOING: SignedDuration = SignedDuration::from_mins(10);
+
 /// How many pull requests from forks are told at once that they need approval: strangers open as many as they like.
 const ASKED_AT_ONCE: usize = 10;
 
@@ -322,10 +325,18 @@ impl Sight<'_> {
             .or_else(|| self.dozes(preview, record).then_some(Action::FinishSleep))
             .or_else(|| lost.then_some(Action::End))
             .or_else(|| self.vanished(preview))
+            .or_else(|| self.hangs(preview, record))
             // What has broken is not told as being deployed.
             .or_else(|| self.health(preview, record))
             .or_else(|| self.untold(preview, pull, record))
             .or_else(|| self.idle(preview, record))
+    }
+
+    /// Whether somebody else deletes its Namespace, and that does not go: its comment still tells of what runs there.
+    fn hangs(&self, preview: &PreviewKey, record: &Record) -> Option<Action> {
+        let since = self.namespaces.get(preview)?.deleting?;
+        let hangs = self.now.duration_since(since) >= GOING;
+        (hangs && !record.broke() && self.holder(preview).is_some()).then_some(Action::Tell)
     }
 
     /// Whether a preview that was ready has broken, or one that had broken is well.
