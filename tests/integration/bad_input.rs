@@ -4,7 +4,7 @@
 
 use crate::support::{CONFIGURATION, Event, LEDGER, ONE_SERVICE, Run, Seen, Shop};
 use futures::{StreamExt, stream};
-use preview_action::simulate::{Action, Fault, WorldOptions, cluster, github};
+use preview_action::simulate::{Action, Fault, cluster};
 use serde_json::json;
 
 const GITHUB_TOKEN: &str = "hunter2-github-token";
@@ -115,18 +115,7 @@ impl Case {
     }
 
     async fn play(self) -> Result<(), String> {
-        let options = WorldOptions {
-            github: github::Options {
-                token: GITHUB_TOKEN.into(),
-                ..Default::default()
-            },
-            cluster: cluster::Options {
-                token: CLUSTER_TOKEN.into(),
-                ..Default::default()
-            },
-            ..Default::default()
-        };
-        let shop = Shop::with(options, CONFIG).await;
+        let shop = Shop::with_tokens(GITHUB_TOKEN, CLUSTER_TOKEN, CONFIG).await;
         shop.commit(&[("deploy/secret.yaml.j2", SECRET)]);
         (self.arrange)(&shop);
         let event = (self.happen)(&shop);

@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::{StreamExt as _, stream};
 use preview_action::{
     inputs::registry::INPUTS,
-    simulate::{Action, Fault, WorldOptions, cluster, cluster::Fate, github},
+    simulate::{Action, Fault, cluster::Fate, github},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -140,18 +140,7 @@ fn told(shop: &Shop) -> Vec<String> {
 }
 
 async fn shop(configuration: &str) -> Shop {
-    let options = WorldOptions {
-        github: github::Options {
-            token: GITHUB_TOKEN.into(),
-            ..Default::default()
-        },
-        cluster: cluster::Options {
-            token: CLUSTER_TOKEN.into(),
-            ..Default::default()
-        },
-        ..Default::default()
-    };
-    let shop = Shop::with(options, configuration).await;
+    let shop = Shop::with_tokens(GITHUB_TOKEN, CLUSTER_TOKEN, configuration).await;
     let put = |object: Value| shop.world.cluster.put(&object).unwrap();
     put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "registry"}}));
     let auths = json!({"auths": {"registry.example": {"username": "robot", "password": PULLED}}});

@@ -83,6 +83,14 @@ impl Shop {
         Self::with(WorldOptions::default(), configuration).await
     }
 
+    /// A shop where GitHub and the cluster take these tokens.
+    pub(crate) async fn with_tokens(github: &str, cluster: &str, configuration: &str) -> Self {
+        let mut options = WorldOptions::default();
+        options.github.token = github.into();
+        options.cluster.token = cluster.into();
+        Self::with(options, configuration).await
+    }
+
     pub(crate) async fn with(options: WorldOptions, configuration: &str) -> Self {
         // An error means that another test of this process installed it before.
         let _ = rustls::crypto::ring::default_provider().install_default();

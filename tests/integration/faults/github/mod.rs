@@ -192,7 +192,11 @@ fn every_fault_of(uses: &[Use]) {
     });
     let took = begun.elapsed().as_secs_f64();
     println!("{uses:?}: {count} faults of GitHub in {took:.1} s");
-    let wrong = wrong.into_inner().unwrap();
+    none(&wrong.into_inner().unwrap());
+}
+
+#[track_caller]
+fn none(wrong: &[String]) {
     assert!(
         wrong.is_empty(),
         "{} wrong:\n{}",
