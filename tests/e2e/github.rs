@@ -1,6 +1,8 @@
 //! Turns what people do on a pull request into requests to the GitHub server, and its comments into values to assert on.
-//! It must not know how the action talks to GitHub. All is done as a person with write access, never as the action's
-//! own identity, so that an upsert of somebody else's comment would show.
+//! It must not know how the action talks to GitHub. All is done as a person, with write access or as a
+//! stranger, never as the action's own identity, so that an upsert of somebody else's comment would show.
+
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -8,7 +10,8 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 const REPOSITORY: &str = "/repos/acme/web";
-const PERSON_TOKEN: &str = "ghp_alice";
+const MEMBER_TOKEN: &str = "ghp_alice";
+const STRANGER_TOKEN: &str = "ghp_mallory";
 const BOT: &str = "github-actions[bot]";
 
 /// The word in a comment's heading that tells the state.
@@ -18,6 +21,7 @@ pub(crate) enum Heading {
     Ready,
     Removed,
     Cancelled,
+    Asleep,
 }
 
 impl Heading {
@@ -27,6 +31,7 @@ impl Heading {
             Self::Ready => "ready",
             Self::Removed => "removed",
             Self::Cancelled => "cancelled",
+            Self::Asleep => "asleep",
         }
     }
 }
@@ -50,6 +55,7 @@ impl StatusComment {
 
 pub(crate) struct GitHub {
     api: String,
+    token: &'static str,
     http: reqwest::Client,
 }
 
@@ -57,7 +63,16 @@ impl GitHub {
     pub(crate) fn of(world: &World) -> Self {
         Self {
             api: world.address("GITHUB_API").to_owned(),
+            token: MEMBER_TOKEN,
             http: reqwest::Client::new(),
+        }
+    }
+
+    /// The same server for somebody who has no right in the repository.
+    pub(crate) fn of_stranger(world: &World) -> Self {
+        Self {
+            token: STRANGER_TOKEN,
+            ..Self::of(world)
         }
     }
 
@@ -66,7 +81,7 @@ impl GitHub {
         let mut request = self
             .http
             .request(method.parse().unwrap(), &url)
-            .bearer_auth(PERSON_TOKEN)
+            .bearer_auth(self.token)
             .header("Accept", "application/vnd.github+json");
         if let Some(body) = body {
             request = request.json(&body);
@@ -160,35 +175,37 @@ impl GitHub {
         .await
     }
 
-    /// The action's comment, if there is one yet; never more than one.
+    /// The action's status comment, if there is one yet.
     pub(crate) async fn status_comment(&self, number: u64) -> Option<StatusComment> {
-        let all = self
-            .ask(
-                "GET",
-                &format!("{REPOSITORY}/issues/{number}/comments?per_page=100"),
-                None,
-            )
-            .await;
-        let mut ours: Vec<_> = all
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|comment| comment["user"]["login"] == BOT)
-            .collect();
-        assert!(
-            ours.len() <= 1,
-            "one comment for all events, but these: {ours:#?}"
-        );
-        let body = ours.pop()?["body"].as_str().unwrap().to_owned();
-        let marker = body.lines().next().unwrap_or_default();
-        assert!(
-            marker.starts_with("<!-- preview-action v1 kind=status repo="),
-            "the first line is the marker: {marker}"
-        );
-        assert!(
-            marker.contains(&format!(" pr={number} ")),
-            "the marker names the pull request: {marker}"
-        );
+        let body = self.comments(number).await.remove("status")?;
         Some(StatusComment { body })
+    }
+
+    /// The action's comments by their kind; never more than one of each.
+    pub(crate) async fn comments(&self, number: u64) -> BTreeMap<String, String> {
+        let path = format!("{REPOSITORY}/issues/{number}/comments?per_page=100");
+        let all = self.ask("GET", &path, None).await;
+        let all = all.as_array().unwrap().iter();
+        let mut ours = BTreeMap::new();
+        for comment in all.filter(|comment| comment["user"]["login"] == BOT) {
+            let body = comment["body"].as_str().unwrap().to_owned();
+            let marker = body.lines().next().unwrap_or_default();
+            let kind = marker
+                .strip_prefix("<!-- preview-action v1 kind=")
+                .and_then(|rest| rest.split_once(" repo="))
+                .unwrap_or_else(|| panic!("the first line is the marker: {marker}"))
+                .0
+                .to_owned();
+            assert!(
+                marker.contains(&format!(" pr={number} ")),
+                "the marker names the pull request: {marker}"
+            );
+            let other = ours.insert(kind, body.clone());
+            assert_eq!(
+                other, None,
+                "one comment of a kind for all events, but also\n{body}"
+            );
+        }
+        ours
     }
 }

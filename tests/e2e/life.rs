@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::act;
 use crate::github::{GitHub, Heading};
@@ -112,16 +112,17 @@ impl<'w> Life<'w> {
         self.github.close(self.number).await;
     }
 
-    async fn about(&self) -> About {
+    async fn about(&self, who: &GitHub) -> About {
         About {
             repository: self.github.repository().await,
             pull: self.github.pull(self.number).await,
-            sender: self.github.user().await,
+            sender: who.user().await,
         }
     }
 
     pub(crate) async fn payload(&self, action: &str) -> Value {
-        self.payloads.pull_request(action, &self.about().await)
+        self.payloads
+            .pull_request(action, &self.about(&self.github).await)
     }
 
     /// Runs the action for a `pull_request` event.
@@ -133,9 +134,26 @@ impl<'w> Life<'w> {
 
     /// Writes a comment on the pull request and runs the action for it.
     pub(crate) async fn command(&self, body: &str) -> Ran {
-        let comment = self.github.say(self.number, body).await;
-        let payload = self.payloads.comment(&comment, &self.about().await);
+        self.comment_of(&self.github, body).await
+    }
+
+    /// The same by somebody who has no right in the repository.
+    pub(crate) async fn command_of_stranger(&self, body: &str) -> Ran {
+        self.comment_of(&GitHub::of_stranger(self.world), body)
+            .await
+    }
+
+    async fn comment_of(&self, who: &GitHub, body: &str) -> Ran {
+        let comment = who.say(self.number, body).await;
+        let payload = self.payloads.comment(&comment, &self.about(who).await);
         self.run(body, "issue_comment", &payload).await
+    }
+
+    /// Runs the action by its schedule.
+    pub(crate) async fn schedule(&self) -> Ran {
+        let payload =
+            json!({"schedule": "*/15 * * * *", "repository": self.github.repository().await});
+        self.run("schedule", "schedule", &payload).await
     }
 
     pub(crate) fn start(&self, event: &str, payload: &Value) -> Job {

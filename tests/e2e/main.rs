@@ -14,6 +14,7 @@
 )]
 
 mod act;
+mod conversation;
 mod environment;
 mod github;
 mod life;

@@ -41,6 +41,12 @@ impl Ran {
         );
     }
 
+    /// It ended well, for that reason.
+    pub(crate) fn ended(&self, reason: &str) {
+        self.succeeded();
+        assert_eq!(self.output("reason-code"), reason, "{}", self.step.log);
+    }
+
     fn output(&self, name: &str) -> &str {
         self.step.outputs.get(name).map_or_else(
             || {
@@ -67,17 +73,13 @@ impl Life<'_> {
         let cluster_token = kubeconfig["users"][0]["user"]["token"]
             .as_str()
             .expect("a token in the kubeconfig");
-        let comment = self
-            .github
-            .status_comment(self.number)
-            .await
-            .map(|comment| comment.body)
-            .unwrap_or_default();
+        let comments = self.github.comments(self.number).await;
+        let comments = format!("{comments:?}");
         let outputs = format!("{:?}", step.outputs);
         for (name, text) in [
             ("log", &log),
             ("summary", &step.summary),
-            ("comment", &comment),
+            ("comments", &comments),
             ("outputs", &outputs),
         ] {
             for secret in [self.token.as_str(), cluster_token, RUNTIME_TOKEN] {
@@ -88,6 +90,15 @@ impl Life<'_> {
 
     /// The commit is live: by the comment, the outputs, the summary, the pods and the page.
     pub(crate) async fn is_ready(&self, ran: &Ran, sha: &str) {
+        self.is_live(ran, sha, &format!(":{sha}")).await;
+    }
+
+    /// The same of a commit that was rolled back to: its images are named by what they held then.
+    pub(crate) async fn is_back(&self, ran: &Ran, sha: &str) {
+        self.is_live(ran, sha, "@sha256:").await;
+    }
+
+    async fn is_live(&self, ran: &Ran, sha: &str, version: &str) {
         ran.succeeded();
         let url = format!("http://pr-{}.{}", self.number, self.world.address("DOMAIN"));
         let comment = self
@@ -123,7 +134,7 @@ impl Life<'_> {
         );
 
         let pods = self.pod_list();
-        let wanted = format!("127.0.0.1:5000/web:{sha}");
+        let wanted = format!("127.0.0.1:5000/web{version}");
         let image = |pod: &Value| {
             pod["spec"]["containers"][0]["image"]
                 .as_str()
@@ -142,6 +153,40 @@ impl Life<'_> {
 
         let page = self.page(&url).await;
         assert!(page.contains(sha), "the page is not of {sha}:\n{page}");
+    }
+
+    /// The comment of that kind, which must be there.
+    pub(crate) async fn comment(&self, kind: &str) -> String {
+        let mut comments = self.github.comments(self.number).await;
+        let kinds: Vec<_> = comments.keys().cloned().collect();
+        let comment = comments.remove(kind);
+        comment.unwrap_or_else(|| panic!("no comment of kind {kind} among {kinds:?}"))
+    }
+
+    /// Nothing of it runs, nobody is lost of what it needs to wake, and the comment says so.
+    pub(crate) async fn is_asleep(&self) {
+        let comment = self
+            .github
+            .status_comment(self.number)
+            .await
+            .expect("a comment");
+        assert!(comment.says(Heading::Asleep), "{}", comment.body);
+        assert_eq!(
+            self.pod_list(),
+            [Value::Null; 0],
+            "pods in a sleeping preview"
+        );
+        let get = [
+            "get",
+            "deployment",
+            "web",
+            "-n",
+            &self.namespace(),
+            "-o",
+            "jsonpath={.spec.replicas}",
+        ];
+        let replicas = text_of("kubectl get deployment", &self.world.kubectl(&get));
+        assert_eq!(replicas, "0");
     }
 
     /// Nothing of the preview is left, and the comment says so.
