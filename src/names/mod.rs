@@ -12,6 +12,7 @@ mod reason;
 mod retry_after;
 mod secret;
 mod vcs;
+mod visible;
 
 pub use access::AccessLevel;
 pub use dns::{Environment, Host, Label, Namespace, is_object_name};
@@ -22,6 +23,7 @@ pub use reason::{ReasonCode, State};
 pub use retry_after::retry_after;
 pub use secret::{Redactor, Secret, cut};
 pub use vcs::{CommitSha, PrNumber, RepoId, RepoName};
+pub use visible::visible;
 
 /// Says why a string is not the name that it was meant to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

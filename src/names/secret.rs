@@ -2,6 +2,7 @@
 //! It does not know where secrets come from or where texts go.
 //! One place removes all forms of a secret (raw, each line, base64, URL-encoded, JSON-escaped), so no edge can forget one.
 
+use super::visible::hidden_in;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
@@ -88,7 +89,7 @@ impl Redactor {
 
     /// The text without any secret, nor a piece of one where it was cut.
     pub fn redact(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
+        let mut clean = self.without_broken(text);
         for form in &self.forms {
             if clean.contains(form.as_str()) {
                 clean = clean.replace(form.as_str(), "***");
@@ -101,6 +102,22 @@ impl Redactor {
         let parts = clean.split(CUT).enumerate();
         let parts = parts.map(|(at, part)| self.without_pieces(part, at > 0, at < last));
         parts.collect::<Vec<_>>().join(&CUT.to_string())
+    }
+
+    /// The text without secrets that something unseen breaks, such as a colour: for who reads it they are whole.
+    fn without_broken(&self, text: &str) -> String {
+        let found = hidden_in(text, &self.forms);
+        let (mut clean, mut shown) = (String::new(), 0);
+        for broken in found {
+            let last = text.get(broken.end..).and_then(|rest| rest.chars().next());
+            if let (Some(before), Some(last)) = (text.get(shown..broken.start), last) {
+                clean.push_str(before);
+                clean.push_str("***");
+                shown = broken.end + last.len_utf8();
+            }
+        }
+        clean.push_str(text.get(shown..).unwrap_or_default());
+        clean
     }
 
     /// What stands between two cuts, without the end of a secret that it begins with and the begin of one that it ends with.
@@ -192,6 +209,22 @@ mod tests {
         let encoded = STANDARD.encode("hunter2/pass word");
         assert_eq!(redactor.redact(&cut(&encoded, 9)), "***…");
         assert_eq!((cut("äöü", 2), cut("äöü", 3)), ("äö…".into(), "äöü".into()));
+    }
+
+    #[test]
+    fn what_is_whole_for_a_reader_is_found_whatever_unseen_breaks_it() {
+        let mut redactor = Redactor::default();
+        redactor.learn("hunter2/pass word");
+        redactor.learn("hunter2/");
+        for (text, clean) in [
+            ("a hunt\u{1b}[31mer2/pass\u{1b}[0m word b", "a *** b"),
+            ("a hunter2\u{200b}/pass word\u{200b} b", "a ***\u{200b} b"),
+            ("hun\u{ad}ter2/, ä, hunter2/pas\u{0}s word", "***, ä, ***"),
+            ("hunter2\u{1b}]0;title\u{7}/pass word", "***"),
+            ("\u{1b}[31mred\u{1b}[0m", "\u{1b}[31mred\u{1b}[0m"),
+        ] {
+            assert_eq!(redactor.redact(text), clean);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! It does not know where a text comes from; everything that is not ours by construction goes through here.
 //! GitHub looks for mentions and references after it has rendered, so a backslash is not enough for those.
 
+use crate::names::visible;
 use std::{fmt::Write as _, iter::Peekable, str::Chars};
 
 /// Breaks a mention, a reference or an address without being seen.
@@ -159,7 +160,7 @@ pub(super) fn code(text: &str) -> String {
 /// Text as a fenced block, which must stand at the start of a line.
 pub(super) fn block(text: &str) -> String {
     // nothing but our own first line may begin like our marker
-    let text = clean(text).replace("<!-- preview", "<!--\u{200b} preview");
+    let text = visible(text).replace("<!-- preview", "<!--\u{200b} preview");
     let text = text.trim_matches('\n');
     let fence = "`".repeat(longest_run(text, '`').max(2) + 1);
     format!("{fence}text\n{text}\n{fence}")
@@ -171,7 +172,7 @@ fn longest_run(text: &str, of: char) -> usize {
 
 /// One trimmed line of bounded length.
 fn one_line(text: &str) -> String {
-    let line = clean(text)
+    let line = visible(text)
         .split_whitespace()
         .fold(String::new(), |mut line, word| {
             if !line.is_empty() {
@@ -183,51 +184,6 @@ fn one_line(text: &str) -> String {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
-}
-
-/// Drops what cannot be seen: terminal colours, control, direction and zero-width characters.
-pub(super) fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '\u{1b}' => skip_escape(&mut rest),
-            '\r' if rest.peek() == Some(&'\n') => {}
-            '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => out.push('\n'),
-            '\n' => out.push('\n'),
-            '\t' => out.push_str("    "),
-            c if c.is_control() || invisible(c) => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Skips what follows an escape character: `[…m` and other control sequences, or a single character.
-fn skip_escape(rest: &mut Peekable<Chars<'_>>) {
-    match rest.next_if(|c| matches!(c, '[' | ']' | '(' | ')')) {
-        Some('[') => {
-            while rest.next_if(|c| matches!(c, '\u{20}'..='\u{3f}')).is_some() {}
-            rest.next_if(|c| matches!(c, '\u{40}'..='\u{7e}'));
-        }
-        Some(']') => {
-            while rest
-                .next_if(|c| !matches!(c, '\u{7}' | '\u{1b}' | '\n'))
-                .is_some()
-            {}
-        }
-        _ => {
-            rest.next_if(|c| c.is_ascii_alphanumeric());
-        }
-    }
-}
-
-fn invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

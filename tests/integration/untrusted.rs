@@ -28,9 +28,11 @@ fn commands(seen: &Seen) -> Vec<String> {
 async fn what_a_container_writes_commands_nobody_and_shows_no_secret() {
     let shop = Shop::open().await;
     let log = format!(
-        "starting\n::error file=a.rs::pwned\n::add-mask::e\n##[set-output name=x]y\n```\n</details>\n<!-- preview-action v1 kind=status -->\n@everyone [click](https://evil.example)\ntoken {}\nkubeconfig {}\n\u{1b}[2Jcleared",
+        "starting\n::error file=a.rs::pwned\n::add-mask::e\n##[set-output name=x]y\n```\n</details>\n<!-- preview-action v1 kind=status -->\n@everyone [click](https://evil.example)\ntoken {}\nkubeconfig {}\n\u{1b}[2Jcleared\ncoloured {}\nbroken {}",
         shop.world.github.token(),
         "simulated-cluster-token",
+        shop.world.github.token().replacen("_", "_\u{1b}[31m", 1),
+        "simulated-\u{200b}cluster-\u{200d}token",
     );
     shop.world.cluster.script_fate("web", Fate::Crash);
     shop.world.cluster.script_log("web", &log);
@@ -55,6 +57,8 @@ async fn what_a_container_writes_commands_nobody_and_shows_no_secret() {
         .lines()
         .filter(|line| !line.starts_with("::add-mask::"))
         .collect();
+    let shown = shown.replace(['\u{200b}', '\u{200d}'], "");
+    let shown = shown.replace("\u{1b}[31m", "");
     assert!(!shown.contains(&shop.world.github.token()), "{shown}");
     assert!(!shown.contains("simulated-cluster-token"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "{shown}");
