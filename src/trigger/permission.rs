@@ -37,15 +37,13 @@ impl Asked {
     pub fn must_ask<'a>(&'a self, attempt: u32, triggering_actor: &'a str) -> Vec<&'a str> {
         let who = match self {
             Self::Event { .. } | Self::Build { .. } => return Vec::new(),
-            Self::Dispatch { .. } if self.is_workflow() => return Vec::new(),
             Self::Dispatch { sender } => sender,
             Self::Comment { author, .. } => author,
         };
-        let mut logins = vec![who.login.as_str()];
-        if attempt > 1 && !triggering_actor.eq_ignore_ascii_case(&who.login) {
-            logins.push(triggering_actor);
-        }
-        logins
+        let again = Some(triggering_actor)
+            .filter(|again| attempt > 1 && !again.eq_ignore_ascii_case(&who.login));
+        let first = Some(who.login.as_str()).filter(|_| !self.is_workflow());
+        first.into_iter().chain(again).collect()
     }
 }
 
@@ -429,6 +427,8 @@ mod tests {
         };
         let own = Asked::Dispatch { sender: workflow };
         assert_eq!(own.must_ask(1, "alice"), [""; 0]);
+        assert_eq!(own.must_ask(2, "github-actions[bot]"), [""; 0]);
+        assert_eq!(own.must_ask(2, "bob"), ["bob"]);
         let posing = Asked::Dispatch {
             sender: user("github-actions[bot]"),
         };

@@ -499,6 +499,9 @@ async fn a_sweep_by_hand_needs_the_role_of_a_command_and_one_by_a_workflow_does_
         by(&sweep("alice", "User"))
             .variable("GITHUB_RUN_ATTEMPT", "2")
             .variable("GITHUB_TRIGGERING_ACTOR", "bob"),
+        by(&sweep(bot, "Bot"))
+            .variable("GITHUB_RUN_ATTEMPT", "2")
+            .variable("GITHUB_TRIGGERING_ACTOR", "bob"),
     ] {
         refused.go().await.ends(0, "permission-denied");
         assert_eq!(shop.namespaces(), ["pr-shop-1"]);
