@@ -315,7 +315,7 @@ async fn looks_again(ports: &Ports, preview: &PreviewKey, seen: u64) {
 }
 
 /// What a deploy would do, as far as the configuration says; no template is rendered.
-pub(super) async fn planned(
+async fn planned(
     ports: &Ports,
     request: &DeployRequest,
     sources: &Sources,

@@ -134,8 +134,8 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// Lets a preview whose first deploy failed give way to the first in line, when no slot is free and GitHub says that the first
-    /// may have one.
+    /// Lets a preview whose first deploy failed give way to the first in line, when no slot is free and nothing keeps the first
+    /// from having one.
     async fn make_way(&self) -> Result<(), Failure> {
         let Some((ledger, now)) = self.cluster.ledger_seen(&self.ledger) else {
             return Ok(());
@@ -144,7 +144,11 @@ impl Line<'_> {
             return Ok(());
         };
         let pull = self.basis.ports.github()?.pull(first.pr).await?;
-        if permission::may_deploy(&pull, self.record(&first.key).approved()).is_ok() {
+        let record = self.record(&first.key);
+        let wakes = self.wakes(&record, &pull);
+        if permission::may_deploy(&pull, record.approved()).is_ok()
+            && self.keeps_back(&record, wakes, &pull).await.is_none()
+        {
             give_way(self.basis.ports, self.basis.repository, &weak, first.pr).await;
         }
         Ok(())

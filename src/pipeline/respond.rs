@@ -401,7 +401,7 @@ impl<'a> Story<'a> {
         let basis = basis(self.ports, &self.request.repository, self.caller);
         let word = Word::Asked(Entrance::First);
         let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
-        let made = match inspect::planned(self.ports, &request, &sources).await {
+        let made = match super::render::manifests(self.ports, &request, &sources).await {
             Ok(_) => taking.make_room(teller.asker()).await?,
             // Nobody is moved aside for what cannot be deployed; the deploy says why.
             Err(failure) if failure.blame == super::Blame::Yours => Ok(None),

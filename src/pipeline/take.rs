@@ -33,7 +33,11 @@ impl Taking<'_> {
         &self,
         by: &str,
     ) -> Result<Result<Option<String>, Denied>, Failure> {
-        let ledger = desk::ledger(self.ports, &self.preview).await?;
+        let mut ledger = desk::ledger(self.ports, &self.preview).await?;
+        if ledger.capacity != self.ports.settings.max_previews {
+            desk::keep_cap(self.ports, self.repository.id).await?;
+            ledger = desk::ledger(self.ports, &self.preview).await?;
+        }
         let key = match self.may_take(&ledger) {
             Ok(Some(key)) => key,
             Ok(None) => {

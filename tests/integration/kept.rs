@@ -44,12 +44,15 @@ async fn a_lowered_cap_puts_nobody_out_for_nobody() {
             assert_eq!(shop.holders(), [1, 2, 3], "{cap}, {when}");
             assert_eq!(shop.namespaces().len(), 3, "{cap}, {when}");
         };
+        shop.opens(5);
+        let asks = shop.says(5, "mia", "/deploy --take #2");
+        capped(&shop, &asks, cap).await.ends(0, "nothing-to-take");
+        still("before any other run knows of the new cap");
         for _ in 0..2 {
             capped(&shop, &shop.schedule(), cap).await.ends(0, "swept");
         }
         still("after two sweeps");
         assert_eq!(shop.line(), [4]);
-        shop.opens(5);
         let asks = shop.says(5, "mia", "/deploy --take #2");
         let taken = capped(&shop, &asks, cap).await;
         taken.ends(0, "nothing-to-take");
@@ -66,6 +69,26 @@ async fn a_lowered_cap_puts_nobody_out_for_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_moved_aside_where_a_raised_cap_has_a_slot() {
+    let shop = Shop::open().await;
+    for pr in [1, 2, 3] {
+        shop.deployed(pr).await;
+    }
+    shop.world.github.add_user("mia");
+    shop.world
+        .github
+        .set_permission(SHOP, "mia", "write", "maintain");
+    shop.opens(4);
+    let asks = shop.says(4, "mia", "/deploy --take #2");
+    let taken = capped(&shop, &asks, "4").await;
+    taken.ends(0, "deployed");
+    assert_eq!(shop.holders(), [1, 2, 3, 4]);
+    let said = taken.annotations().join("\n");
+    assert!(said.contains("so #2 was left alone"), "{said}");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_gives_way_to_who_cannot_be_looked_at() {
     let shop = with_a_failed_one().await;
     let gone = Fault::answer("GET", "/repos/acme/shop/pulls/4", 502, json!({}));
@@ -79,6 +102,17 @@ async fn nobody_gives_way_to_who_cannot_be_looked_at() {
     shop.world.github.clear_faults();
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 4], vec![]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gives_way_to_whom_a_filter_keeps_back() {
+    let shop = with_a_failed_one().await;
+    shop.world.github.set_draft(SHOP, 4, true);
+    let sweep = shop.run(&shop.schedule()).input("drafts", "false");
+    sweep.go().await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![]));
+    assert!(shop.namespaces().contains(&"pr-shop-1".into()));
     shop.ends();
 }
 

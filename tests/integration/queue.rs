@@ -504,14 +504,22 @@ async fn nobody_is_moved_aside_for_what_cannot_be_deployed() {
         .set_permission(SHOP, "mia", "write", "maintain");
     full(&shop, 4..=4).await;
     shop.opens(6);
-    let faulty = "version: 1\nservices: {web: {port: 8080}}\n";
-    shop.world.github.push(SHOP, 6, &[(CONFIGURATION, faulty)]);
-    let asked = shop.hears(&shop.says(6, "mia", "/deploy --take #2")).await;
-    assert_eq!(asked.exit, 1, "{asked:#?}");
-    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4]));
-    assert!(shop.namespaces().contains(&"pr-shop-2".into()));
-    comment_says(&shop, 6, "Preview failed");
-    comment_says(&shop, 2, "Preview ready");
+    let own = format!("{ONE_SERVICE}templates: [deploy/*.yaml.j2]\n");
+    let template = ("deploy/web.yaml.j2", "{% if %}");
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: own}\nspec: {hostNetwork: true, containers: [{name: a, image: b}]}\n";
+    for files in [
+        vec![(CONFIGURATION, "version: 1\nservices: {web: {port: 8080}}\n")],
+        vec![(CONFIGURATION, own.as_str()), template],
+        vec![(CONFIGURATION, own.as_str()), (template.0, pod)],
+    ] {
+        shop.world.github.push(SHOP, 6, &files);
+        let asked = shop.hears(&shop.says(6, "mia", "/deploy --take #2")).await;
+        assert_eq!(asked.exit, 1, "{asked:#?}");
+        assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4]));
+        assert!(shop.namespaces().contains(&"pr-shop-2".into()));
+        comment_says(&shop, 6, "Preview failed");
+        comment_says(&shop, 2, "Preview ready");
+    }
     shop.ends();
 }
 
