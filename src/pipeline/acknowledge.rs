@@ -47,6 +47,10 @@ pub(super) fn verdict(trigger: &Trigger, ending: &Ending) -> Option<Reaction> {
         ReasonCode::PermissionDenied => Some(Reaction::MinusOne),
         // Whoever names a commit means no other.
         ReasonCode::Superseded if named(trigger) => Some(Reaction::Confused),
+        // Nobody goes on with what was asked for.
+        ReasonCode::Superseded if ending.view.as_ref().is_some_and(|view| view.on_request) => {
+            Some(Reaction::Confused)
+        }
         ReasonCode::Superseded | ReasonCode::Cancelled => None,
         _ if refused || ending.failure.is_some() || ending.exit != Exit::Done => {
             Some(Reaction::Confused)

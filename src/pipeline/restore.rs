@@ -53,7 +53,7 @@ pub(super) async fn kept(
                 "Secret {LAST_GOOD} of namespace {namespace} does not hold what the ledger says of commit {}",
                 mark.sha.short()
             ),
-            "push, or comment `/deploy`",
+            "comment `/deploy`",
         )
     })
 }

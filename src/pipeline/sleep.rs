@@ -303,7 +303,7 @@ impl<'a> Bed<'a> {
             Stopped::Failed(Failure::yours(
                 ReasonCode::NoPreview,
                 format!("namespace {}, which slept, is gone", home.0),
-                "push, or comment `/deploy`",
+                "comment `/deploy`",
             ))
         };
         let found = self.home(&home).await?.ok_or_else(gone)?;

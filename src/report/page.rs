@@ -66,6 +66,7 @@ pub(super) struct Page {
     asleep: Option<Asleep>,
     rolled_back: bool,
     fork: bool,
+    push_deploys: bool,
     approval: Option<Approval>,
     on_request: bool,
     stalled: Option<Waits>,
@@ -292,6 +293,7 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
         }),
         rolled_back: view.rolled_back,
         fork: view.fork,
+        push_deploys: view.auto_deploy && !view.fork,
         approval: view.approval.as_ref().map(|one| approval(view, one)),
         on_request: view.on_request,
         stalled: view.stalled.as_ref().map(|stalled| Waits {

@@ -82,6 +82,8 @@ pub struct StatusView {
     pub rolled_back: bool,
     /// True when it comes from a fork: a push deploys nothing then.
     pub fork: bool,
+    /// True where pushes of the repository's own pull requests are deployed by themselves.
+    pub auto_deploy: bool,
     /// What is to be approved, if something is.
     pub approval: Option<ApprovalView>,
 }
@@ -130,6 +132,7 @@ impl StatusView {
             on_request: false,
             rolled_back: false,
             fork: false,
+            auto_deploy: true,
             approval: None,
         }
     }

@@ -1,7 +1,7 @@
 //! How long previews live: warned, expired, brought back, kept longer, pinned.
 
 use crate::support::{SHOP, Shop};
-use preview_action::simulate::Fault;
+use preview_action::simulate::{Fault, cluster::Fate};
 use serde_json::json;
 use std::time::Duration;
 
@@ -281,6 +281,59 @@ async fn who_wants_what_has_expired_to_stay_away_keeps_its_proof() {
             "{}",
             shop.comment(1)
         );
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_push_is_promised_to_bring_back_what_no_push_deploys() {
+    for end in ["expired", "deleted", "slept", "failed"] {
+        let shop = Shop::open().await;
+        let manual = async |event: crate::support::Event| {
+            let run = shop.run(&event).input("auto-deploy", "false");
+            run.input("expiry-warning", "false").go().await
+        };
+        shop.opens(1);
+        manual(shop.says(1, "alice", "/deploy"))
+            .await
+            .ends(0, "deployed");
+        match end {
+            "expired" => {
+                shop.unused_for(1, 8);
+                manual(shop.schedule()).await.ends(0, "swept");
+            }
+            "deleted" => {
+                shop.world.cluster.delete("Namespace", "", NAMESPACE);
+                manual(shop.schedule()).await.ends(0, "swept");
+            }
+            "slept" => manual(shop.says(1, "alice", "/sleep"))
+                .await
+                .ends(0, "slept"),
+            _ => {
+                shop.world.cluster.script_fate("web", Fate::Crash);
+                shop.pushes(1);
+                let failed = manual(shop.says(1, "alice", "/deploy")).await;
+                assert_eq!(failed.exit, 1, "{failed:#?}");
+            }
+        }
+        let promises = |when: &str| {
+            let said = shop.comment(1);
+            let lower = said.to_lowercase();
+            for promise in ["next push", "a push wakes", "push a fix"] {
+                assert!(!lower.contains(promise), "{end}, {when}: {said}");
+            }
+            assert!(
+                said.contains("\n/deploy\n") || said.contains("\n/wake\n"),
+                "{end}, {when}: {said}"
+            );
+        };
+        promises("at its end");
+        manual(shop.pushes(1)).await.ends(0, "auto-deploy-off");
+        promises("after a push");
+        if end == "expired" {
+            let said = shop.comment(1);
+            assert!(said.contains("Preview not deployed"), "{said}");
+        }
         shop.ends();
     }
 }

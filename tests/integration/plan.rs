@@ -277,7 +277,8 @@ async fn a_push_between_plan_and_run_deploys_nothing() {
     let shop = Shop::open().await;
     shop.opens(1);
     let off = [("auto-deploy", "false")];
-    for (inputs, told) in [(&[][..], false), (&off[..], true)] {
+    let filtered = [("labels", "wanted")];
+    for (inputs, told) in [(&[][..], false), (&off[..], true), (&filtered[..], true)] {
         let event = shop.says(1, "alice", "/deploy");
         let planned = plan(&shop, &event, inputs).await.output("sha").to_owned();
         shop.pushes(1);

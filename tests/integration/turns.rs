@@ -253,6 +253,7 @@ async fn a_lost_answer_to_any_write_of_the_ledger_changes_nothing() {
 
 /// A shop where pushes are not deployed by themselves, and `/deploy` during which somebody pushes.
 async fn a_push_during_deploy(
+    setting: (&str, &str),
     push: impl FnOnce(Box<dyn Fn() + Send + Sync>) -> (bool, Fault),
 ) -> (Arc<Shop>, Seen, [String; 2]) {
     let shop = Arc::new(Shop::open().await);
@@ -269,37 +270,49 @@ async fn a_push_during_deploy(
         true => shop.world.github.inject(fault),
         false => shop.world.cluster.inject(fault),
     }
-    let seen = shop.run(&event).input("auto-deploy", "false").go().await;
+    let seen = shop.run(&event).input(setting.0, setting.1).go().await;
     // The push's own run has nothing to add that would be less true.
     let pushed = shop.pull_event(1, "synchronize");
-    let announced = shop.run(&pushed).input("auto-deploy", "false").go().await;
+    let announced = shop.run(&pushed).input(setting.0, setting.1).go().await;
     assert_eq!(announced.exit, 0, "{announced:#?}");
     let newer = shop.world.github.head("acme/shop", 1);
     (shop, seen, [older, newer])
 }
 
+const OFF: (&str, &str) = ("auto-deploy", "false");
+
 #[tokio::test(flavor = "multi_thread")]
-async fn where_pushes_are_not_deployed_an_overtaken_deploy_names_the_newer_commit_and_the_command()
-{
+async fn where_nobody_deploys_the_newer_commit_an_overtaken_deploy_names_it_and_the_command() {
     let pulls = "/repos/acme/shop/pulls/1";
-    let (shop, seen, [older, newer]) =
-        a_push_during_deploy(|hook| (true, Fault::run("GET", pulls, hook).nth(2))).await;
-    seen.ends(0, "superseded");
-    for text in [
-        &older[..7],
-        &newer[..7],
-        "pushes are not deployed by themselves here",
-        "/deploy",
-    ] {
-        seen.says(text);
+    for setting in [OFF, ("labels", "wanted")] {
+        let (shop, seen, [older, newer]) = a_push_during_deploy(setting, |hook| {
+            (true, Fault::run("GET", pulls, hook).nth(2))
+        })
+        .await;
+        seen.ends(0, "superseded");
+        for text in [
+            &older[..7],
+            &newer[..7],
+            "pushes are not deployed by themselves here",
+            "/deploy",
+        ] {
+            seen.says(text);
+        }
+        assert!(!seen.comment().contains("takes over"), "{}", seen.comment());
+        assert!(shop.comment(1).contains("/deploy"), "{}", shop.comment(1));
+        let asked = shop.world.github.comments("acme/shop", 1);
+        let reactions = asked.iter().flat_map(|one| &one.reactions);
+        assert!(
+            reactions
+                .map(|one| one.1.as_str())
+                .any(|one| one == "confused")
+        );
+        let again = shop.says(1, "alice", "/deploy");
+        let again = shop.run(&again).input(setting.0, setting.1).go().await;
+        again.ends(0, "deployed");
+        assert!(shop.image("pr-shop-1", "web").ends_with(&newer[..7]));
+        quiet_end(&shop, &[1]);
     }
-    assert!(!seen.comment().contains("takes over"), "{}", seen.comment());
-    assert!(shop.comment(1).contains("/deploy"), "{}", shop.comment(1));
-    let again = shop.says(1, "alice", "/deploy");
-    let again = shop.run(&again).input("auto-deploy", "false").go().await;
-    again.ends(0, "deployed");
-    assert!(shop.image("pr-shop-1", "web").ends_with(&newer[..7]));
-    quiet_end(&shop, &[1]);
 }
 
 #[track_caller]
@@ -318,7 +331,7 @@ fn ready_beside_the_newer(shop: &Shop, seen: &Seen, [older, newer]: [&str; 2]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_pushes_are_not_deployed_what_is_ready_is_called_so_beside_the_newer_commit() {
-    let (shop, seen, [older, newer]) = a_push_during_deploy(|hook| {
+    let (shop, seen, [older, newer]) = a_push_during_deploy(OFF, |hook| {
         (
             false,
             Fault::run("PATCH", "/apis/networking.k8s.io/v1/**", hook),

@@ -21,7 +21,7 @@ use super::{
     restore::{self, Marks},
     show::announced,
     sources::Sources,
-    teller::Teller,
+    teller::{Newer, Teller},
     unbroken::unbroken,
 };
 use crate::{
@@ -156,7 +156,7 @@ pub(super) enum Stopped {
     /// GitHub was in the way before anything was applied; the sweep goes on.
     Stalled(Failure),
     /// The pull request has moved on to this commit, or was closed, as GitHub says; the word is still ours.
-    Superseded(Option<CommitSha>),
+    Superseded(Option<Newer>),
     /// The ledger knows a newer run, and the word is its.
     Overtaken,
     /// Hosts are made of slots, and the slot is another one than was thought.
@@ -487,8 +487,8 @@ impl Work<'_> {
     async fn still_head_at_the_end(&self, teller: &mut Teller<'_>) -> Result<(), Stopped> {
         match self.moved_on().await {
             // Nobody else deploys the newer commit, and this one is ready.
-            Ok(Some(pull)) if pull.open && !self.comes_by_itself(&pull).await => {
-                teller.overtaken_by(&pull.head_sha, true);
+            Ok(Some(Some(newer))) if newer.on_request => {
+                teller.overtaken_by(&newer);
                 Ok(())
             }
             Ok(moved) => superseded(moved),
@@ -515,8 +515,8 @@ impl Work<'_> {
         superseded(self.moved_on().await?)
     }
 
-    /// The pull request, when it was closed or its head has moved since the commit was pinned.
-    async fn moved_on(&self) -> Result<Option<PullRequest>, GitHubError> {
+    /// What came after the commit that was pinned: nothing, a newer one, or the end of the pull request.
+    async fn moved_on(&self) -> Result<Option<Option<Newer>>, GitHubError> {
         let Some(github) = &self.ports.github else {
             return Ok(None);
         };
@@ -525,7 +525,12 @@ impl Work<'_> {
             return Ok(None);
         }
         tracing::info!(head = %pull.head_sha, open = pull.open, "the pull request has moved on");
-        Ok(Some(pull))
+        if !pull.open {
+            return Ok(Some(None));
+        }
+        let on_request = !self.comes_by_itself(&pull).await;
+        let sha = pull.head_sha;
+        Ok(Some(Some(Newer { sha, on_request })))
     }
 
     /// Ends the run while GitHub still takes the word that says why: what was applied must be told of.
@@ -539,10 +544,8 @@ impl Work<'_> {
     }
 }
 
-fn superseded(moved: Option<PullRequest>) -> Result<(), Stopped> {
-    moved.map_or(Ok(()), |pull| {
-        Err(Stopped::Superseded(pull.open.then_some(pull.head_sha)))
-    })
+fn superseded(moved: Option<Option<Newer>>) -> Result<(), Stopped> {
+    moved.map_or(Ok(()), |newer| Err(Stopped::Superseded(newer)))
 }
 
 fn unchanged(applied: &[Applied]) -> bool {

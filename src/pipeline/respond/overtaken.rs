@@ -1,12 +1,12 @@
 //! Ends a request whose commit is not the newest, or no more, and says so where nobody else would.
 //! It deploys nothing: what was built or approved was another commit.
-//! The push that came between has a run of its own, unless automatic deploys are off.
+//! The push that came between has a run of its own, unless automatic deploys are off or a filter keeps it back.
 
 use super::{Story, quiet};
 use crate::{
     event::PullRequest,
     names::{ReasonCode, State},
-    pipeline::{Ending, Failure},
+    pipeline::{Ending, Failure, filter},
     trigger::{Commit, Denied},
 };
 
@@ -17,7 +17,9 @@ impl Story<'_> {
         pull: &PullRequest,
         denied: Denied,
     ) -> Result<Ending, Failure> {
-        let followed = self.ports.settings.auto_deploy || self.request.asked.is_event();
+        let followed = self.request.asked.is_event()
+            || self.ports.settings.auto_deploy
+                && filter::keeps_back(self.ports, pull).await.is_none();
         let remedy = match &self.request.commit {
             _ if denied.reason != ReasonCode::Superseded => {
                 return self.denied(pull, denied).await;

@@ -19,6 +19,13 @@ use crate::{
     trigger::Denied,
 };
 
+/// What came after the commit that a run is about.
+pub(in crate::pipeline) struct Newer {
+    pub(in crate::pipeline) sha: CommitSha,
+    /// True when nobody deploys it until somebody asks.
+    pub(in crate::pipeline) on_request: bool,
+}
+
 impl Teller<'_> {
     pub(in crate::pipeline) async fn ready(&mut self, unchanged: bool) -> Ending {
         self.view.serving = None;
@@ -72,9 +79,9 @@ impl Teller<'_> {
     }
 
     /// Says which commit is newer than the one that this is about, and whether it is deployed only when somebody asks.
-    pub(in crate::pipeline) fn overtaken_by(&mut self, newer: &CommitSha, on_request: bool) {
-        self.view.newer = Some(newer.clone());
-        self.view.on_request = on_request;
+    pub(in crate::pipeline) fn overtaken_by(&mut self, newer: &Newer) {
+        self.view.newer = Some(newer.sha.clone());
+        self.view.on_request = newer.on_request;
     }
 
     /// Notes whether another run has stopped for this one, and what was tried before it.
@@ -89,13 +96,13 @@ impl Teller<'_> {
         newer.is_some() && (self.after_another || self.tried.as_ref() == newer)
     }
 
-    pub(in crate::pipeline) async fn superseded(&mut self, newer: Option<CommitSha>) -> Ending {
+    pub(in crate::pipeline) async fn superseded(&mut self, newer: Option<Newer>) -> Ending {
         let why = match &newer {
-            Some(newer) => format!("{} was pushed meanwhile", newer.short()),
+            Some(newer) => format!("{} was pushed meanwhile", newer.sha.short()),
             None => "the pull request has moved on".to_owned(),
         };
         if let Some(newer) = &newer {
-            self.overtaken_by(newer, !self.ports.settings.deploys_pushes());
+            self.overtaken_by(newer);
         }
         self.end(
             State::Superseded,
@@ -487,7 +494,9 @@ impl Teller<'_> {
             if state == State::Sleeping {
                 self.sleeps(&status.record, status.holds);
             }
-        } else if reason == ReasonCode::AutoDeployOff && state == State::Removed {
+        } else if reason == ReasonCode::AutoDeployOff
+            && matches!(state, State::Removed | State::Expired)
+        {
             state = State::NotDeployed;
         }
         if self.awaits_approval(status, head) {

@@ -11,6 +11,8 @@ mod gate;
 mod help;
 mod voice;
 
+pub(super) use endings::Newer;
+
 use super::{Ending, Exit, Failure, Ports, desk::Taken, show::Board};
 use crate::{
     capacity::{Holder, Record, Said},
@@ -108,6 +110,7 @@ impl<'a> Teller<'a> {
         view.run_url.clone_from(&ports.links.run);
         view.setup_url.clone_from(&ports.links.setup);
         view.prefix.clone_from(&ports.settings.command_prefix);
+        view.auto_deploy = ports.settings.auto_deploy;
         Self {
             ports,
             audience,
