@@ -143,7 +143,7 @@ impl Line<'_> {
         let Some((weak, first)) = way_for_first(&ledger, now) else {
             return Ok(());
         };
-        let pull = self.basis.ports.github()?.pull(first.pr).await?;
+        let pull = self.pull(&first).await?;
         if permission::may_deploy(&pull, self.record(&first.key).approved()).is_ok() {
             give_way(self.basis.ports, self.basis.repository, &weak, first.pr).await;
         }
@@ -180,16 +180,7 @@ impl Line<'_> {
             return Ok(None);
         };
         let record = self.record(&waiting.key);
-        let pull = match self.basis.ports.github()?.pull(waiting.pr).await {
-            Ok(pull) => pull,
-            // Not to be read is not to be closed: the entry stays, and is in nobody's way.
-            Err(error) => {
-                if matches!(error, GitHubError::NotFound { .. }) {
-                    self.step_back(&waiting.key).await?;
-                }
-                return Ok(Some(Ending::failed(error.into())));
-            }
-        };
+        let pull = self.pull(waiting).await?;
         if let Err(denied) = permission::may_deploy(&pull, record.approved()) {
             if !self.leave(&waiting.key, &record, &denied).await? {
                 return Ok(None);
@@ -217,6 +208,34 @@ impl Line<'_> {
             Promote::Run => Ok(self.deploy(&preview, wakes, &pull).await),
             Promote::Dispatch => self.call(waiting, wakes, &pull).await,
         }
+    }
+
+    /// The pull request of one who waits. Not to be read is not to be closed: the entry stays, and is in nobody's way where GitHub
+    /// does not know it, or has not shown it for long.
+    async fn pull(&self, waiting: &Waiting) -> Result<PullRequest, Failure> {
+        let key = &waiting.key;
+        let pull = self.basis.ports.github()?.pull(waiting.pr).await;
+        match &pull {
+            Err(GitHubError::NotFound { .. }) => {
+                let back = |ledger: &mut Ledger, _| capacity::step_back(ledger, key);
+                self.note(back).await?;
+            }
+            // Who does not answer at all shows nobody.
+            Err(
+                GitHubError::Unavailable { .. }
+                | GitHubError::Unexpected { .. }
+                | GitHubError::Unreadable { .. },
+            ) => {
+                let unseen = |ledger: &mut Ledger, now| capacity::looked(ledger, key, false, now);
+                self.note(unseen).await?;
+            }
+            Ok(_) if waiting.unseen.is_some() => {
+                let seen = |ledger: &mut Ledger, now| capacity::looked(ledger, key, true, now);
+                self.note(seen).await?;
+            }
+            _ => {}
+        }
+        Ok(pull?)
     }
 
     /// What this run knows of a preview.
@@ -405,14 +424,15 @@ impl Line<'_> {
         Ok(noted.await?.unwrap_or_default())
     }
 
-    async fn step_back(&self, key: &str) -> Result<(), Failure> {
-        let moved = self.cluster.transact(&self.ledger, |ledger, _| {
-            match capacity::step_back(ledger, key) {
+    /// Writes the ledger if `change` says that it has changed something.
+    async fn note(&self, change: impl Fn(&mut Ledger, Timestamp) -> bool) -> Result<(), Failure> {
+        let noted = self.cluster.transact(&self.ledger, |ledger, moment| {
+            match change(ledger, moment.now) {
                 true => Step::Write(()),
                 false => Step::Keep(()),
             }
         });
-        moved.await?;
+        noted.await?;
         Ok(())
     }
 
