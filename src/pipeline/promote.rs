@@ -8,7 +8,7 @@ use super::{
     desk::{Desk, House, keep_cap, rooms},
     filter,
     heap::heap,
-    remove::{RemoveReason, give_way},
+    remove::{RemoveReason, RemoveRequest, give_way, remove},
     request::{Basis, Word},
     sleep::Bed,
     teller::Teller,
@@ -181,6 +181,9 @@ impl Line<'_> {
         };
         let record = self.record(&waiting.key);
         let pull = self.pull(waiting).await?;
+        if !pull.open {
+            return self.close(preview, &record, &pull).await;
+        }
         if let Err(denied) = permission::may_deploy(&pull, record.approved()) {
             if !self.leave(&waiting.key, &record, &denied).await? {
                 return Ok(None);
@@ -190,7 +193,6 @@ impl Line<'_> {
                 let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
                 approval::ask(self.basis.ports, &preview, &pull, false, &mut teller).await?;
             }
-            self.say_closed(&preview, &pull).await;
             return Ok(None);
         }
         let wakes = self.wakes(&record, &pull);
@@ -236,6 +238,25 @@ impl Line<'_> {
             _ => {}
         }
         Ok(pull?)
+    }
+
+    /// Removes what there is of one that is closed, as its own event would have, and says so.
+    async fn close(
+        &self,
+        preview: PreviewKey,
+        record: &Record,
+        pull: &PullRequest,
+    ) -> Result<Option<Ending>, Failure> {
+        let (ports, name) = (self.basis.ports, &self.basis.repository.name);
+        let merged = pull.merged;
+        let reason = RemoveReason::Closed { merged };
+        let mut request = RemoveRequest::new(ports, name, preview, reason)?;
+        request.seen = Some(record.sequence);
+        let mut teller = Teller::open(ports, &request.preview, name, &|_| {});
+        teller.about(&pull.head_sha);
+        let ending = Box::pin(remove(ports, &request, &mut teller)).await;
+        tracing::info!(pr = %pull.number, "it is closed and waits no more: {}", ending.why);
+        Ok(Some(ending).filter(|ending| ending.failure.is_some()))
     }
 
     /// What this run knows of a preview.
@@ -306,19 +327,6 @@ impl Line<'_> {
         let other =
             record.held.as_ref() == Some(&pull.head_sha) || self.unbuilt(record, pull).is_some();
         record.asleep.is_some() && other && self.basis.ports.settings.url_mode != UrlMode::Slot
-    }
-
-    /// Corrects a comment that names a place in line, once nobody can have that any more.
-    async fn say_closed(&self, preview: &PreviewKey, pull: &PullRequest) {
-        if !pull.open {
-            let name = &self.basis.repository.name;
-            let mut teller = Teller::open(self.basis.ports, preview, name, &|_| {});
-            teller.about(&pull.head_sha);
-            let merged = pull.merged;
-            let reason = RemoveReason::Closed { merged };
-            let ending = teller.nothing_to_remove(reason).await;
-            tracing::info!("{}", ending.why);
-        }
     }
 
     /// Starts a workflow that deploys it, unless one was started a moment ago or waits for its reviewer.
