@@ -72,6 +72,8 @@ pub enum Claim {
     Confirmed {
         /// Slot, from 1.
         slot: u32,
+        /// The Namespace that has it: an adopted one has a name of its own.
+        namespace: Namespace,
         /// UID of the Namespace.
         uid: String,
     },
@@ -119,16 +121,20 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         .iter_mut()
         .find(|holder| holder.key == who.key)
     {
-        let slot = holder.slot;
-        let uid = holder.uid.clone();
+        let (slot, uid) = (holder.slot, holder.uid.clone());
         if uid.is_none() {
             holder.run = who.run.clone();
             holder.since = now;
             holder.namespace = who.namespace.clone();
         }
+        let namespace = holder.namespace.clone();
         super::sleep::stirs(ledger, &who.key);
         return match uid {
-            Some(uid) => Claim::Confirmed { slot, uid },
+            Some(uid) => Claim::Confirmed {
+                slot,
+                namespace,
+                uid,
+            },
             None => Claim::Unconfirmed { slot },
         };
     }

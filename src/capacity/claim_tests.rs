@@ -77,6 +77,7 @@ fn an_update_is_never_refused_even_when_the_cap_was_lowered() {
         claim(&mut ledger, &who(2, "later"), at(9)),
         Claim::Confirmed {
             slot: 2,
+            namespace: "pr-web-2".parse().unwrap(),
             uid: "uid-2".into()
         }
     );

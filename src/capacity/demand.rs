@@ -102,7 +102,12 @@ pub struct Pods {
     pub selector: BTreeMap<String, String>,
     /// Taints that it tolerates, as in the pod.
     pub tolerations: Vec<Value>,
+    /// True when there is one on each node where it may run; one is counted.
+    pub everywhere: bool,
 }
+
+/// Workloads whose pods do not end.
+const LASTING: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 
 /// What is asked and what there is of one thing that is short.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -133,27 +138,15 @@ pub fn demand(set: &ManifestSet) -> Vec<Vec<Pods>> {
 
 /// With the largest surge of one rolling update: several wait for each other.
 fn pods<'a>(defaults: &Defaults, objects: impl Iterator<Item = &'a Manifest>) -> Vec<Pods> {
-    let (mut pods, surges): (Vec<Pods>, Vec<i128>) = objects
+    // When a CronJob runs is not known; it may find room then.
+    let now = objects.filter(|one| one.id.kind != "CronJob");
+    let (mut pods, surges): (Vec<Pods>, Vec<i128>) = now
         .filter_map(|one| {
-            let spec = &one.object["spec"];
-            let template = &spec["template"]["spec"];
-            let (pod, count, surge) = match one.id.kind.as_str() {
-                "Pod" => (spec, 1, 0),
-                "Deployment" => (template, number(&spec["replicas"], 1), surge(spec)),
-                "StatefulSet" => (template, number(&spec["replicas"], 1), 0),
-                "Job" => (template, number(&spec["parallelism"], 1), 0),
-                _ => return None,
+            let surge = match one.id.kind.as_str() {
+                "Deployment" => surge(&one.object["spec"]),
+                _ => 0,
             };
-            let (requests, limits) = defaults.pod(pod);
-            let pods = Pods {
-                of: format!("{} {}", one.id.kind, one.id.name),
-                requests,
-                limits,
-                count,
-                selector: texts(&pod["nodeSelector"]),
-                tolerations: pod["tolerations"].as_array().cloned().unwrap_or_default(),
-            };
-            Some((pods, surge))
+            Some((of_workload(defaults, one)?, surge))
         })
         .unzip();
     let weight = |(index, surge): &(usize, i128)| {
@@ -166,30 +159,136 @@ fn pods<'a>(defaults: &Defaults, objects: impl Iterator<Item = &'a Manifest>) ->
     pods
 }
 
-/// What of the set's own quota its pods would exceed at a time; empty when they fit.
-pub fn beyond_quota(set: &ManifestSet, demand: &[Vec<Pods>]) -> Vec<Short> {
-    let beyond = demand.iter().map(|pods| beyond_at_once(set, pods));
-    beyond.max_by_key(Vec::len).unwrap_or_default()
+/// The pods of one workload; none where it is not certain that there is one.
+fn of_workload(defaults: &Defaults, one: &Manifest) -> Option<Pods> {
+    let spec = &one.object["spec"];
+    let template = &spec["template"]["spec"];
+    let everywhere = one.id.kind == "DaemonSet";
+    let (pod, count) = match one.id.kind.as_str() {
+        "Pod" => (spec, 1),
+        "Deployment" | "StatefulSet" => (template, number(&spec["replicas"], 1)),
+        "DaemonSet" if template["affinity"]["nodeAffinity"].is_null() => (template, 1),
+        "Job" => (template, number(&spec["parallelism"], 1)),
+        // With less room fewer of its pods run at a time.
+        "CronJob" => {
+            let job = &spec["jobTemplate"]["spec"];
+            let pods = number(&job["parallelism"], 1).min(1);
+            (&job["template"]["spec"], pods)
+        }
+        _ => return None,
+    };
+    let (requests, limits) = defaults.pod(pod);
+    Some(Pods {
+        of: format!("{} {}", one.id.kind, one.id.name),
+        requests,
+        limits,
+        count,
+        selector: texts(&pod["nodeSelector"]),
+        tolerations: pod["tolerations"].as_array().cloned().unwrap_or_default(),
+        everywhere,
+    })
 }
 
-fn beyond_at_once(set: &ManifestSet, pods: &[Pods]) -> Vec<Short> {
+/// What of the set's own quota its pods would exceed at a time, or its objects; empty when they fit.
+pub fn beyond_quota(set: &ManifestSet, demand: &[Vec<Pods>]) -> Vec<Short> {
+    let at_times = at_times(set);
+    let pods = demand.iter().chain(&at_times);
+    let beyond_pods = pods.map(|pods| beyond(set, &asked_by_pods(pods)));
+    let mut short = beyond_pods.max_by_key(Vec::len).unwrap_or_default();
+    short.extend(beyond(set, &asked_by_objects(set)));
+    short
+}
+
+/// What lasts with a pod of each CronJob in turn: where there is no place for it then, it never runs.
+fn at_times(set: &ManifestSet) -> Vec<Vec<Pods>> {
+    let defaults = Defaults::of(set);
+    let runs = |one: &&Manifest| one.id.kind == "CronJob" && one.object["spec"]["suspend"] != true;
+    let lasts = |one: &&Manifest| LASTING.contains(&one.id.kind.as_str());
+    let beside = |cron| set.objects.iter().filter(lasts).chain([cron]);
+    let crons = set.objects.iter().filter(runs);
+    let pods = |one| of_workload(&defaults, one);
+    crons
+        .map(|cron| beside(cron).filter_map(pods).collect())
+        .collect()
+}
+
+fn asked_by_pods(pods: &[Pods]) -> BTreeMap<String, i128> {
     let requests: Amounts = pods.iter().map(|one| one.requests.times(one.count)).sum();
     let limits: Amounts = pods.iter().map(|one| one.limits.times(one.count)).sum();
+    let asked = [
+        ("requests.cpu", requests.cpu),
+        ("cpu", requests.cpu),
+        ("requests.memory", requests.memory),
+        ("memory", requests.memory),
+        ("limits.cpu", limits.cpu),
+        ("limits.memory", limits.memory),
+        ("pods", requests.pods * 1000),
+        ("count/pods", requests.pods * 1000),
+    ];
+    asked.map(|(name, asked)| (name.to_owned(), asked)).into()
+}
+
+/// How many objects there are of each kind, and the storage of their claims: at least, for a cluster adds some of its own.
+fn asked_by_objects(set: &ManifestSet) -> BTreeMap<String, i128> {
+    let mut asked = BTreeMap::new();
+    let mut ask = |name: String, count: i128| *asked.entry(name).or_default() += count;
+    let mut counted = |group: &str, kind: &str, count: i128| {
+        let kind = plural(kind);
+        match group {
+            "" => {
+                ask(format!("count/{kind}"), count * 1000);
+                ask(kind, count * 1000);
+            }
+            group => ask(format!("count/{kind}.{group}"), count * 1000),
+        }
+    };
+    let mut storage = 0;
+    let mut claims = |claim: &Value, count: i128| {
+        let asked = &claim["resources"]["requests"]["storage"];
+        storage += quantity::parse(asked).unwrap_or_default() * count;
+    };
+    // Jobs and Pods end, and may be gone before others come.
+    let stays = |one: &&Manifest| !["Job", "Pod"].contains(&one.id.kind.as_str());
+    for one in set.objects.iter().filter(stays) {
+        let spec = &one.object["spec"];
+        counted(&one.id.group, &one.id.kind, 1);
+        if one.id.kind == "PersistentVolumeClaim" {
+            claims(spec, 1);
+        }
+        let templates = spec["volumeClaimTemplates"].as_array();
+        for template in templates.into_iter().flatten() {
+            let replicas = number(&spec["replicas"], 1);
+            counted("", "PersistentVolumeClaim", replicas);
+            claims(&template["spec"], replicas);
+        }
+    }
+    asked.insert("requests.storage".into(), storage);
+    asked
+}
+
+/// A kind as paths and quotas name it.
+fn plural(kind: &str) -> String {
+    let kind = kind.to_ascii_lowercase();
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
+        None => format!("{kind}s"),
+    }
+}
+
+fn beyond(set: &ManifestSet, asked: &BTreeMap<String, i128>) -> Vec<Short> {
     let quotas = set
         .objects
         .iter()
         .filter(|one| one.id.kind == "ResourceQuota");
-    let hard = quotas.filter_map(|one| one.object["spec"]["hard"].as_object());
-    hard.flatten()
+    // One with a scope counts some pods only.
+    let all = quotas
+        .map(|one| &one.object["spec"])
+        .filter(|spec| spec["scopes"].is_null() && spec["scopeSelector"].is_null());
+    all.filter_map(|spec| spec["hard"].as_object())
+        .flatten()
         .filter_map(|(name, hard)| {
-            let asked = match name.as_str() {
-                "requests.cpu" | "cpu" => requests.cpu,
-                "requests.memory" | "memory" => requests.memory,
-                "limits.cpu" => limits.cpu,
-                "limits.memory" => limits.memory,
-                "pods" | "count/pods" => requests.pods * 1000,
-                _ => return None,
-            };
+            let asked = *asked.get(name)?;
             let hard = quantity::parse(hard)?;
             (asked > hard).then(|| Short {
                 of: name.clone(),

@@ -115,6 +115,108 @@ fn a_quota_that_is_exceeded_says_by_what() {
     assert_eq!(words, ["6Gi limits.memory of 4Gi", "3 pods of 2"]);
 }
 
+fn words(set: &ManifestSet) -> Vec<String> {
+    let beyond = beyond_quota(set, &demand(set)).into_iter();
+    beyond
+        .map(|short| format!("{} {} of {}", short.asked, short.of, short.total))
+        .collect()
+}
+
+fn quota(hard: Value) -> Value {
+    json!({"kind": "ResourceQuota", "spec": {"hard": hard}})
+}
+
+fn kind_of(kind: &str) -> Value {
+    json!({"kind": kind, "spec": {"template": {"spec": {"containers": [container("300m", "64Mi")]}}}})
+}
+
+fn cron(spec: Value) -> Value {
+    let mut cron =
+        json!({"kind": "CronJob", "spec": {"jobTemplate": {"spec": kind_of("Job")["spec"]}}});
+    for (name, value) in spec.as_object().into_iter().flatten() {
+        cron["spec"][name] = value.clone();
+    }
+    cron
+}
+
+#[rstest]
+#[case::a_pod_of_a_daemon_set(vec![kind_of("DaemonSet"), kind_of("DaemonSet")], &["600m requests.cpu of 500m"])]
+#[case::one_fits(vec![kind_of("DaemonSet")], &[])]
+// It may run nowhere.
+#[case::on_some_nodes(vec![kind_of("DaemonSet"), {
+    let mut picky = kind_of("DaemonSet");
+    picky["spec"]["template"]["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {}}});
+    picky
+}], &[])]
+#[case::a_run_beside_what_lasts(vec![kind_of("StatefulSet"), cron(json!({}))], &["600m requests.cpu of 500m"])]
+#[case::in_turns(vec![cron(json!({})), cron(json!({}))], &[])]
+#[case::suspended(vec![kind_of("StatefulSet"), cron(json!({"suspend": true}))], &[])]
+// No rolling update need be under way then, and no Job either.
+#[case::no_surge(vec![{
+    let mut small = kind_of("Deployment");
+    small["spec"]["template"]["spec"]["containers"] = json!([container("200m", "64Mi")]);
+    small
+}, cron(json!({}))], &[])]
+#[case::after_jobs(vec![kind_of("Job"), cron(json!({}))], &[])]
+fn what_runs_on_nodes_or_at_times_counts_as_far_as_it_is_certain(
+    #[case] mut objects: Vec<Value>,
+    #[case] expected: &[&str],
+) {
+    objects.push(quota(json!({"requests.cpu": "500m"})));
+    assert_eq!(words(&set(&objects)), expected);
+}
+
+#[test]
+fn objects_and_storage_count_against_a_quota_of_them() {
+    let claim = |size: &str| json!({"resources": {"requests": {"storage": size}}});
+    let mut set = set(&[
+        quota(
+            json!({"services": "1", "count/deployments.apps": "0", "count/ingresses.networking.k8s.io": "0",
+                "persistentvolumeclaims": "2", "requests.storage": "4Gi", "count/secrets": "0", "count/jobs": "0"}),
+        ),
+        json!({"kind": "Service"}),
+        json!({"kind": "Service"}),
+        json!({"kind": "PersistentVolumeClaim", "spec": claim("1Gi")}),
+        json!({"kind": "StatefulSet", "spec": {"replicas": 2, "volumeClaimTemplates": [{"spec": claim("2Gi")}]}}),
+        deployment_of(json!(0), json!(null)),
+        json!({"kind": "Ingress"}),
+        // Ended ones may have been taken away before the next comes.
+        json!({"kind": "Job"}),
+    ]);
+    for one in &mut set.objects {
+        one.id.group = match one.id.kind.as_str() {
+            "Deployment" | "StatefulSet" => "apps".into(),
+            "Ingress" => "networking.k8s.io".into(),
+            _ => String::new(),
+        };
+    }
+    assert_eq!(
+        words(&set),
+        [
+            "2 services of 1",
+            "1 count/deployments.apps of 0",
+            "1 count/ingresses.networking.k8s.io of 0",
+            "3 persistentvolumeclaims of 2",
+            "5Gi requests.storage of 4Gi",
+        ]
+    );
+}
+
+#[test]
+fn a_quota_for_some_pods_only_is_left_to_the_cluster() {
+    for scope in [
+        json!({"scopes": ["Terminating"]}),
+        json!({"scopeSelector": {"matchExpressions": []}}),
+    ] {
+        let mut quota = quota(json!({"pods": "0"}));
+        assert_eq!(words(&set(&[quota.clone(), kind_of("Pod")])).len(), 1);
+        for (name, value) in scope.as_object().unwrap() {
+            quota["spec"][name] = value.clone();
+        }
+        assert_eq!(words(&set(&[quota, kind_of("Pod")])).len(), 0);
+    }
+}
+
 /// A Job that has ended asks for nothing any more: what it needs and what waits for it are never there at once.
 #[test]
 fn jobs_that_run_first_are_not_counted_beside_what_waits_for_them() {

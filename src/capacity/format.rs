@@ -81,7 +81,7 @@ impl Newer {
 pub(super) type Rest = Map<String, Value>;
 
 /// Fields that only a holder has, or only who waits.
-const OF_ONE: [&str; 12] = [
+const OF_ONE: [&str; 13] = [
     "called",
     "hosts",
     "inVain",
@@ -92,6 +92,7 @@ const OF_ONE: [&str; 12] = [
     "slot",
     "told",
     "uid",
+    "unseen",
     "url",
     "waited",
 ];
@@ -272,6 +273,7 @@ mod tests {
             told: 1,
             called: Some(at),
             in_vain: 1,
+            unseen: Some(at),
             lacks: Some(Lack {
                 of: String::new(),
                 at,

@@ -25,7 +25,7 @@ pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
 pub use forget::{Remembered, forget};
 pub use format::{Format, Newer, Since};
 pub use queue::{
-    WhenFull, leave, next, put_first, said_places, say_places, step_back, untold, wait,
+    WhenFull, leave, looked, next, put_first, said_places, say_places, step_back, untold, wait,
 };
 pub use room::{Fit, Node, Room, Shortage};
 pub use shown::{Deployed, Shown, UnderWay};
@@ -198,6 +198,9 @@ pub struct Waiting {
     /// How often that was in vain.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub in_vain: u64,
+    /// Since when GitHub does not show its pull request; none when it did last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Timestamp>,
     /// That it waits for room and not for a slot, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks: Option<Lack>,

@@ -20,6 +20,9 @@ const PASSED: SignedDuration = SignedDuration::from_hours(1);
 /// Until it has lacked room for so long: what takes that may be pinned or another repository's, and end for nobody.
 const KEPT_FREE: SignedDuration = SignedDuration::from_hours(6);
 
+/// A slot is kept for who is first and whom GitHub does not show for so long.
+const UNSEEN: SignedDuration = SignedDuration::from_hours(1);
+
 /// What becomes of a preview that finds no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenFull {
@@ -129,6 +132,7 @@ impl Waiting {
             told: 0,
             called: None,
             in_vain: 0,
+            unseen: None,
             lacks: None,
             rest: serde_json::Map::new(),
         }
@@ -208,6 +212,19 @@ pub fn step_back(ledger: &mut Ledger, key: &str) -> bool {
         ledger.queue[at - 1..].rotate_left(1);
     }
     at.is_some()
+}
+
+/// Notes whether GitHub has shown the pull request of who waits, and puts whom it has not shown for an hour behind all others;
+/// true when that changed something.
+pub fn looked(ledger: &mut Ledger, key: &str, shown: bool, now: Timestamp) -> bool {
+    let Some(waiting) = ledger.queue.iter_mut().find(|one| one.key == key) else {
+        return false;
+    };
+    let before = waiting.unseen;
+    waiting.unseen = (!shown).then(|| before.unwrap_or(now));
+    let long = |since: Timestamp| now.duration_since(since) >= UNSEEN;
+    let moved = waiting.unseen.is_some_and(long) && step_back(ledger, key);
+    moved || before.is_some() == shown
 }
 
 /// True when somebody waits at another place than its comment names, and no run is at work on it.

@@ -316,6 +316,29 @@ fn who_goes_first_keeps_what_a_newer_version_noted_and_who_steps_back_loses_noth
 }
 
 #[test]
+fn who_is_not_shown_for_an_hour_steps_back_and_who_is_shown_in_between_does_not() {
+    let mut ledger = Ledger::empty(1);
+    held(&mut ledger, [1]);
+    for pr in [2, 3] {
+        asks(&mut ledger, pr);
+    }
+    assert!(!looked(&mut ledger, "2", true, at(0)), "nothing is new");
+    assert!(looked(&mut ledger, "2", false, at(0)));
+    assert!(!looked(&mut ledger, "2", false, at(3599)));
+    assert!(looked(&mut ledger, "2", true, at(3599)));
+    assert!(looked(&mut ledger, "2", false, at(3600)));
+    assert!(!looked(&mut ledger, "2", false, at(7199)));
+    assert_eq!(line(&ledger), [2, 3]);
+    assert!(looked(&mut ledger, "2", false, at(7200)));
+    assert_eq!(line(&ledger), [3, 2]);
+    // It waits for nobody's hour again.
+    assert!(step_back(&mut ledger, "3"));
+    assert!(looked(&mut ledger, "2", false, at(7201)));
+    assert_eq!(line(&ledger), [3, 2]);
+    assert!(!looked(&mut ledger, "9", false, at(7201)));
+}
+
+#[test]
 fn what_a_newer_version_noted_goes_along_from_the_line_to_the_slot_and_back() {
     let mut ledger = Ledger::empty(1);
     held(&mut ledger, [1]);

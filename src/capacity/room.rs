@@ -62,6 +62,8 @@ pub struct Shortage {
     pub short: Vec<Short>,
     /// The workload of the first pod that found no node, and what one such pod asks for.
     pub pod: (String, Amounts),
+    /// True when it has to be on several nodes.
+    pub everywhere: bool,
 }
 
 impl Room {
@@ -72,6 +74,10 @@ impl Room {
     }
 
     fn fit_at_once(&self, pods: &[Pods]) -> Fit {
+        let somewhere = |one: &&Pods| {
+            !one.everywhere || self.nodes.iter().any(|node| node.takes(one, When::Ever))
+        };
+        let pods: &[Pods] = &pods.iter().filter(somewhere).cloned().collect::<Vec<_>>();
         let Err(now) = self.place(pods, When::Now) else {
             return Fit::Now;
         };
@@ -110,12 +116,30 @@ impl Room {
         share(used.cpu, total.cpu).max(share(used.memory, total.memory))
     }
 
-    /// Places the largest pods first; which one found no node, if one did not.
+    /// Places what has its nodes given first, then the largest pods; which one found no node, if one did not.
     fn place<'a>(&self, pods: &'a [Pods], when: When) -> Result<(), &'a Pods> {
         let mut left: Vec<Amounts> = self.nodes.iter().map(|node| node.free(when)).collect();
         let mut sorted: Vec<&Pods> = pods.iter().collect();
-        sorted.sort_by_key(|one| std::cmp::Reverse((one.requests.memory, one.requests.cpu)));
+        let size = |one: &Pods| (one.everywhere, one.requests.memory, one.requests.cpu);
+        sorted.sort_by_key(|one| std::cmp::Reverse(size(one)));
         for one in sorted {
+            if one.everywhere && when == When::Now {
+                // What is full for good there may be moved for it: that is the cluster's to say.
+                let ever = |node: &Node| node.free(When::Ever).covers(one.requests);
+                let places = self.nodes.iter().zip(&mut left);
+                let places = places.filter(|(node, _)| node.takes(one, when) && ever(node));
+                let mut places = places.map(|(_, left)| left).peekable();
+                if places.peek().is_none() {
+                    return Err(one);
+                }
+                for left in places {
+                    if !left.covers(one.requests) {
+                        return Err(one);
+                    }
+                    *left = *left - one.requests;
+                }
+                continue;
+            }
             for _ in 0..one.count {
                 let places = self.nodes.iter().zip(&mut left);
                 let place = places
@@ -167,6 +191,7 @@ impl Room {
                 })
                 .collect(),
             pod: (first.of.clone(), first.requests),
+            everywhere: first.everywhere,
         }
     }
 }

@@ -30,6 +30,15 @@ fn pods(cpu: i128, count: i128) -> Pods {
         count,
         selector: BTreeMap::new(),
         tolerations: Vec::new(),
+        everywhere: false,
+    }
+}
+
+fn everywhere(cpu: i128) -> Pods {
+    Pods {
+        of: "DaemonSet agent".into(),
+        everywhere: true,
+        ..pods(cpu, 1)
     }
 }
 
@@ -69,6 +78,46 @@ fn a_node_takes_only_so_many_pods() {
     let one = room([node(1_000_000, 0, 0)]);
     assert_eq!(one.fit_at_once(&[pods(1, 10)]), Fit::Now);
     assert!(matches!(one.fit_at_once(&[pods(1, 11)]), Fit::Never(_)));
+}
+
+#[test]
+fn a_daemon_set_needs_room_on_each_node_that_can_ever_have_it() {
+    let fit = |nodes: Vec<Node>, pods: &[Pods]| room(nodes).fit_at_once(pods);
+    let (free, full) = (node(1000, 0, 0), node(1000, 900, 0));
+    assert_eq!(fit(vec![free.clone(); 2], &[everywhere(500)]), Fit::Now);
+    let Fit::Later(shortage) = fit(vec![free.clone(), full], &[everywhere(500)]) else {
+        unreachable!()
+    };
+    assert!(shortage.everywhere);
+    assert_eq!(shortage.short, []);
+    // What else runs there for good may be moved: the cluster says it.
+    let others = node(1000, 0, 900);
+    let both = vec![free.clone(), others.clone()];
+    assert_eq!(fit(both, &[everywhere(500)]), Fit::Now);
+    assert!(matches!(
+        fit(vec![others], &[everywhere(500)]),
+        Fit::Never(_)
+    ));
+    // On no node it needs none.
+    let mut picky = everywhere(5000);
+    picky.selector = BTreeMap::from([("gpu".to_owned(), "yes".to_owned())]);
+    assert_eq!(fit(vec![free.clone()], &[picky.clone()]), Fit::Now);
+    // Its places are given: whoever may go elsewhere comes after it.
+    let mut small = free.clone();
+    small.labels = picky.selector.clone();
+    assert_eq!(
+        fit(
+            vec![small, free],
+            &[
+                pods(800, 1),
+                Pods {
+                    selector: picky.selector,
+                    ..everywhere(700)
+                }
+            ]
+        ),
+        Fit::Now
+    );
 }
 
 #[test]

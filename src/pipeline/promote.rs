@@ -8,7 +8,7 @@ use super::{
     desk::{Desk, House, keep_cap, rooms},
     filter,
     heap::heap,
-    remove::{RemoveReason, give_way},
+    remove::{RemoveReason, RemoveRequest, give_way, remove},
     request::{Basis, Word},
     sleep::Bed,
     teller::Teller,
@@ -143,7 +143,7 @@ impl Line<'_> {
         let Some((weak, first)) = way_for_first(&ledger, now) else {
             return Ok(());
         };
-        let pull = self.basis.ports.github()?.pull(first.pr).await?;
+        let pull = self.pull(&first).await?;
         let record = self.record(&first.key);
         let wakes = self.wakes(&record, &pull);
         if permission::may_deploy(&pull, record.approved()).is_ok()
@@ -184,16 +184,10 @@ impl Line<'_> {
             return Ok(None);
         };
         let record = self.record(&waiting.key);
-        let pull = match self.basis.ports.github()?.pull(waiting.pr).await {
-            Ok(pull) => pull,
-            // Not to be read is not to be closed: the entry stays, and is in nobody's way.
-            Err(error) => {
-                if matches!(error, GitHubError::NotFound { .. }) {
-                    self.step_back(&waiting.key).await?;
-                }
-                return Ok(Some(Ending::failed(error.into())));
-            }
-        };
+        let pull = self.pull(waiting).await?;
+        if !pull.open {
+            return self.close(preview, &record, &pull).await;
+        }
         if let Err(denied) = permission::may_deploy(&pull, record.approved()) {
             if !self.leave(&waiting.key, &record, &denied).await? {
                 return Ok(None);
@@ -203,7 +197,6 @@ impl Line<'_> {
                 let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
                 approval::ask(self.basis.ports, &preview, &pull, false, &mut teller).await?;
             }
-            self.say_closed(&preview, &pull).await;
             return Ok(None);
         }
         let wakes = self.wakes(&record, &pull);
@@ -221,6 +214,53 @@ impl Line<'_> {
             Promote::Run => Ok(self.deploy(&preview, wakes, &pull).await),
             Promote::Dispatch => self.call(waiting, wakes, &pull).await,
         }
+    }
+
+    /// The pull request of one who waits. Not to be read is not to be closed: the entry stays, and is in nobody's way where GitHub
+    /// does not know it, or has not shown it for long.
+    async fn pull(&self, waiting: &Waiting) -> Result<PullRequest, Failure> {
+        let key = &waiting.key;
+        let pull = self.basis.ports.github()?.pull(waiting.pr).await;
+        match &pull {
+            Err(GitHubError::NotFound { .. }) => {
+                let back = |ledger: &mut Ledger, _| capacity::step_back(ledger, key);
+                self.note(back).await?;
+            }
+            // Who does not answer at all shows nobody.
+            Err(
+                GitHubError::Unavailable { .. }
+                | GitHubError::Unexpected { .. }
+                | GitHubError::Unreadable { .. },
+            ) => {
+                let unseen = |ledger: &mut Ledger, now| capacity::looked(ledger, key, false, now);
+                self.note(unseen).await?;
+            }
+            Ok(_) if waiting.unseen.is_some() => {
+                let seen = |ledger: &mut Ledger, now| capacity::looked(ledger, key, true, now);
+                self.note(seen).await?;
+            }
+            _ => {}
+        }
+        Ok(pull?)
+    }
+
+    /// Removes what there is of one that is closed, as its own event would have, and says so.
+    async fn close(
+        &self,
+        preview: PreviewKey,
+        record: &Record,
+        pull: &PullRequest,
+    ) -> Result<Option<Ending>, Failure> {
+        let (ports, name) = (self.basis.ports, &self.basis.repository.name);
+        let merged = pull.merged;
+        let reason = RemoveReason::Closed { merged };
+        let mut request = RemoveRequest::new(ports, name, preview, reason)?;
+        request.seen = Some(record.sequence);
+        let mut teller = Teller::open(ports, &request.preview, name, &|_| {});
+        teller.about(&pull.head_sha);
+        let ending = Box::pin(remove(ports, &request, &mut teller)).await;
+        tracing::info!(pr = %pull.number, "it is closed and waits no more: {}", ending.why);
+        Ok(Some(ending).filter(|ending| ending.failure.is_some()))
     }
 
     /// What this run knows of a preview.
@@ -291,19 +331,6 @@ impl Line<'_> {
         let other =
             record.held.as_ref() == Some(&pull.head_sha) || self.unbuilt(record, pull).is_some();
         record.asleep.is_some() && other && self.basis.ports.settings.url_mode != UrlMode::Slot
-    }
-
-    /// Corrects a comment that names a place in line, once nobody can have that any more.
-    async fn say_closed(&self, preview: &PreviewKey, pull: &PullRequest) {
-        if !pull.open {
-            let name = &self.basis.repository.name;
-            let mut teller = Teller::open(self.basis.ports, preview, name, &|_| {});
-            teller.about(&pull.head_sha);
-            let merged = pull.merged;
-            let reason = RemoveReason::Closed { merged };
-            let ending = teller.nothing_to_remove(reason).await;
-            tracing::info!("{}", ending.why);
-        }
     }
 
     /// Starts a workflow that deploys it, unless one was started a moment ago or waits for its reviewer.
@@ -409,14 +436,15 @@ impl Line<'_> {
         Ok(noted.await?.unwrap_or_default())
     }
 
-    async fn step_back(&self, key: &str) -> Result<(), Failure> {
-        let moved = self.cluster.transact(&self.ledger, |ledger, _| {
-            match capacity::step_back(ledger, key) {
+    /// Writes the ledger if `change` says that it has changed something.
+    async fn note(&self, change: impl Fn(&mut Ledger, Timestamp) -> bool) -> Result<(), Failure> {
+        let noted = self.cluster.transact(&self.ledger, |ledger, moment| {
+            match change(ledger, moment.now) {
                 true => Step::Write(()),
                 false => Step::Keep(()),
             }
         });
-        moved.await?;
+        noted.await?;
         Ok(())
     }
 

@@ -332,6 +332,7 @@ impl<'a> Bed<'a> {
         let slot = match placed {
             Place::Overtaken => return Err(Stopped::Overtaken),
             Place::Full(house) => return Err(Stopped::Full(Box::new(house))),
+            Place::Elsewhere { .. } => return Err(gone()),
             Place::Ours { uid, .. } if uid != found.uid => return Err(gone()),
             Place::Ours { slot, .. } => slot,
         };

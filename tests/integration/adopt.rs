@@ -3,7 +3,7 @@
 use crate::support::{SHOP, Shop, binary};
 use preview_action::simulate::{Action, Fault};
 use serde_json::{Value, json};
-use std::{process::Stdio, time::Duration};
+use std::{process::Stdio, sync::Arc, time::Duration};
 use tokio::io::AsyncWriteExt as _;
 
 struct Said {
@@ -221,6 +221,38 @@ async fn an_adoption_that_dies_before_its_label_gives_the_slot_back_when_the_pul
     assert_eq!(shop.holders(), [1]);
     let there = shop.world.cluster.object("Namespace", "", "old-9");
     assert!(there.is_some(), "it never became ours");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_adopted_while_a_deploy_is_at_work_lives_in_no_second_namespace_beside_it() {
+    let shop = Arc::new(Shop::open().await);
+    let opened = shop.opens(9);
+    let weak = Arc::downgrade(&shop);
+    // The deploy has its turn, and no slot yet.
+    let adopted = Fault::run("POST", "/repos/acme/shop/issues/9/comments", move || {
+        let Some(shop) = weak.upgrade() else { return };
+        let id = shop.world.github.create_repository(SHOP).to_string();
+        let labels = json!({
+            "app": "preview", "pr": "9", "preview-action/repository-id": id,
+            "preview-action/environment": "preview",
+        });
+        old(&shop, "old-9", labels);
+        let made = shop.world.cluster.object("Namespace", "", "old-9").unwrap();
+        let holder = json!({
+            "key": "9", "pr": 9, "namespace": "old-9", "uid": made["metadata"]["uid"], "slot": 1,
+            "run": "adopted", "since": shop.world.clock.now().to_string(),
+        });
+        shop.amend(|ledger| ledger["holders"].as_array_mut().unwrap().push(holder));
+    });
+    shop.world.github.inject(adopted);
+    shop.hears(&opened).await.ends(0, "deployed");
+    assert_eq!(shop.namespaces(), ["pr-shop-9"]);
+    let holders = shop.ledger().unwrap()["holders"].clone();
+    assert_eq!(
+        (shop.holders(), &holders[0]["namespace"]),
+        (vec![9], &json!("pr-shop-9"))
+    );
     shop.ends();
 }
 

@@ -180,6 +180,60 @@ async fn what_cannot_be_read_keeps_its_place_and_what_cannot_be_deployed_gives_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whom_github_does_not_show_for_an_hour_nobody_waits_behind() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=6).await;
+    let hidden = Fault::answer(
+        "GET",
+        "/repos/acme/shop/pulls/4",
+        502,
+        json!({"message": "Server Error"}),
+    );
+    shop.world.github.inject(hidden.always());
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    let minutes = |minutes: u64| shop.world.advance(Duration::from_secs(60 * minutes));
+    minutes(50);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3], vec![4, 5, 6]));
+    minutes(20);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 5], vec![6, 4]));
+    comment_says(&shop, 6, "number 1 in line");
+    // It comes up like everybody else once it is shown.
+    shop.world.github.clear_faults();
+    shop.hears(&shop.closes(2)).await.ends(0, "removed");
+    shop.hears(&shop.closes(3)).await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![5, 6, 4], vec![]));
+    comment_says(&shop, 4, "Preview ready");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_the_line_closed_is_told_so_by_the_next_sweep_where_github_did_not_take_it() {
+    let shop = Shop::open().await;
+    full(&shop, 4..=4).await;
+    // GitHub's own event for it is lost.
+    shop.world.github.close(SHOP, 4);
+    let comment = shop.status_comments(4).remove(0).id;
+    let refused = Fault::answer(
+        "PATCH",
+        &format!("/repos/acme/shop/issues/comments/{comment}"),
+        422,
+        json!({"message": "no"}),
+    );
+    shop.world.github.inject(refused.always());
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3], vec![]));
+    comment_says(&shop, 4, "number 1 in line");
+    shop.world.github.clear_faults();
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let comment = shop.comment(4);
+    assert!(!comment.contains("in line"), "{comment}");
+    assert!(shop.record(4)["removing"].is_null(), "{}", shop.record(4));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_promoted_deploy_that_fails_tells_its_own_pull_request_and_no_other() {
     let shop = Shop::open().await;
     full(&shop, 4..=5).await;

@@ -49,14 +49,11 @@ impl Work<'_> {
         }
         if let Some(holder) = &taken.holder
             && let Some(uid) = &holder.uid
+            && holder.namespace == plan.namespace
+            && !asleep
         {
-            if holder.namespace != plan.namespace {
-                // The pattern or the repository's name has changed: two Namespaces in one slot would be above the cap.
-                self.desk.vacate(&holder.namespace, uid).await?;
-            } else if !asleep {
-                known = Some((holder.slot, uid.clone()));
-                ahead = Some(std::mem::take(&mut lock(&self.notes).ahead));
-            }
+            known = Some((holder.slot, uid.clone()));
+            ahead = Some(std::mem::take(&mut lock(&self.notes).ahead));
         }
         for _ in 0..3 {
             let (slot, uid, fresh) = match known.take() {
@@ -242,6 +239,11 @@ impl Work<'_> {
                     return Ok((slot, uid, fresh));
                 }
                 Place::Overtaken => return Err(Stopped::Overtaken),
+                // The pattern or the repository's name has changed, or somebody has adopted it meanwhile.
+                Place::Elsewhere { namespace, uid } => {
+                    self.desk.vacate(&namespace, &uid).await?;
+                    continue;
+                }
                 Place::Full(house) => house,
             };
             let weak = house.gives_way().filter(|_| !asked);

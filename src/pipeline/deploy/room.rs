@@ -140,8 +140,12 @@ pub(in crate::pipeline) fn never(shortage: &Shortage) -> Failure {
 pub(in crate::pipeline) fn shortage_words(shortage: &Shortage) -> String {
     if shortage.short.is_empty() {
         let (of, amounts) = &shortage.pod;
+        let lacking = match shortage.everywhere {
+            true => "not all nodes that it runs on have free",
+            false => "no single node has free",
+        };
         return format!(
-            "a pod of {of} asks for {}, which no single node has free",
+            "a pod of {of} asks for {}, which {lacking}",
             words(*amounts)
         );
     }

@@ -19,7 +19,7 @@ use crate::{
         self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn, UnderWay,
     },
     cluster::{Cluster, ClusterError, Existing, Step},
-    names::{PreviewKey, ReasonCode, State},
+    names::{Namespace, PreviewKey, ReasonCode, State},
 };
 use std::{sync::PoisonError, time::Duration};
 use tokio::{
@@ -183,6 +183,13 @@ pub(super) enum Place {
         uid: String,
         /// True when this run created it.
         fresh: bool,
+    },
+    /// In this Namespace of another name, which has its slot: two in one slot would be above the cap.
+    Elsewhere {
+        /// Namespace.
+        namespace: Namespace,
+        /// UID of the Namespace.
+        uid: String,
     },
     /// Nowhere for now.
     Full(House),

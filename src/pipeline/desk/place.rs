@@ -49,7 +49,10 @@ impl Desk<'_> {
                 })
                 .await?
             {
-                Claim::Confirmed { slot, uid } => {
+                Claim::Confirmed { namespace, uid, .. } if namespace != *name => {
+                    return Ok(Place::Elsewhere { namespace, uid });
+                }
+                Claim::Confirmed { slot, uid, .. } => {
                     return Ok(Place::Ours {
                         slot,
                         uid,
