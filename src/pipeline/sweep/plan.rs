@@ -284,8 +284,8 @@ impl Sight<'_> {
         let places = |task: &&Task| {
             matches!(task.action, Action::Deploy(_)) && self.holder(&task.preview).is_none()
         };
-        let taken = self.ledger.queue.len() + tasks.iter().filter(places).count();
-        self.ledger.free().saturating_sub(taken)
+        let taken = tasks.iter().filter(places).count();
+        self.ledger.spare(self.now).saturating_sub(taken)
     }
 
     fn action(&self, preview: &PreviewKey) -> Option<Action> {
@@ -380,7 +380,7 @@ impl Sight<'_> {
         let room = match self.settings.when_full {
             _ if self.ledger.capacity == 0 => false,
             WhenFull::Queue => true,
-            WhenFull::Refuse => self.ledger.free() > self.ledger.queue.len(),
+            WhenFull::Refuse => self.ledger.spare(self.now) > 0,
         };
         let untried = self.record(preview).is_none_or(|record| {
             let tried = record.attempted.as_ref().map(|last| &last.sha);
