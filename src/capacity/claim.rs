@@ -11,12 +11,12 @@
 //! unconfirmed claim, which has no workloads, is given up.
 //!
 //! Why nobody is overtaken: who is not in the queue needs a free slot for everybody in it and one more, and who is in it one for
-//! everybody before them and one more. Who lacks room, and not a slot, is passed only for an hour: small previews that come and go
-//! would otherwise take the room of a large one for ever.
+//! everybody before them and one more. Who lacks room, and not a slot, needs none meanwhile and is passed, but only for an hour:
+//! small previews that come and go would otherwise take the room of a large one for ever.
 
 use super::{
     Asleep, Attempt, Holder, Ledger, Record, RunId, WhenFull,
-    queue::{self, ahead_of, starves_behind},
+    queue::{self, is_free_for},
 };
 use crate::names::{CommitSha, Namespace, PrNumber, State};
 use jiff::{SignedDuration, Timestamp};
@@ -139,7 +139,7 @@ pub fn claim(ledger: &mut Ledger, who: &Claimant, now: Timestamp) -> Claim {
         };
     }
     give_up_old_claims(ledger, now);
-    if ledger.free() <= ahead_of(ledger, who) || starves_behind(ledger, who, now) {
+    if !is_free_for(ledger, who, now) {
         return match who.when_full {
             // A cap of none is no house that will have room once somebody leaves.
             _ if ledger.capacity == 0 => Claim::Full(ledger.holders.clone()),

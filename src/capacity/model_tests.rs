@@ -133,6 +133,16 @@ struct Run {
     version: u64,
 }
 
+/// That a preview found no room.
+#[derive(Debug)]
+struct Lacking {
+    since: i64,
+    /// When it looked last.
+    at: i64,
+    /// UIDs that had slots then.
+    beside: Vec<String>,
+}
+
 /// The world beside the ledger: Namespaces, what each run has seen, and who came in which order.
 #[derive(Default)]
 struct World {
@@ -155,8 +165,8 @@ struct World {
     labelled: BTreeSet<String>,
     /// Who waits, by our own account.
     line: Vec<u64>,
-    /// Who lacked room when it was last looked, and since when each of them waits.
-    lacking: BTreeMap<u64, i64>,
+    /// Who lacked room when it was last looked.
+    lacking: BTreeMap<u64, Lacking>,
     /// What is to be forgotten.
     found: BTreeMap<u64, Remembered>,
     /// How many holders there may be: above the cap only what was counted there.
@@ -183,10 +193,12 @@ impl World {
         let free = (before.capacity as usize).saturating_sub(before.holders.len() - dead);
         let place = self.line.iter().position(|one| *one == pr);
         let ahead = match when_full {
-            WhenFull::GoFirst => 0,
-            _ => place.unwrap_or(self.line.len()),
+            WhenFull::GoFirst => &[],
+            _ => &self.line[..place.unwrap_or(self.line.len())],
         };
-        let starves = self.line[..ahead].iter().any(|pr| self.starves(*pr));
+        let starves = ahead.iter().any(|pr| self.starves(*pr));
+        let counts = |pr: &&u64| !self.is_passed(&before, **pr);
+        let ahead = ahead.iter().filter(counts).count();
         match &claimed {
             Claim::Confirmed { .. } => prop_assert!(was_holder),
             Claim::Unconfirmed { .. } => {
@@ -198,6 +210,7 @@ impl World {
                 self.line.retain(|one| *one != pr);
             }
             Claim::Queued(place) => {
+                prop_assert!(free <= ahead || starves, "{pr} waits for nothing");
                 if when_full == WhenFull::GoFirst {
                     self.line.retain(|one| *one != pr);
                     self.line.insert(0, pr);
@@ -214,8 +227,17 @@ impl World {
 
     /// True when a preview has lacked room for an hour, and not for six.
     fn starves(&self, pr: u64) -> bool {
-        let since = self.lacking.get(&pr);
-        since.is_some_and(|since| (3600..6 * 3600).contains(&(self.now - since)))
+        let lacking = self.lacking.get(&pr);
+        lacking.is_some_and(|one| (3600..6 * 3600).contains(&(self.now - one.since)))
+    }
+
+    /// True when a preview needs no slot, because nothing has ended since there was no room for it, and nobody owes it any.
+    fn is_passed(&self, ledger: &Ledger, pr: u64) -> bool {
+        let held = slots(ledger);
+        let still = |one: &Lacking| {
+            self.now - one.at < 3600 && one.beside.iter().all(|uid| held.contains(uid))
+        };
+        self.lacking.get(&pr).is_some_and(still) && !self.starves(pr)
     }
 
     /// A run that has not claimed yet waits for room.
@@ -237,7 +259,13 @@ impl World {
             (None, None) => self.line.push(pr),
             (None, Some(before)) => prop_assert_eq!(before, Some(place)),
         }
-        self.lacking.entry(pr).or_insert(self.now);
+        let before = self.lacking.remove(&pr);
+        let lacking = Lacking {
+            since: before.map_or(self.now, |one| one.since),
+            at: self.now,
+            beside: slots(ledger),
+        };
+        self.lacking.insert(pr, lacking);
         self.runs.remove(&seat);
         Ok(())
     }
@@ -395,12 +423,14 @@ impl World {
             Act::Sweep => {
                 self.counts(ledger);
                 self.dead_claims(ledger, 0);
-                if let Some(first) = next(ledger, &[], at(self.now)) {
-                    let passed = self.line.iter().take_while(|pr| **pr != first.pr.get());
-                    for pr in passed {
-                        let lacks = self.lacking.contains_key(pr) && !self.starves(*pr);
-                        prop_assert!(lacks, "{pr} is passed in {:?}", ledger.queue);
-                    }
+                let next = next(ledger, &[], at(self.now));
+                let mut line = self.line.iter().copied();
+                let first = line.find(|pr| !self.is_passed(ledger, *pr));
+                let first = first.filter(|_| ledger.free() > 0);
+                let comes = next.as_ref().map(|one| one.pr.get());
+                let starves = first.is_some_and(|pr| self.starves(pr));
+                prop_assert!(comes == first || (comes.is_none() && starves), "{first:?}");
+                if let Some(first) = next {
                     let seat = (first.pr.get(), true);
                     self.begins(ledger, seat, Work::Deploy(WhenFull::Queue));
                     self.goes(ledger, seat)?;
@@ -444,6 +474,12 @@ impl World {
         );
         Ok(())
     }
+}
+
+/// UIDs that have slots.
+fn slots(ledger: &Ledger) -> Vec<String> {
+    let holders = ledger.holders.iter();
+    holders.filter_map(|one| one.uid.clone()).collect()
 }
 
 fn claimant(pr: u64, run: &RunId, when_full: WhenFull) -> Claimant {

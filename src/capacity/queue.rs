@@ -46,22 +46,32 @@ impl Ledger {
         let index = self.queue.iter().position(|waiting| waiting.key == key)?;
         Some(index + 1)
     }
-}
 
-/// How many of those who wait come before a claimant.
-pub(super) fn ahead_of(ledger: &Ledger, who: &Claimant) -> usize {
-    if who.when_full == WhenFull::GoFirst {
-        return 0;
+    /// How many slots are free for somebody who comes after these.
+    fn left_by(&self, before: &[Waiting], now: Timestamp) -> usize {
+        if before.iter().any(|waiting| waiting.starves(now)) {
+            return 0;
+        }
+        let counts = |waiting: &&Waiting| !waiting.is_passed(&self.holders, now);
+        let ahead = before.iter().filter(counts).count();
+        self.free().saturating_sub(ahead)
     }
-    ledger
-        .position(&who.key)
-        .map_or(ledger.queue.len(), |position| position - 1)
+
+    /// How many slots are free for newcomers.
+    pub fn spare(&self, now: Timestamp) -> usize {
+        self.left_by(&self.queue, now)
+    }
 }
 
-/// True when somebody before a claimant has lacked room for so long that nobody passes any more.
-pub(super) fn starves_behind(ledger: &Ledger, who: &Claimant, now: Timestamp) -> bool {
-    let before = ledger.queue.iter().take(ahead_of(ledger, who));
-    before.into_iter().any(|waiting| waiting.starves(now))
+/// True when a slot is free for a claimant, and for everybody who comes before it.
+pub(super) fn is_free_for(ledger: &Ledger, who: &Claimant, now: Timestamp) -> bool {
+    let place = ledger.position(&who.key);
+    let ahead = match who.when_full {
+        WhenFull::GoFirst => 0,
+        _ => place.map_or(ledger.queue.len(), |place| place - 1),
+    };
+    let (before, _) = ledger.queue.split_at(ahead);
+    ledger.left_by(before, now) > 0
 }
 
 /// Puts a claimant in line, unless it stands there already, and says at which place.
@@ -161,6 +171,11 @@ impl Waiting {
             let stands = |uid: &String| holders.iter().any(|one| one.uid.as_ref() == Some(uid));
             now.duration_since(lack.at) < LOOK_AGAIN && lack.beside.iter().all(stands)
         })
+    }
+
+    /// True when others pass it, so that no slot is kept free for it either.
+    fn is_passed(&self, holders: &[Holder], now: Timestamp) -> bool {
+        self.lacks_still(holders, now) && !self.starves(now)
     }
 }
 
@@ -308,13 +323,16 @@ pub fn leave(ledger: &mut Ledger, key: &str) -> bool {
 
 /// Who may have a slot now: the first in line for whom one is free, who is not among `tried` and does not lack room.
 ///
-/// Whoever is passed over keeps its place, and the slot that is free for it; who has lacked room for an hour is passed by nobody for the next five.
+/// Whoever is passed over keeps its place, and the slot that is free for it unless it lacks room; who has lacked that for an hour is passed by nobody for the next five.
 pub fn next(ledger: &mut Ledger, tried: &[String], now: Timestamp) -> Option<Waiting> {
     give_up_old_claims(ledger, now);
-    let may = |waiting: &Waiting| {
-        !tried.contains(&waiting.key) && !waiting.lacks_still(&ledger.holders, now)
-    };
-    let mut line = ledger.queue.iter().take(ledger.free());
+    let holders = &ledger.holders;
+    let may =
+        |waiting: &Waiting| !tried.contains(&waiting.key) && !waiting.lacks_still(holders, now);
+    let line = ledger.queue.iter();
+    let mut line = line
+        .filter(|waiting| !waiting.is_passed(holders, now))
+        .take(ledger.free());
     let first = line.find(|waiting| may(waiting) || waiting.starves(now))?;
     may(first).then(|| first.clone())
 }

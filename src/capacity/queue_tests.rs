@@ -233,6 +233,30 @@ fn places_are_told_where_comments_name_others_and_nobody_is_at_work() {
 }
 
 #[test]
+fn who_lacks_room_blocks_no_slot_for_others_until_it_is_its_turn_again() {
+    let mut ledger = Ledger::empty(2);
+    held(&mut ledger, [1]);
+    let queued = |pr| who(pr, "r", WhenFull::Queue);
+    for pr in [2, 3] {
+        wait(&mut ledger, &queued(pr), "2 CPU", at(0));
+    }
+    assert_eq!(ledger.spare(at(60)), 1);
+    assert!(matches!(
+        asks(&mut ledger, 4),
+        Claim::Unconfirmed { slot: 2 }
+    ));
+    assert_eq!(claim(&mut ledger, &queued(5), at(60)), Claim::Queued(3));
+    withdraw(&mut ledger, "4", &RunId("r".into()));
+    assert_eq!(next(&mut ledger, &[], at(60)).unwrap().pr.get(), 5);
+    // Nobody comes before who is tried again, nor takes the slot that is free for it.
+    assert_eq!(next(&mut ledger, &[], at(3600)).unwrap().pr.get(), 2);
+    drop_holder(&mut ledger, "1", "uid-1");
+    let tried = ["2".to_owned()];
+    assert_eq!(next(&mut ledger, &tried, at(60)).unwrap().pr.get(), 3);
+    assert_eq!(claim(&mut ledger, &queued(5), at(60)), Claim::Queued(3));
+}
+
+#[test]
 fn who_has_lacked_room_for_an_hour_is_passed_by_nobody() {
     let mut ledger = Ledger::empty(4);
     held(&mut ledger, [1]);
@@ -262,7 +286,7 @@ fn who_has_lacked_room_for_an_hour_is_passed_by_nobody() {
 
 #[test]
 fn room_is_kept_free_for_nobody_for_ever() {
-    let mut ledger = Ledger::empty(4);
+    let mut ledger = Ledger::empty(2);
     held(&mut ledger, [1]);
     let queued = |pr| who(pr, "r", WhenFull::Queue);
     for hour in 0..6 {
@@ -272,8 +296,10 @@ fn room_is_kept_free_for_nobody_for_ever() {
     let newcomer = claim(&mut ledger, &queued(3), at(last));
     assert_eq!(newcomer, Claim::Queued(2));
     assert_eq!(next(&mut ledger, &[], at(last)), None);
-    let tried = ["2".to_owned()];
-    assert_eq!(next(&mut ledger, &tried, at(last + 1)).unwrap().pr.get(), 3);
+    // Whoever is tried once more and lacks room still is passed again.
+    assert_eq!(next(&mut ledger, &[], at(last + 1)).unwrap().pr.get(), 2);
+    wait(&mut ledger, &queued(2), "2 CPU", at(last + 1));
+    assert_eq!(next(&mut ledger, &[], at(last + 1)).unwrap().pr.get(), 3);
     let newcomer = claim(&mut ledger, &queued(3), at(last + 1));
     assert!(matches!(newcomer, Claim::Unconfirmed { .. }));
     assert_eq!(line(&ledger), [2], "it keeps its place");

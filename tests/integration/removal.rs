@@ -383,33 +383,62 @@ async fn the_proof_of_a_removal_survives_every_command_on_the_closed_pull_reques
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_that_somebody_else_deletes_and_that_does_not_go_is_told_once() {
-    let shop = Shop::open().await;
-    shop.deployed(1).await;
-    hold(&shop, true);
-    shop.world.cluster.delete("Namespace", "", NAMESPACE);
-    shop.hears(&shop.schedule()).await.ends(0, "swept");
-    assert!(shop.comment(1).contains("Preview ready"), "it may go yet");
-    shop.world.advance(std::time::Duration::from_secs(15 * 60));
+/// Whether an operator is called, by the issue.
+fn calls(shop: &Shop) -> bool {
+    let issues = shop.world.github.issues(SHOP);
+    let mut calls = issues
+        .iter()
+        .filter(|one| one.body.contains("kind=operator"));
+    calls.any(|one| one.state == "open")
+}
+
+/// A sweep that calls for an operator and leaves the comment as it is.
+async fn calls_again(shop: &Shop) {
+    let said = shop.comment(1);
     shop.hears(&shop.schedule()).await.ends(3, "removal-stuck");
-    let comment = shop.comment(1);
-    assert!(!comment.contains("Preview ready"), "{comment}");
-    let held = "finalizer example.test/block of configmaps/held holds it";
-    assert!(comment.contains(held), "{comment}");
-    let since = shop.now();
-    shop.hears(&shop.schedule()).await.ends(0, "swept");
-    let again = shop.requests("github", since);
-    let again = again.iter().any(|one| one.path.contains("/comments"));
-    assert!(!again, "once");
-    hold(&shop, false);
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", NAMESPACE).is_none())
-        .await;
-    shop.hears(&shop.schedule()).await.ends(0, "swept");
-    let comment = shop.comment(1);
-    assert!(comment.contains("Preview removed"), "{comment}");
-    assert_eq!(shop.holders(), [0; 0]);
-    shop.ends();
+    assert!(calls(shop));
+    assert_eq!(shop.comment(1), said, "it says so already");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_hangs_after_somebody_deleted_it_is_told_once_and_calls_until_it_goes() {
+    for before in ["ready", "degraded", "asleep"] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        match before {
+            "degraded" => {
+                shop.world.cluster.delete("Deployment", NAMESPACE, "web");
+                shop.hears(&shop.schedule()).await.ends(0, "swept");
+            }
+            "asleep" => {
+                let sleep = shop.says(1, "alice", "/sleep");
+                shop.hears(&sleep).await.ends(0, "slept");
+            }
+            _ => {}
+        }
+        let says = format!("Preview {before}");
+        hold(&shop, true);
+        shop.world.cluster.delete("Namespace", "", NAMESPACE);
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert!(shop.comment(1).contains(&says), "it may go yet");
+        shop.world.advance(std::time::Duration::from_secs(15 * 60));
+        shop.hears(&shop.schedule()).await.ends(3, "removal-stuck");
+        let comment = shop.comment(1);
+        assert!(!comment.contains(&says), "{comment}");
+        let held = "finalizer example.test/block of configmaps/held holds it";
+        assert!(comment.contains(held), "{comment}");
+        for _ in 0..2 {
+            calls_again(&shop).await;
+        }
+        hold(&shop, false);
+        shop.world
+            .cluster
+            .wait_until(|cluster| cluster.object("Namespace", "", NAMESPACE).is_none())
+            .await;
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        let comment = shop.comment(1);
+        assert!(comment.contains("Preview removed"), "{comment}");
+        assert_eq!((shop.holders(), calls(&shop)), (vec![], false));
+        shop.ends();
+    }
 }

@@ -118,7 +118,7 @@ impl<'a> Broom<'a> {
             Action::Deploy(sha) => Ok(heap(|| self.deploy(&task.preview, sha, pull)).await),
             Action::Ask => self.ask(&task.preview).await,
             Action::End => self.end(&task.preview, pull).await,
-            Action::Tell => self.tell(&task.preview, pull).await,
+            Action::Tell | Action::Stuck => self.tell(&task.preview, pull).await,
             Action::Correct => self.correct(&task.preview, pull).await,
             Action::Free => self.free(&task.preview, pull).await,
             Action::Diagnose => self.diagnose(task, pull).await,
@@ -329,22 +329,24 @@ impl<'a> Broom<'a> {
         Ok(ending)
     }
 
-    /// Says what is so, because the last word of a run did not reach the comment.
+    /// Says what is so, because the comment does not; what is stuck is a failure each time.
     async fn tell(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
         let desk = self.desk(preview)?;
-        let Some(_) = self.turn(&desk).await? else {
+        let Some(taken) = self.turn(&desk).await? else {
             return Ok(Ending::superseded());
         };
         let status = inspect::status(self.ports, preview).await?;
-        let held = self.held(&status).await?;
-        let broken = held.is_some().then_some(true);
         let mut teller = self.teller(preview);
         teller.about(&pull.head_sha);
-        let ending = match held {
+        let ending = match self.held(&status).await? {
+            Some(failure) if !taken.record.untold && teller.says_stuck().await? => {
+                teller.recalls(&taken.record);
+                Ending::failed(failure)
+            }
             Some(failure) => teller.stuck(failure, RemoveReason::Asked).await,
             None => self.look(status, pull, &mut teller).await,
         };
-        self.notes(&desk, broken, &teller).await?;
+        self.notes(&desk, None, &teller).await?;
         Ok(ending)
     }
 

@@ -67,6 +67,8 @@ pub(super) enum Action {
     End,
     /// Say the last word again, which did not reach its comment.
     Tell,
+    /// Call for whoever can help, because its Namespace, which somebody else deleted, does not go.
+    Stuck,
     /// See whether its comment still names a place in line, which was lost with the ledger.
     Correct,
     /// Give its slot back, because its Namespace is not there any more.
@@ -87,7 +89,7 @@ impl Action {
             Self::Deploy(_) => "deploy",
             Self::Ask => "ask",
             Self::End => "end",
-            Self::Tell => "tell",
+            Self::Tell | Self::Stuck => "tell",
             Self::Correct => "correct",
             Self::Free => "free",
             Self::Diagnose => "diagnose",
@@ -121,6 +123,7 @@ impl Action {
             Self::Deploy(sha) => format!("{} was never tried", sha.short()),
             Self::Ask => "it comes from a fork and needs approval".into(),
             Self::Tell => "its last word did not reach its comment".into(),
+            Self::Stuck => "its namespace was deleted and does not go".into(),
             Self::Correct => "the ledger was lost".into(),
             Self::Free => "its namespace was deleted".into(),
             Self::End => "its run ended without a word".into(),
@@ -284,8 +287,8 @@ impl Sight<'_> {
         let places = |task: &&Task| {
             matches!(task.action, Action::Deploy(_)) && self.holder(&task.preview).is_none()
         };
-        let taken = self.ledger.queue.len() + tasks.iter().filter(places).count();
-        self.ledger.free().saturating_sub(taken)
+        let taken = tasks.iter().filter(places).count();
+        self.ledger.spare(self.now).saturating_sub(taken)
     }
 
     fn action(&self, preview: &PreviewKey) -> Option<Action> {
@@ -325,18 +328,19 @@ impl Sight<'_> {
             .or_else(|| self.dozes(preview, record).then_some(Action::FinishSleep))
             .or_else(|| lost.then_some(Action::End))
             .or_else(|| self.vanished(preview))
-            .or_else(|| self.hangs(preview, record))
+            .or_else(|| self.hangs(preview).then_some(Action::Stuck))
             // What has broken is not told as being deployed.
             .or_else(|| self.health(preview, record))
             .or_else(|| self.untold(preview, pull, record))
             .or_else(|| self.idle(preview, record))
     }
 
-    /// Whether somebody else deletes its Namespace, and that does not go: its comment still tells of what runs there.
-    fn hangs(&self, preview: &PreviewKey, record: &Record) -> Option<Action> {
-        let since = self.namespaces.get(preview)?.deleting?;
-        let hangs = self.now.duration_since(since) >= GOING;
-        (hangs && !record.broke() && self.holder(preview).is_some()).then_some(Action::Tell)
+    /// Whether somebody else deletes its Namespace, and that does not go.
+    fn hangs(&self, preview: &PreviewKey) -> bool {
+        let info = self.namespaces.get(preview);
+        let since = info.and_then(|info| info.deleting);
+        let hangs = since.is_some_and(|since| self.now.duration_since(since) >= GOING);
+        hangs && (self.holder(preview).is_some() || self.home(preview).is_some())
     }
 
     /// Whether a preview that was ready has broken, or one that had broken is well.
@@ -380,7 +384,7 @@ impl Sight<'_> {
         let room = match self.settings.when_full {
             _ if self.ledger.capacity == 0 => false,
             WhenFull::Queue => true,
-            WhenFull::Refuse => self.ledger.free() > self.ledger.queue.len(),
+            WhenFull::Refuse => self.ledger.spare(self.now) > 0,
         };
         let untried = self.record(preview).is_none_or(|record| {
             let tried = record.attempted.as_ref().map(|last| &last.sha);

@@ -296,6 +296,11 @@ impl Teller<'_> {
         Ok(found.is_some_and(|body| self.is_about_removal(&body)))
     }
 
+    /// True when the comment says that the Namespace does not go.
+    pub(in crate::pipeline) async fn says_stuck(&mut self) -> Result<bool, Failure> {
+        Ok(self.says_one_of(&[State::Stuck]).await?.is_some())
+    }
+
     pub(super) fn is_about_removal(&self, body: &str) -> bool {
         let ways = [
             State::Removed,
