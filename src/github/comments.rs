@@ -14,6 +14,7 @@ const WRITE: &str = "pull-requests: write";
 const MOST_PAGES: u32 = 100;
 /// Tries of a POST, each after a look whether the one before has arrived.
 pub(super) const POSTS: u32 = 3;
+const OWNER: &str = "read who the token belongs to";
 /// Who a workflow's own token is.
 const WORKFLOW_BOT: &str = "github-actions[bot]";
 
@@ -54,6 +55,8 @@ pub struct CommentRef {
     pub created: bool,
     /// Younger ones of ours that were deleted.
     pub deleted_duplicates: Vec<CommentId>,
+    /// Login of its author, which is ours.
+    pub author: String,
 }
 
 impl CommentRef {
@@ -63,6 +66,7 @@ impl CommentRef {
             url: comment.url,
             created: false,
             deleted_duplicates: Vec::new(),
+            author: comment.author,
         }
     }
 }
@@ -84,6 +88,16 @@ struct Account {
     login: String,
 }
 
+#[derive(Deserialize)]
+struct Viewed {
+    data: Viewer,
+}
+
+#[derive(Deserialize)]
+struct Viewer {
+    viewer: Account,
+}
+
 impl From<Wire> for Comment {
     fn from(wire: Wire) -> Self {
         Self {
@@ -98,11 +112,16 @@ impl From<Wire> for Comment {
 
 impl GitHub {
     /// The login that our comments have: the configured one, else what GitHub says of the token.
+    ///
+    /// Only GraphQL shows who an App's token is; only REST is open everywhere.
     pub async fn comment_author(&self, configured: Option<&str>) -> Result<String, GitHubError> {
         if let Some(login) = configured {
             return Ok(login.to_owned());
         }
-        let call = Call::get("/user".into(), "read who the token belongs to", WRITE);
+        if let Some(login) = self.viewer().await? {
+            return Ok(login);
+        }
+        let call = Call::get("/user".into(), OWNER, WRITE);
         match self.json::<Account>(&call).await {
             Ok(user) => Ok(user.login),
             // the token of a workflow has no user to show, and is always this one
@@ -110,6 +129,26 @@ impl GitHub {
                 Ok(WORKFLOW_BOT.into())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Who GraphQL says that the token is; none where it does not say.
+    async fn viewer(&self) -> Result<Option<String>, GitHubError> {
+        let query = json!({ "query": "query { viewer { login } }" });
+        let call = Call::new(Method::POST, self.graphql(), OWNER, WRITE).with_body(query);
+        match self.json::<Viewed>(&call.harmless()).await {
+            Ok(Viewed { data }) => Ok(Some(data.viewer.login)),
+            Err(
+                error @ (GitHubError::RateLimited { .. }
+                | GitHubError::GivenUp { .. }
+                | GitHubError::Unauthorized { .. }
+                | GitHubError::Untrusted { .. }
+                | GitHubError::Unreachable { .. }),
+            ) => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "GraphQL does not say whose token it is");
+                Ok(None)
+            }
         }
     }
 

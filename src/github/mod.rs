@@ -146,6 +146,13 @@ impl GitHub {
         self.breaker.spares(requests)
     }
 
+    /// Where GraphQL is asked: beside REST, on the same host.
+    fn graphql(&self) -> String {
+        let base = self.base.to_string();
+        let base = base.trim_end_matches('/');
+        format!("{}/graphql", base.strip_suffix("/v3").unwrap_or(base))
+    }
+
     /// `/repos/owner/name` and what follows.
     fn path(&self, rest: &str) -> String {
         format!(

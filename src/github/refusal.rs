@@ -85,8 +85,12 @@ fn limit(call: &Call, status: StatusCode, headers: &HeaderMap, message: &str) ->
     (status == StatusCode::TOO_MANY_REQUESTS || named).then_some(SECONDARY_LIMIT)
 }
 
-/// How many requests are taken until when, where the server counts them.
+/// How many requests are taken until when, where the server counts them; GraphQL has a count of its own.
 pub(super) fn left(headers: &HeaderMap) -> Option<(u64, Timestamp)> {
+    let resource = headers.get("x-ratelimit-resource");
+    if resource.is_some_and(|resource| resource == "graphql") {
+        return None;
+    }
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
     let requests = u64::try_from(number("x-ratelimit-remaining")?).ok()?;
     let until = Timestamp::from_second(number("x-ratelimit-reset")?).ok()?;

@@ -681,6 +681,8 @@ async fn the_author_is_configured_asked_or_the_workflow_bot() {
         refused.comment_author(Some("my-app[bot]")).await.unwrap(),
         "my-app[bot]"
     );
+    let app = always(200, &[], r#"{"data":{"viewer":{"login":"app[bot]"}}}"#).await;
+    assert_eq!(app.comment_author(None).await.unwrap(), "app[bot]");
     let user = always(200, &[], r#"{"login":"octo","id":1}"#).await;
     assert_eq!(user.comment_author(None).await.unwrap(), "octo");
     assert!(

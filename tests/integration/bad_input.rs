@@ -575,7 +575,7 @@ fn refusals_of_github() -> Vec<Case> {
             "github-refused",
             &["does not accept the token"],
         )
-        .when(github("GET", "/user", 401))
+        .when(github("POST", "/graphql", 401))
         .untold(),
         case(
             "500 at the permission",

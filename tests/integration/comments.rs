@@ -1,7 +1,7 @@
 //! One comment a pull request, whatever others write, delete or answer.
 
 use crate::support::{Event, SHOP, Shop};
-use preview_action::simulate::{Action, Fault};
+use preview_action::simulate::{Action, Fault, github::Access};
 use serde_json::json;
 
 const BOT: &str = "github-actions[bot]";
@@ -183,7 +183,7 @@ async fn a_token_that_may_say_who_it_is_finds_its_own_comments() {
     shop.world.github.add_token(
         "app-token",
         "acme-previews[bot]",
-        preview_action::simulate::github::Access::Write,
+        Access::Write,
     );
     shop.world.github.show_user(true);
     let hears = async |event: Event| shop.run(&event).input("token", "app-token").go().await;
@@ -196,6 +196,41 @@ async fn a_token_that_may_say_who_it_is_finds_its_own_comments() {
         .collect();
     assert_eq!(authors, ["acme-previews[bot]"]);
     shop.ends();
+}
+
+/// The token of an App, whose `GET /user` is refused: nothing is posted to find out who we are.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_posts_no_comment_to_find_out_who_it_is() {
+    const APP: &str = "acme-previews[bot]";
+    for tells in [true, false] {
+        let shop = Shop::open().await;
+        let github = &shop.world.github;
+        github.add_token("app-token", APP, Access::Write);
+        github.show_viewer(tells);
+        let hears = async |event: Event| shop.run(&event).input("token", "app-token").go().await;
+        hears(shop.opens(1)).await.ends(0, "deployed");
+        let forged = shop.status_comments(1)[0].body.clone();
+        let foreign = github.comment(SHOP, 1, "mallory", &forged);
+        let posted = || shop.world.github.all_comments(SHOP, 1).len();
+        for _ in 0..2 {
+            let before = posted();
+            hears(shop.pushes(1)).await.ends(0, "deployed");
+            assert_eq!(posted(), before, "{tells}");
+        }
+        // Where nobody says who we are, only the ledger knows, and only of the status comment.
+        if tells {
+            for command in ["/help", "/help", "/check", "/check"] {
+                hears(shop.says(1, "alice", command)).await;
+            }
+            let theirs = shop.world.github.all_comments(SHOP, 1);
+            let ours = theirs.iter().filter(|one| one.author == APP);
+            assert_eq!(ours.count(), 3, "status, help, check: {theirs:#?}");
+        }
+        let all = shop.world.github.all_comments(SHOP, 1);
+        let foreign = all.iter().find(|one| one.id == foreign).unwrap();
+        assert_eq!(foreign.history.len(), 1, "{tells}");
+        shop.ends();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,6 +133,8 @@ impl Teller<'_> {
         };
         self.moves = false;
         self.known = Some(reference.id);
+        // GitHub may not say who we are before we have posted.
+        self.author = Some(reference.author);
         self.comment_url = Some(reference.url);
         self.written = Some(body);
         Ok(())

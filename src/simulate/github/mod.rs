@@ -78,6 +78,7 @@ struct Inner {
     clock: Clock,
     model: Mutex<Model>,
     shows_user: AtomicBool,
+    shows_viewer: AtomicBool,
     quota: Mutex<Quota>,
     address: OnceLock<String>,
 }
@@ -85,6 +86,10 @@ struct Inner {
 impl Inner {
     fn model(&self) -> MutexGuard<'_, Model> {
         self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shows_viewer(&self) -> bool {
+        self.shows_viewer.load(Ordering::SeqCst)
     }
 
     fn shows_user(&self) -> bool {
@@ -137,6 +142,7 @@ impl Handle {
         let latency = options.latency;
         let inner = Arc::new(Inner {
             shows_user: AtomicBool::new(options.shows_user),
+            shows_viewer: AtomicBool::new(true),
             options,
             clock: clock.clone(),
             model: Mutex::new(model),
@@ -217,6 +223,11 @@ impl Handle {
         model
             .tokens
             .insert(token.to_owned(), (login.to_owned(), access));
+    }
+
+    /// Sets whether GraphQL says whose token it is.
+    pub fn show_viewer(&self, shows: bool) {
+        self.inner.shows_viewer.store(shows, Ordering::SeqCst);
     }
 
     /// Sets whether `GET /user` answers.

@@ -15,6 +15,11 @@ const BODY_LIMIT: usize = 65_536;
 
 /// Answers one request to the REST API.
 pub(super) fn answer(inner: &Inner, request: &Request) -> Reply {
+    let prefix = inner.options.prefix.as_str();
+    let beside = prefix.strip_suffix("/v3").unwrap_or(prefix);
+    if request.method == "POST" && request.path.strip_prefix(beside) == Some("/graphql") {
+        return viewer(inner, request);
+    }
     let Some(path) = request.path.strip_prefix(inner.options.prefix.as_str()) else {
         return not_found().unexpected();
     };
@@ -34,6 +39,22 @@ pub(super) fn answer(inner: &Inner, request: &Request) -> Reply {
         .header("x-ratelimit-used", &used.to_string())
         .header("x-ratelimit-reset", &((hour + 1) * 3600).to_string())
         .header("x-ratelimit-resource", "core")
+}
+
+/// Answers the one question that is asked by GraphQL, which counts requests by itself.
+fn viewer(inner: &Inner, request: &Request) -> Reply {
+    let model = inner.model();
+    let known = request.token().and_then(|token| model.tokens.get(token));
+    match known {
+        None => refusal(401, "Bad credentials"),
+        Some((login, _)) if inner.shows_viewer() => {
+            Reply::json(200, &json!({"data": {"viewer": {"login": login}}}))
+        }
+        Some(_) => {
+            let error = json!({"type": "FORBIDDEN", "message": "Resource not accessible by integration"});
+            Reply::json(200, &json!({"data": null, "errors": [error]}))
+        }
+    }
 }
 
 fn respond(inner: &Inner, path: &str, request: &Request) -> Reply {
