@@ -280,8 +280,16 @@ impl Desk<'_> {
             .wait_until_gone(name, uid, deadline, &self.ports.stop, &mut |_| {})
             .await?
         {
-            // Who cancelled is noticed by the select around the whole deploy.
-            Gone::Gone { .. } | Gone::Stopped => Ok(()),
+            Gone::Gone { .. } => Ok(()),
+            // It may be there still, so nothing that counts on its end may come after this.
+            Gone::Stopped => Err(Failure::new(
+                Blame::Theirs,
+                ReasonCode::Cancelled,
+                format!(
+                    "the run was cancelled while namespace {name} of an earlier deploy was going"
+                ),
+                "run it again",
+            )),
             Gone::Stuck(by) => {
                 let reason = ReasonCode::NamespaceTerminating;
                 Err(delete::stuck(reason, name, patience, &by))
