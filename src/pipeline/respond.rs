@@ -16,7 +16,7 @@ pub use plan::{Planned, plan};
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
     Subject,
-    acknowledge::{courtesy, react, verdict},
+    acknowledge::{courtesy, react, seen, verdict},
     check::check,
     deploy,
     desk::Desk,
@@ -147,7 +147,7 @@ pub async fn respond(
     };
     let answer = async {
         // Who waits for an answer sees at once that there will be one.
-        let (answer, ()) = tokio::join!(answer, react(ports, trigger, Reaction::Eyes));
+        let (answer, ()) = tokio::join!(answer, seen(ports, trigger));
         answer
     };
     // Use cases say their own last word within four seconds; whatever else is under way is given up after five.
@@ -322,7 +322,7 @@ impl<'a> Story<'a> {
                 trigger => react(self.ports, trigger, Reaction::Rocket).await,
             }
         };
-        let (pull, heard, ()) = tokio::join!(github.pull(self.request.pr), self.heard(), started);
+        let (pull, heard, ()) = tokio::join!(github.pull(self.request.pr), heard, started);
         Ok(match heard? {
             Ok(()) => {
                 let pull = pull?;
@@ -330,10 +330,25 @@ impl<'a> Story<'a> {
                 Ok(pull)
             }
             Err(denied) => Err(denied),
+        // A flood of strangers is not even asked about.
+        if asked.is_strange()
+            && let Err(denied) = self.heard().await?
+        {
+            return Ok(Err(denied));
+        }
         })
     }
 
+        let heard = async {
+            match asked.is_strange() {
+                true => Ok(Ok(())),
+                false => self.heard().await,
+            }
+        };
     /// The pull request, if who asked may ask and its newest commit may have a preview; else how the run ends.
+            if asked.is_strange() {
+                react(self.ports, self.trigger, Reaction::Eyes).await;
+            }
     async fn deployable(&self) -> Result<Result<PullRequest, Ending>, Failure> {
         match self.pull().await? {
             Ok(pull) => self.admitted(pull).await,

@@ -26,6 +26,11 @@ impl Asked {
         matches!(self, Self::Event { .. } | Self::Build { .. })
     }
 
+    /// True for a comment by somebody whom GitHub calls none of the repository's people: nothing is spent on it before it may be followed.
+    pub fn is_strange(&self) -> bool {
+        matches!(self, Self::Comment { known: false, .. })
+    }
+
     /// True when a workflow of the repository has started it, with its own token.
     pub fn is_workflow(&self) -> bool {
         matches!(self, Self::Dispatch { sender } if sender.bot && sender.login == WORKFLOW_BOT)
@@ -417,6 +422,7 @@ mod tests {
         };
         assert_eq!(comment.must_ask(1, "bob"), ["alice"]);
         assert_eq!(comment.must_ask(2, "bob"), ["alice", "bob"]);
+            known: true,
         assert_eq!(comment.must_ask(2, "Alice"), ["alice"]);
         let dispatch = Asked::Dispatch {
             sender: user("alice"),

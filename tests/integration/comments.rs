@@ -180,11 +180,9 @@ async fn a_write_that_did_not_arrive_is_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_may_say_who_it_is_finds_its_own_comments() {
     let shop = Shop::open().await;
-    shop.world.github.add_token(
-        "app-token",
-        "acme-previews[bot]",
-        Access::Write,
-    );
+    shop.world
+        .github
+        .add_token("app-token", "acme-previews[bot]", Access::Write);
     shop.world.github.show_user(true);
     let hears = async |event: Event| shop.run(&event).input("token", "app-token").go().await;
     hears(shop.opens(1)).await.ends(0, "deployed");

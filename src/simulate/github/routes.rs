@@ -51,7 +51,8 @@ fn viewer(inner: &Inner, request: &Request) -> Reply {
             Reply::json(200, &json!({"data": {"viewer": {"login": login}}}))
         }
         Some(_) => {
-            let error = json!({"type": "FORBIDDEN", "message": "Resource not accessible by integration"});
+            let error =
+                json!({"type": "FORBIDDEN", "message": "Resource not accessible by integration"});
             Reply::json(200, &json!({"data": null, "errors": [error]}))
         }
     }
