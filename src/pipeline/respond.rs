@@ -9,6 +9,7 @@ mod denial;
 mod heard;
 mod overtaken;
 mod plan;
+mod record;
 mod rival;
 
 pub use plan::{Planned, plan};
@@ -23,7 +24,7 @@ use super::{
     diff::diff,
     filter,
     heap::heap,
-    inspect, issues, life, logs, metrics,
+    inspect, issues, life, logs,
     promote::{Promoted, promote},
     remove,
     request::{Basis, Word},
@@ -43,12 +44,7 @@ use crate::{
     trigger::{Asked, Commit, Denied, Life, Request, Trigger, command::Which, permission},
 };
 use futures::FutureExt as _;
-use std::{
-    panic::AssertUnwindSafe,
-    path::Path,
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, path::Path, sync::OnceLock, time::Duration};
 
 /// What is left after a cancellation before everything is given up.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -129,17 +125,36 @@ pub async fn respond(
             Trigger::Remove(request) => heap(|| async { story(request).remove().await }).await,
             Trigger::Rollback(request) => heap(|| async { story(request).rollback().await }).await,
             Trigger::Life(request, wish) => {
-                heap(|| async { story(request).live(*wish).await }).await
+                let action = match wish {
+                    Life::Extend(_) => Action::Extend,
+                    Life::Pin => Action::Pin,
+                    Life::Unpin => Action::Unpin,
+                };
+                let story = story(request);
+                heap(|| story.recorded(action, story.live(*wish))).await
             }
             Trigger::Sleep(request) => heap(|| async { story(request).sleep(false).await }).await,
             Trigger::Wake(request) => heap(|| async { story(request).sleep(true).await }).await,
             Trigger::Logs(request, which) => {
-                heap(|| async { story(request).logs(which).await }).await
+                let story = story(request);
+                heap(|| story.recorded(Action::Logs, story.logs(which))).await
             }
-            Trigger::Diff(request) => heap(|| async { story(request).diff().await }).await,
-            Trigger::Check(request) => heap(|| async { story(request).check().await }).await,
-            Trigger::Status(request) => heap(|| async { story(request).status().await }).await,
-            Trigger::Help(request) => heap(|| async { story(request).help().await }).await,
+            Trigger::Diff(request) => {
+                let story = story(request);
+                heap(|| story.recorded(Action::Diff, story.diff())).await
+            }
+            Trigger::Check(request) => {
+                let story = story(request);
+                heap(|| story.recorded(Action::Check, story.check())).await
+            }
+            Trigger::Status(request) => {
+                let story = story(request);
+                heap(|| story.recorded(Action::Status, story.status())).await
+            }
+            Trigger::Help(request) => {
+                let story = story(request);
+                heap(|| story.recorded(Action::Help, story.help())).await
+            }
             Trigger::Mistake(request, answer) => {
                 heap(|| async { story(request).mistake(answer).await }).await
             }
@@ -548,30 +563,6 @@ impl<'a> Story<'a> {
         let preview = self.preview();
         let rolled = rollback(self.ports, &preview, Some(&pull.head_sha), &mut teller);
         self.recorded(Action::Rollback, rolled).await
-    }
-
-    /// Awaits what a command does, and leaves a record of how long that took.
-    async fn recorded(
-        &self,
-        action: Action,
-        work: impl Future<Output = Result<Ending, Failure>>,
-    ) -> Result<Ending, Failure> {
-        let begun = Instant::now();
-        let ending = Box::pin(work).await?;
-        let done = [ReasonCode::RolledBack, ReasonCode::Slept, ReasonCode::Woken];
-        let counts = ending.failure.is_some() || done.contains(&ending.reason);
-        if let Some(state) = ending.state.filter(|_| counts) {
-            let run = metrics::Run {
-                pr: self.request.pr,
-                action,
-                sha: None,
-                first: false,
-                took: begun.elapsed(),
-                waited: Duration::ZERO,
-            };
-            metrics::leave(self.ports, self.request.repository.id, run, state, &ending).await;
-        }
-        Ok(ending)
     }
 
     async fn live(&self, wish: Life) -> Result<Ending, Failure> {

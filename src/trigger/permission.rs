@@ -136,16 +136,19 @@ fn maintains(
     let (role, roles) = (shown(level, role), approvers(needed));
     Err(Denied {
         reason: ReasonCode::PermissionDenied,
-        cause: format!("{login} has the role `{role}` here, and {what} needs {roles}"),
+        cause: format!(
+            "{login} has the role `{role}` here, and {what} needs `{}`",
+            roles.join("` or `")
+        ),
         remedy: remedy.into(),
     })
 }
 
-/// The roles that may approve.
-pub fn approvers(needed: MinPermission) -> &'static str {
+/// The roles that maintainers have here.
+pub fn approvers(needed: MinPermission) -> &'static [&'static str] {
     match needed {
-        MinPermission::Admin => "`admin`",
-        MinPermission::Write | MinPermission::Maintain => "`maintain` or `admin`",
+        MinPermission::Admin => &["admin"],
+        MinPermission::Write | MinPermission::Maintain => &["maintain", "admin"],
     }
 }
 
@@ -419,10 +422,10 @@ mod tests {
             author: user("alice"),
             line: "/deploy".into(),
             written: jiff::Timestamp::UNIX_EPOCH,
+            known: true,
         };
         assert_eq!(comment.must_ask(1, "bob"), ["alice"]);
         assert_eq!(comment.must_ask(2, "bob"), ["alice", "bob"]);
-            known: true,
         assert_eq!(comment.must_ask(2, "Alice"), ["alice"]);
         let dispatch = Asked::Dispatch {
             sender: user("alice"),
