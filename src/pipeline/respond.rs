@@ -285,7 +285,10 @@ async fn taken_back<'a>(
     let desk = Desk::new(ports, cluster, preview.clone(), false);
     let at_work = desk.record().await?.and_then(|(record, _)| record.active);
     let mut teller = Teller::open(ports, &preview, &request.repository.name, audience);
-    if at_work.is_none_or(|one| one.run != ports.run) || !teller.says_under_way().await? {
+    if at_work.is_none_or(|one| one.run != ports.run) {
+        return Ok(None);
+    }
+    if !teller.promises().await? && !teller.says_under_way().await? {
         return Ok(None);
     }
     desk.change(|record, _| record.untold = true).await?;
@@ -468,6 +471,7 @@ impl<'a> Story<'a> {
     async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
         let (request, sources) = self.request_for(sha.clone(), pull);
         let mut teller = self.teller(sha, pull.open);
+        teller.unplanned();
         let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
         if teller.leaves_it_to_nobody() && !pull.from_fork() {
             return self.in_its_place(ending).await;

@@ -3,6 +3,7 @@
 use crate::support::{Event, SHOP, Seen, Shop};
 use preview_action::simulate::github;
 use serde_json::json;
+use std::time::Duration;
 
 /// A step without any secret but the workflow's own token.
 async fn plan(shop: &Shop, event: &Event, inputs: &[(&str, &str)]) -> Seen {
@@ -530,6 +531,50 @@ async fn an_overtaking_word_takes_the_call_for_an_approval_along() {
     shop.hears(&shop.closes(1)).await.ends(0, "removed");
     assert!(!shop.comment(1).contains("⏳"), "{}", shop.comment(1));
     shop.ends();
+}
+
+/// Also who was planned by nobody takes a call along that comes while it is at work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_and_a_deploy_by_the_schedule_take_the_call_for_an_approval_along() {
+    for rolls in [true, false] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        let pushed = shop.pushes(1);
+        let event = match rolls {
+            true => {
+                shop.hears(&pushed).await.ends(0, "deployed");
+                shop.says(1, "alice", "/rollback")
+            }
+            false => {
+                shop.world.advance(Duration::from_secs(3600));
+                shop.schedule()
+            }
+        };
+        shop.world.cluster.hold();
+        let from = shop.now();
+        let meanwhile = async {
+            let applied = move |log: &[preview_action::simulate::Record]| {
+                let mut all = log.iter().skip(from);
+                all.any(|one| one.method == "PATCH" && one.path.contains("/deployments/web"))
+            };
+            shop.world.log.wait_until(applied).await;
+            let pushed = shop.pushes(1);
+            let seen = plan(&shop, &pushed, &[("approval-gate", "true")]).await;
+            seen.says("waits for approval");
+            shop.world.cluster.release();
+        };
+        let (seen, ()) = tokio::join!(shop.hears(&event), meanwhile);
+        let head = shop.world.github.head(SHOP, 1);
+        let told = shop.comment(1);
+        let mut lines = told.lines().filter(|line| line.starts_with("> ⏳"));
+        let waits = lines.next().is_some_and(|line| line.contains(&head));
+        assert!(
+            waits && lines.next().is_none(),
+            "{rolls}: {told}\n{seen:#?}"
+        );
+        assert!(!told.contains("Preview deploying"), "{told}");
+        shop.ends();
+    }
 }
 
 /// A plan has no turn: whatever a run writes between its look and its word must not be lost.
