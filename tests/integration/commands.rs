@@ -2,7 +2,7 @@
 
 use crate::{
     reactions::reactions,
-    support::{Event, SHOP, Shop},
+    support::{CONFIGURATION, Event, SHOP, Shop},
 };
 use preview_action::simulate::{Fault, github};
 use serde_json::json;
@@ -240,6 +240,8 @@ async fn help_says_how_long_commands_take_here() {
             .await
             .ends(0, reason);
     }
+    // What was not done has no time.
+    shop.hears(&shop.says(1, "alice", "/logs")).await;
     let told = help().await;
     let line = told
         .lines()
@@ -636,5 +638,22 @@ async fn a_preview_in_which_nothing_was_to_run_is_ready() {
     let seen = shop.hears(&shop.says(1, "bob", "/status")).await;
     seen.ends(0, "status-shown");
     assert_eq!(seen.output("state"), "ready");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_without_a_namespace_stays_in_the_comment_whoever_asks_for_the_status() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let broken = shop.pushes_files(1, &[(CONFIGURATION, "version: 1\nservices: 7\n")]);
+    let failed = shop.hears(&broken).await;
+    failed.ends(1, "bad-configuration");
+    failed.says("Preview failed");
+    assert_eq!(shop.namespaces(), [""; 0]);
+    let told = failed.comment().to_owned();
+    let seen = shop.hears(&shop.says(1, "bob", "/status")).await;
+    seen.ends(0, "status-shown");
+    assert_eq!(seen.comment(), told);
+    shop.hears(&shop.closes(1)).await;
     shop.ends();
 }
