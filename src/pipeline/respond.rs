@@ -330,10 +330,25 @@ impl<'a> Story<'a> {
     async fn pull_for(&self, allows: Allows) -> Result<Result<PullRequest, Denied>, Failure> {
         let github = self.ports.github()?;
         let asked = &self.request.asked;
+        // A flood of strangers is not even asked about.
+        if asked.is_strange()
+            && let Err(denied) = self.heard().await?
+        {
+            return Ok(Err(denied));
+        }
         if let Err(denied) = denial::may(self.ports, self.caller, asked, allows).await? {
             return Ok(Err(denied));
         }
+        let heard = async {
+            match asked.is_strange() {
+                true => Ok(Ok(())),
+                false => self.heard().await,
+            }
+        };
         let started = async {
+            if asked.is_strange() {
+                react(self.ports, self.trigger, Reaction::Eyes).await;
+            }
             match self.trigger {
                 Trigger::Mistake(..) => {}
                 _ if self.ports.settings.mode == Mode::Plan => {}
@@ -348,25 +363,10 @@ impl<'a> Story<'a> {
                 Ok(pull)
             }
             Err(denied) => Err(denied),
-        // A flood of strangers is not even asked about.
-        if asked.is_strange()
-            && let Err(denied) = self.heard().await?
-        {
-            return Ok(Err(denied));
-        }
         })
     }
 
-        let heard = async {
-            match asked.is_strange() {
-                true => Ok(Ok(())),
-                false => self.heard().await,
-            }
-        };
     /// The pull request, if who asked may ask and its newest commit may have a preview; else how the run ends.
-            if asked.is_strange() {
-                react(self.ports, self.trigger, Reaction::Eyes).await;
-            }
     async fn deployable(&self) -> Result<Result<PullRequest, Ending>, Failure> {
         match self.pull().await? {
             Ok(pull) => self.admitted(pull).await,
@@ -510,7 +510,7 @@ impl<'a> Story<'a> {
         teller.answer_with(&line);
         let shown = match status {
             Ok(_) => self.show(pull, &mut teller).await?,
-            Err(_) => teller.answer_beside().await.map(|()| quiet(denied))?,
+            Err(_) => teller.answer_beside().await.map(|_| quiet(denied))?,
         };
         Ok(shown.because(reason).answering(line))
     }
