@@ -426,7 +426,9 @@ impl Run {
                 | ReasonCode::PermissionDenied
                 | ReasonCode::NoCredentials
         );
-        if noticed && ending.failure.is_none() {
+        let warned = ending.view.iter().flat_map(|view| &view.warnings);
+        let told = warned.chain(&ending.notices).any(|one| *one == ending.why);
+        if noticed && !told && ending.failure.is_none() {
             self.runner.annotate(
                 &Annotation::new(Level::Notice, ending.why.clone())
                     .titled(format!("Preview: {}", ending.reason)),

@@ -89,6 +89,9 @@ enum Command {
     RenderTemplates,
 }
 
+/// Where people report a bug.
+const REPORTS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/issues");
+
 /// Runs the program with these arguments, the first of which is its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
@@ -113,15 +116,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(OURS);
         }
     };
-    let code = runtime.block_on(AssertUnwindSafe(dispatch(arguments)).catch_unwind());
-    let code = code.unwrap_or_else(|_| {
-        let failed = print::Failed::from(Failure::bug());
-        print::error(&failed.to_string());
-        failed.code()
-    });
+    let code = runtime.block_on(unbroken(dispatch(arguments), |text| print::error(text)));
     // A blocking lookup that is still under way must not hold the process up.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// The exit code of a command; a bug in it is told like any other failure.
+async fn unbroken(story: impl Future<Output = u8>, tell: impl FnOnce(&str)) -> u8 {
+    let told = AssertUnwindSafe(story).catch_unwind().await;
+    told.unwrap_or_else(|_| {
+        let failed = print::Failed::from(Failure::bug());
+        tell(&format!("{failed}\n  where: {REPORTS}"));
+        failed.code()
+    })
 }
 
 async fn dispatch(arguments: Arguments) -> u8 {
@@ -169,5 +177,18 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[tokio::test]
+    async fn a_bug_in_a_command_ends_with_2_and_says_where_to_report_it() {
+        let mut said = String::new();
+        let story = async { Vec::<u8>::new()[0] };
+        let code = unbroken(story, |text| said.push_str(text)).await;
+        assert_eq!(code, 2);
+        for text in ["a bug of its own", "report it", REPORTS] {
+            assert!(said.contains(text), "{text}: {said}");
+        }
+        let said = |text: &str| unreachable!("{text}");
+        assert_eq!(unbroken(async { 3 }, said).await, 3);
     }
 }

@@ -61,15 +61,40 @@ pub enum Action {
     Sleep,
     /// It woke.
     Wake,
+    /// It let a preview live longer.
+    Extend,
+    /// It let a preview live until its pull request is closed.
+    Pin,
+    /// It let a preview expire again.
+    Unpin,
+    /// It showed the last lines of logs.
+    Logs,
+    /// It showed what a deploy would change.
+    Diff,
+    /// It showed what would keep a deploy from going well.
+    Check,
+    /// It showed what is so.
+    Status,
+    /// It showed the commands.
+    Help,
 }
 
 impl Action {
+    /// True for what says or notes something, and leaves a record only where it did.
+    pub fn is_a_word(self) -> bool {
+        !matches!(
+            self,
+            Self::Deploy | Self::Remove | Self::Rollback | Self::Sleep | Self::Wake
+        )
+    }
+
     /// True for the state that a run of it ends in when all went well.
     fn aims_at(self, state: State) -> bool {
         match self {
             Self::Deploy | Self::Rollback | Self::Wake => state == State::Ready,
             Self::Remove => matches!(state, State::Removed | State::Expired),
             Self::Sleep => state == State::Sleeping,
+            _ => true,
         }
     }
 
@@ -81,6 +106,14 @@ impl Action {
             Self::Rollback => "rollback",
             Self::Sleep => "sleep",
             Self::Wake => "wake",
+            Self::Extend => "extend",
+            Self::Pin => "pin",
+            Self::Unpin => "unpin",
+            Self::Logs => "logs",
+            Self::Diff => "diff",
+            Self::Check => "check",
+            Self::Status => "status",
+            Self::Help => "help",
         }
     }
 }
@@ -214,7 +247,7 @@ impl Figures {
             ),
             ..Self::default()
         };
-        for run in records {
+        for run in records.iter().filter(|run| !run.action.is_a_word()) {
             let of = figures.runs.entry(run.action.as_str()).or_default();
             *of.entry(run.outcome.as_str()).or_default() += 1;
         }

@@ -6,12 +6,24 @@ use super::{Ending, Exit, Ports};
 use crate::{
     github::{GitHubError, Reaction},
     names::{ReasonCode, State},
-    trigger::{Commit, Request, Trigger},
+    trigger::{Asked, Commit, Request, Trigger},
 };
 use std::time::Duration;
 
 /// What a courtesy may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Shows that a command was read; a stranger's only once it may be followed.
+pub(super) async fn seen(ports: &Ports, trigger: &Trigger) {
+    if !is_strange(trigger) {
+        react(ports, trigger, Reaction::Eyes).await;
+    }
+}
+
+fn is_strange(trigger: &Trigger) -> bool {
+    let asked = trigger.request().map(|request| &request.asked);
+    asked.is_some_and(Asked::is_strange)
+}
 
 /// Reacts to the comment that a trigger came from, if one did.
 pub(super) async fn react(ports: &Ports, trigger: &Trigger, reaction: Reaction) {
@@ -44,6 +56,7 @@ pub(super) async fn courtesy<T>(
 pub(super) fn verdict(trigger: &Trigger, ending: &Ending) -> Option<Reaction> {
     let refused = ending.view.as_ref().map(|view| view.state) == Some(State::Refused);
     match ending.reason {
+        ReasonCode::TooManyCommands if is_strange(trigger) => None,
         ReasonCode::PermissionDenied => Some(Reaction::MinusOne),
         // Whoever names a commit means no other.
         ReasonCode::Superseded if named(trigger) => Some(Reaction::Confused),

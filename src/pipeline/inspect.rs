@@ -188,7 +188,8 @@ impl Status {
         self.record.broke() && !self.workloads.iter().all(ready)
     }
 
-    fn last_failed(&self) -> bool {
+    /// True when the last deploy failed, whether or not it had come to a Namespace.
+    pub(super) fn last_failed(&self) -> bool {
         self.record
             .attempted
             .as_ref()

@@ -9,6 +9,7 @@ mod denial;
 mod heard;
 mod overtaken;
 mod plan;
+mod record;
 mod rival;
 
 pub use plan::{Planned, plan};
@@ -16,14 +17,14 @@ pub use plan::{Planned, plan};
 use super::{
     DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
     Subject,
-    acknowledge::{courtesy, react, verdict},
+    acknowledge::{courtesy, react, seen, verdict},
     check::check,
     deploy,
     desk::Desk,
     diff::diff,
     filter,
     heap::heap,
-    inspect, issues, life, logs, metrics,
+    inspect, issues, life, logs,
     promote::{Promoted, promote},
     remove,
     request::{Basis, Word},
@@ -43,12 +44,7 @@ use crate::{
     trigger::{Asked, Commit, Denied, Life, Request, Trigger, command::Which, permission},
 };
 use futures::FutureExt as _;
-use std::{
-    panic::AssertUnwindSafe,
-    path::Path,
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, path::Path, sync::OnceLock, time::Duration};
 
 /// What is left after a cancellation before everything is given up.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -129,17 +125,36 @@ pub async fn respond(
             Trigger::Remove(request) => heap(|| async { story(request).remove().await }).await,
             Trigger::Rollback(request) => heap(|| async { story(request).rollback().await }).await,
             Trigger::Life(request, wish) => {
-                heap(|| async { story(request).live(*wish).await }).await
+                let action = match wish {
+                    Life::Extend(_) => Action::Extend,
+                    Life::Pin => Action::Pin,
+                    Life::Unpin => Action::Unpin,
+                };
+                let story = story(request);
+                heap(|| story.recorded(action, story.live(*wish))).await
             }
             Trigger::Sleep(request) => heap(|| async { story(request).sleep(false).await }).await,
             Trigger::Wake(request) => heap(|| async { story(request).sleep(true).await }).await,
             Trigger::Logs(request, which) => {
-                heap(|| async { story(request).logs(which).await }).await
+                let story = story(request);
+                heap(|| story.recorded(Action::Logs, story.logs(which))).await
             }
-            Trigger::Diff(request) => heap(|| async { story(request).diff().await }).await,
-            Trigger::Check(request) => heap(|| async { story(request).check().await }).await,
-            Trigger::Status(request) => heap(|| async { story(request).status().await }).await,
-            Trigger::Help(request) => heap(|| async { story(request).help().await }).await,
+            Trigger::Diff(request) => {
+                let story = story(request);
+                heap(|| story.recorded(Action::Diff, story.diff())).await
+            }
+            Trigger::Check(request) => {
+                let story = story(request);
+                heap(|| story.recorded(Action::Check, story.check())).await
+            }
+            Trigger::Status(request) => {
+                let story = story(request);
+                heap(|| story.recorded(Action::Status, story.status())).await
+            }
+            Trigger::Help(request) => {
+                let story = story(request);
+                heap(|| story.recorded(Action::Help, story.help())).await
+            }
             Trigger::Mistake(request, answer) => {
                 heap(|| async { story(request).mistake(answer).await }).await
             }
@@ -147,7 +162,7 @@ pub async fn respond(
     };
     let answer = async {
         // Who waits for an answer sees at once that there will be one.
-        let (answer, ()) = tokio::join!(answer, react(ports, trigger, Reaction::Eyes));
+        let (answer, ()) = tokio::join!(answer, seen(ports, trigger));
         answer
     };
     // Use cases say their own last word within four seconds; whatever else is under way is given up after five.
@@ -270,7 +285,10 @@ async fn taken_back<'a>(
     let desk = Desk::new(ports, cluster, preview.clone(), false);
     let at_work = desk.record().await?.and_then(|(record, _)| record.active);
     let mut teller = Teller::open(ports, &preview, &request.repository.name, audience);
-    if at_work.is_none_or(|one| one.run != ports.run) || !teller.says_under_way().await? {
+    if at_work.is_none_or(|one| one.run != ports.run) {
+        return Ok(None);
+    }
+    if !teller.promises().await? && !teller.says_under_way().await? {
         return Ok(None);
     }
     desk.change(|record, _| record.untold = true).await?;
@@ -312,17 +330,32 @@ impl<'a> Story<'a> {
     async fn pull_for(&self, allows: Allows) -> Result<Result<PullRequest, Denied>, Failure> {
         let github = self.ports.github()?;
         let asked = &self.request.asked;
+        // A flood of strangers is not even asked about.
+        if asked.is_strange()
+            && let Err(denied) = self.heard().await?
+        {
+            return Ok(Err(denied));
+        }
         if let Err(denied) = denial::may(self.ports, self.caller, asked, allows).await? {
             return Ok(Err(denied));
         }
+        let heard = async {
+            match asked.is_strange() {
+                true => Ok(Ok(())),
+                false => self.heard().await,
+            }
+        };
         let started = async {
+            if asked.is_strange() {
+                react(self.ports, self.trigger, Reaction::Eyes).await;
+            }
             match self.trigger {
                 Trigger::Mistake(..) => {}
                 _ if self.ports.settings.mode == Mode::Plan => {}
                 trigger => react(self.ports, trigger, Reaction::Rocket).await,
             }
         };
-        let (pull, heard, ()) = tokio::join!(github.pull(self.request.pr), self.heard(), started);
+        let (pull, heard, ()) = tokio::join!(github.pull(self.request.pr), heard, started);
         Ok(match heard? {
             Ok(()) => {
                 let pull = pull?;
@@ -438,6 +471,7 @@ impl<'a> Story<'a> {
     async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
         let (request, sources) = self.request_for(sha.clone(), pull);
         let mut teller = self.teller(sha, pull.open);
+        teller.unplanned();
         let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
         if teller.leaves_it_to_nobody() && !pull.from_fork() {
             return self.in_its_place(ending).await;
@@ -476,7 +510,7 @@ impl<'a> Story<'a> {
         teller.answer_with(&line);
         let shown = match status {
             Ok(_) => self.show(pull, &mut teller).await?,
-            Err(_) => teller.answer_beside().await.map(|()| quiet(denied))?,
+            Err(_) => teller.answer_beside().await.map(|_| quiet(denied))?,
         };
         Ok(shown.because(reason).answering(line))
     }
@@ -533,30 +567,6 @@ impl<'a> Story<'a> {
         let preview = self.preview();
         let rolled = rollback(self.ports, &preview, Some(&pull.head_sha), &mut teller);
         self.recorded(Action::Rollback, rolled).await
-    }
-
-    /// Awaits what a command does, and leaves a record of how long that took.
-    async fn recorded(
-        &self,
-        action: Action,
-        work: impl Future<Output = Result<Ending, Failure>>,
-    ) -> Result<Ending, Failure> {
-        let begun = Instant::now();
-        let ending = Box::pin(work).await?;
-        let done = [ReasonCode::RolledBack, ReasonCode::Slept, ReasonCode::Woken];
-        let counts = ending.failure.is_some() || done.contains(&ending.reason);
-        if let Some(state) = ending.state.filter(|_| counts) {
-            let run = metrics::Run {
-                pr: self.request.pr,
-                action,
-                sha: None,
-                first: false,
-                took: begun.elapsed(),
-                waited: Duration::ZERO,
-            };
-            metrics::leave(self.ports, self.request.repository.id, run, state, &ending).await;
-        }
-        Ok(ending)
     }
 
     async fn live(&self, wish: Life) -> Result<Ending, Failure> {

@@ -15,7 +15,7 @@ use serde::Serialize;
 pub(super) struct Approval {
     /// In full and as it is: people copy it.
     sha: Markdown,
-    approvers: Markdown,
+    approvers: &'static [&'static str],
     lapsed: bool,
     live: bool,
     before: Option<Markdown>,
@@ -35,7 +35,7 @@ pub(super) fn approval(view: &StatusView, of: &ApprovalView) -> Approval {
             .map(|link| link.titled("what it changes")),
     };
     Approval {
-        approvers: Markdown::ours(of.approvers.into()),
+        approvers: of.approvers,
         lapsed: of.lapsed,
         live: of.live,
         before: of.before.as_ref().map(|(sha, _)| commit_link(view, sha)),

@@ -55,6 +55,8 @@ pub struct HelpView {
     pub prefix: Option<String>,
     /// Role that somebody needs to give commands.
     pub role: String,
+    /// Roles that maintainers have.
+    pub maintainers: &'static [&'static str],
     /// How long commands usually take here, in the order of showing.
     pub typical: Vec<Typical>,
     /// Settings in force, in the order of showing.

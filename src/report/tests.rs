@@ -268,7 +268,7 @@ fn approval_needed(before: Option<(CommitSha, String)>, lapsed: bool) -> StatusV
     let mut view = view(State::ApprovalNeeded);
     view.reason = Some(ReasonCode::ApprovalNeeded);
     view.approval = Some(ApprovalView {
-        approvers: "`maintain` or `admin`",
+        approvers: &["maintain", "admin"],
         lapsed,
         live: false,
         before,
@@ -595,6 +595,7 @@ fn help_lists_the_commands_and_the_settings() {
     let view = HelpView {
         prefix: None,
         role: "maintain".into(),
+        maintainers: &["maintain", "admin"],
         typical: vec![
             Typical {
                 command: "/deploy".into(),
@@ -841,7 +842,7 @@ fn untrusted(state: State, text: &str) -> StatusView {
         });
     }
     view.approval = Some(ApprovalView {
-        approvers: "`admin`",
+        approvers: &["admin"],
         lapsed: false,
         live: false,
         before: Some((sha('c'), text())),

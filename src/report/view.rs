@@ -304,8 +304,8 @@ pub struct AsleepView {
 /// A commit of a fork that waits for approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApprovalView {
-    /// The roles that may approve, as they are written in Markdown.
-    pub approvers: &'static str,
+    /// The roles that may approve.
+    pub approvers: &'static [&'static str],
     /// True when nobody has answered in time.
     pub lapsed: bool,
     /// True when the commit runs although its approval is over: another one was pushed meanwhile, or the record was lost.

@@ -122,6 +122,7 @@ fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
             author: event.author.clone(),
             line: command::first_line(&event.body).to_owned(),
             written: event.written,
+            known: KNOWN.contains(&event.association.as_str()),
         },
     };
     let wanted = &settings.author_association;
@@ -144,6 +145,9 @@ fn comment(event: &CommentEvent, settings: &Settings) -> Trigger {
         Err(answer) => Trigger::Mistake(about.head(), answer),
     }
 }
+
+/// What GitHub calls people of the repository; some of them it calls otherwise, as not everybody may know that they are.
+const KNOWN: [&str; 3] = ["OWNER", "MEMBER", "COLLABORATOR"];
 
 /// The association, unless it is no word of GitHub's.
 fn known(association: &str) -> &str {
@@ -317,6 +321,8 @@ pub enum Asked {
         line: String,
         /// When it was written.
         written: Timestamp,
+        /// True when GitHub calls its author one of the repository's people, which allows nothing.
+        known: bool,
     },
     /// A workflow that has built the newest commit.
     Build {

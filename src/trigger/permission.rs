@@ -26,6 +26,11 @@ impl Asked {
         matches!(self, Self::Event { .. } | Self::Build { .. })
     }
 
+    /// True for a comment by somebody whom GitHub calls none of the repository's people: nothing is spent on it before it may be followed.
+    pub fn is_strange(&self) -> bool {
+        matches!(self, Self::Comment { known: false, .. })
+    }
+
     /// True when a workflow of the repository has started it, with its own token.
     pub fn is_workflow(&self) -> bool {
         matches!(self, Self::Dispatch { sender } if sender.bot && sender.login == WORKFLOW_BOT)
@@ -129,16 +134,19 @@ fn maintains(
     let (role, roles) = (shown(level, role), approvers(needed));
     Err(Denied {
         reason: ReasonCode::PermissionDenied,
-        cause: format!("{login} has the role `{role}` here, and {what} needs {roles}"),
+        cause: format!(
+            "{login} has the role `{role}` here, and {what} needs `{}`",
+            roles.join("` or `")
+        ),
         remedy: remedy.into(),
     })
 }
 
-/// The roles that may approve.
-pub fn approvers(needed: MinPermission) -> &'static str {
+/// The roles that maintainers have here.
+pub fn approvers(needed: MinPermission) -> &'static [&'static str] {
     match needed {
-        MinPermission::Admin => "`admin`",
-        MinPermission::Write | MinPermission::Maintain => "`maintain` or `admin`",
+        MinPermission::Admin => &["admin"],
+        MinPermission::Write | MinPermission::Maintain => &["maintain", "admin"],
     }
 }
 
@@ -412,6 +420,7 @@ mod tests {
             author: user("alice"),
             line: "/deploy".into(),
             written: jiff::Timestamp::UNIX_EPOCH,
+            known: true,
         };
         assert_eq!(comment.must_ask(1, "bob"), ["alice"]);
         assert_eq!(comment.must_ask(2, "bob"), ["alice", "bob"]);

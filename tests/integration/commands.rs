@@ -2,7 +2,7 @@
 
 use crate::{
     reactions::reactions,
-    support::{Event, SHOP, Shop},
+    support::{CONFIGURATION, Event, SHOP, Shop},
 };
 use preview_action::simulate::{Fault, github};
 use serde_json::json;
@@ -221,24 +221,59 @@ async fn help_says_how_long_commands_take_here() {
     );
     assert!(first.contains("the role `write` here"), "{first}");
     shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
-    for (command, reason) in [
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    let commands = [
+        ("/rollback", "rolled-back"),
+        ("/extend 2d", "extended"),
+        ("/pin", "pinned"),
+        ("/unpin", "unpinned"),
+        ("/logs", "logs-shown"),
+        ("/diff", "diff-shown"),
+        ("/check", "check-shown"),
+        ("/status", "status-shown"),
         ("/sleep", "slept"),
         ("/wake", "woken"),
         ("/undeploy", "removed"),
-    ] {
+    ];
+    for (command, reason) in commands {
         shop.hears(&shop.says(1, "alice", command))
             .await
             .ends(0, reason);
     }
+    // What was not done has no time.
+    shop.hears(&shop.says(1, "alice", "/logs")).await;
     let told = help().await;
     let line = told
         .lines()
         .find(|line| line.contains("took at most"))
         .unwrap_or_default();
-    for command in ["/deploy", "/sleep", "/wake", "/undeploy"] {
-        assert!(line.contains(&format!("`{command}` ")), "{command}: {told}");
-    }
-    assert_eq!(line.matches("(1 run)").count(), 4, "{line}");
+    let times: Vec<&str> = line.split("`").skip(1).step_by(2).collect();
+    assert_eq!(
+        times.join(" "),
+        "/deploy /approve /rollback /undeploy /extend /pin /unpin /sleep /wake /logs /diff /check /status /help"
+    );
+    assert_eq!(line.matches("(1 run)").count(), 12, "{line}");
+    assert_eq!(line.matches("(2 runs)").count(), 2, "deploys: {line}");
+    // One request each.
+    let since = shop.now();
+    help().await;
+    let writes = shop.cluster_requests(since);
+    let writes: Vec<_> = writes.iter().filter(|one| one.method != "GET").collect();
+    assert_eq!(writes.len(), 1, "{writes:#?}");
+    assert!(
+        told.contains("for maintainers needs `maintain` or `admin`."),
+        "{told}"
+    );
+    let github = &shop.world.github;
+    github.set_permission(SHOP, "carol", "admin", "admin");
+    let asked = shop.says(1, "carol", "/help");
+    let run = shop.run(&asked).input("min-permission", "admin");
+    run.go().await.ends(0, "help-shown");
+    let all = shop.world.github.comments(SHOP, 1);
+    let told = all.iter().find(|one| one.body.contains("kind=help"));
+    let told = &told.unwrap().body;
+    assert!(told.contains("for maintainers needs `admin`."), "{told}");
+    assert!(!told.contains("`maintain`"), "{told}");
     // What is not as it is by default is in force here, and whoever gives commands should know.
     assert!(!told.contains("`drafts`"), "{told}");
     let asked = shop.says(1, "bob", "/help");
@@ -264,7 +299,6 @@ async fn help_says_how_long_commands_take_here() {
     ] {
         assert!(told.body.contains(text), "{text}: {}", told.body);
     }
-    assert!(!line.contains("/rollback"), "{line}");
     shop.ends();
 }
 
@@ -607,5 +641,22 @@ async fn a_preview_in_which_nothing_was_to_run_is_ready() {
     let seen = shop.hears(&shop.says(1, "bob", "/status")).await;
     seen.ends(0, "status-shown");
     assert_eq!(seen.output("state"), "ready");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_without_a_namespace_stays_in_the_comment_whoever_asks_for_the_status() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let broken = shop.pushes_files(1, &[(CONFIGURATION, "version: 1\nservices: 7\n")]);
+    let failed = shop.hears(&broken).await;
+    failed.ends(1, "bad-configuration");
+    failed.says("Preview failed");
+    assert_eq!(shop.namespaces(), [""; 0]);
+    let told = failed.comment().to_owned();
+    let seen = shop.hears(&shop.says(1, "bob", "/status")).await;
+    seen.ends(0, "status-shown");
+    assert_eq!(seen.comment(), told);
+    shop.hears(&shop.closes(1)).await;
     shop.ends();
 }

@@ -639,6 +639,12 @@ async fn a_deleted_fork_is_answered_and_what_runs_of_it_stays() {
     for body in ["/deploy".to_owned(), format!("/approve {sha}")] {
         let seen = hears(&shop, "mia", &body).await;
         seen.ends(0, "fork-refused");
+        let told = seen.annotations();
+        let told: Vec<_> = told
+            .iter()
+            .filter(|one| one.contains("was deleted"))
+            .collect();
+        assert_eq!(told.len(), 1, "{told:#?}");
         for text in [
             "was deleted",
             "Preview ready",

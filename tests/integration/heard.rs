@@ -1,6 +1,9 @@
 //! Comments change while runs wait: what was taken back is not followed, and neither is a flood.
 
-use crate::support::{SHOP, Shop};
+use crate::{
+    reactions::reactions,
+    support::{SHOP, Shop},
+};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,5 +91,45 @@ async fn a_flood_of_commands_ends_with_the_twentieth_and_stops_nobody_else() {
     shop.hears(&shop.says(1, "alice", "/status"))
         .await
         .ends(0, "status-shown");
+    shop.ends();
+}
+
+/// A stranger costs no more than whoever GitHub knows, and a flood of strangers one request each.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_cost_four_requests_and_one_each_once_there_are_too_many() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let undeploys = async |reason: &str| {
+        let since = shop.now();
+        let mut event = shop.says(1, "mallory", "/undeploy");
+        let later = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(5);
+        event.payload["comment"]["created_at"] = json!(format!("{later:.0}"));
+        event.payload["comment"]["author_association"] = json!("NONE");
+        shop.hears(&event).await.ends(0, reason);
+        let asked = shop.requests("github", since);
+        let asked: Vec<_> = asked
+            .iter()
+            .map(|one| one.path.rsplit('/').next().unwrap().to_owned())
+            .collect();
+        (asked, reactions(&shop, &event))
+    };
+    let (asked, given) = undeploys("permission-denied").await;
+    assert_eq!(
+        asked,
+        ["comments", "permission", "collaborators", "reactions"]
+    );
+    assert_eq!(given, ["-1"]);
+    for _ in 0..19 {
+        shop.says(1, "mallory", "/undeploy");
+    }
+    let (asked, given) = undeploys("too-many-commands").await;
+    assert_eq!(asked, ["comments"]);
+    assert_eq!(given, [""; 0]);
+    // Whom GitHub calls nobody may be one of the people all the same.
+    let mut event = shop.says(1, "alice", "/status");
+    event.payload["comment"]["author_association"] = json!("NONE");
+    shop.hears(&event).await.ends(0, "status-shown");
+    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "+1"]);
+    assert_eq!(shop.namespaces(), ["pr-shop-1"]);
     shop.ends();
 }

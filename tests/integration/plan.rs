@@ -3,6 +3,7 @@
 use crate::support::{Event, SHOP, Seen, Shop};
 use preview_action::simulate::github;
 use serde_json::json;
+use std::time::Duration;
 
 /// A step without any secret but the workflow's own token.
 async fn plan(shop: &Shop, event: &Event, inputs: &[(&str, &str)]) -> Seen {
@@ -163,7 +164,13 @@ async fn who_may_not_command_plans_nothing() {
             "ignore",
             "permission-denied",
         );
-        assert_eq!(reactions(&shop, &event), ["eyes", "-1"], "{login} {body}");
+        // Whom GitHub calls nobody's is not told that it was read.
+        let wanted: &[&str] = if login == "nobody" {
+            &["-1"]
+        } else {
+            &["eyes", "-1"]
+        };
+        assert_eq!(reactions(&shop, &event), wanted, "{login} {body}");
     }
     let event = shop.says(1, "alice", "/deploy");
     plan(&shop, &event, &[]).await;
@@ -527,6 +534,50 @@ async fn an_overtaking_word_takes_the_call_for_an_approval_along() {
     shop.ends();
 }
 
+/// Also who was planned by nobody takes a call along that comes while it is at work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_and_a_deploy_by_the_schedule_take_the_call_for_an_approval_along() {
+    for rolls in [true, false] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        let pushed = shop.pushes(1);
+        let event = match rolls {
+            true => {
+                shop.hears(&pushed).await.ends(0, "deployed");
+                shop.says(1, "alice", "/rollback")
+            }
+            false => {
+                shop.world.advance(Duration::from_secs(3600));
+                shop.schedule()
+            }
+        };
+        shop.world.cluster.hold();
+        let from = shop.now();
+        let meanwhile = async {
+            let applied = move |log: &[preview_action::simulate::Record]| {
+                let mut all = log.iter().skip(from);
+                all.any(|one| one.method == "PATCH" && one.path.contains("/deployments/web"))
+            };
+            shop.world.log.wait_until(applied).await;
+            let pushed = shop.pushes(1);
+            let seen = plan(&shop, &pushed, &[("approval-gate", "true")]).await;
+            seen.says("waits for approval");
+            shop.world.cluster.release();
+        };
+        let (seen, ()) = tokio::join!(shop.hears(&event), meanwhile);
+        let head = shop.world.github.head(SHOP, 1);
+        let told = shop.comment(1);
+        let mut lines = told.lines().filter(|line| line.starts_with("> ⏳"));
+        let waits = lines.next().is_some_and(|line| line.contains(&head));
+        assert!(
+            waits && lines.next().is_none(),
+            "{rolls}: {told}\n{seen:#?}"
+        );
+        assert!(!told.contains("Preview deploying"), "{told}");
+        shop.ends();
+    }
+}
+
 /// A plan has no turn: whatever a run writes between its look and its word must not be lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plans_line_costs_nobodys_words() {
@@ -571,6 +622,31 @@ async fn a_plans_line_costs_nobodys_words() {
     seen.says("Preview removed");
     seen.says("waits for approval");
     assert_eq!(at_rest(seen.comment()), at_rest(&newest));
+    shop.ends();
+}
+
+/// Many comments take several requests to read, and ours is on the first page.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_while_a_plan_reads_all_comments_is_not_written_over() {
+    let shop = std::sync::Arc::new(Shop::open().await);
+    shop.deployed(1).await;
+    for n in 0..120 {
+        shop.world
+            .github
+            .comment(SHOP, 1, "bob", &format!("remark {n}"));
+    }
+    let pushed = shop.pushes(1);
+    let newer = shop.comment(1).replace("Preview ready", "Preview failed");
+    let (world, id) = (shop.clone(), shop.status_comments(1)[0].id);
+    let body = newer.clone();
+    let overwrites = preview_action::simulate::Fault::run("GET", "/repositories/**", move || {
+        world.world.github.edit_comment(SHOP, id, &body);
+    });
+    shop.world.github.inject(overwrites);
+    let seen = plan(&shop, &pushed, &[("approval-gate", "true")]).await;
+    seen.says("Preview failed");
+    seen.says("waits for approval");
+    assert_eq!(at_rest(seen.comment()), at_rest(&newer));
     shop.ends();
 }
 

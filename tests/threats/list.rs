@@ -4,7 +4,11 @@
 
 use super::{read, root};
 use regex::Regex;
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 /// One threat's part of the page.
 struct Threat {
@@ -42,27 +46,45 @@ fn sources(folder: &Path, into: &mut Vec<(String, String)>) {
     }
 }
 
-/// True when a file of this test's modules has a function of its name.
-fn exists(test: &str, all: &[(String, String)]) -> bool {
+/// How many attacks a test plays that a file of its modules has: its marked cases, or itself; none where there is no such test.
+fn attacks(test: &str, all: &[(String, String)]) -> usize {
     let mut words = test.split("::");
     let first = words.next().unwrap_or_default();
     let name = test.rsplit("::").next().unwrap_or_default();
-    // A name that is only the begin of a test's is a filter, as on the command line.
-    let function = Regex::new(&format!(r"fn {}\w*\s*[(<]", regex::escape(name))).unwrap();
     let homes = [
         format!("src/{first}"),
         format!("tests/integration/{first}"),
         format!("tests/{first}"),
     ];
-    let module = Regex::new(&format!(r"mod {}\b", regex::escape(name))).unwrap();
-    all.iter().any(|(path, text)| {
-        let here = homes.iter().any(|home| {
+    // A name that is only the begin of a test's is a filter, as on the command line.
+    let begins = Regex::new(&format!(
+        r"(?:fn {0}\w*\s*[(<]|mod {0}\b)",
+        regex::escape(name)
+    ))
+    .unwrap();
+    let here = all.iter().filter(|(path, _)| {
+        let home = homes.iter().any(|home| {
             path.strip_prefix(home.as_str())
                 .is_some_and(|rest| rest.starts_with(['/', '.']))
         });
-        let in_contract = first == "contract" && path == "tests/threats/list.rs";
-        (here || in_contract) && (function.is_match(text) || module.is_match(text))
+        home || first == "contract" && path == "tests/threats/list.rs"
+    });
+    let mut found = here.filter_map(|(_, text)| Some(&text[..begins.find(text)?.start()]));
+    found.next().map_or(0, |before| {
+        let own = before.rfind("\n}\n").map_or(before, |end| &before[end..]);
+        let own = own.rfind("\n    }\n").map_or(own, |end| &own[end..]);
+        own.matches("#[case").count().max(1)
     })
+}
+
+#[test]
+fn marked_cases_are_counted_one_by_one() {
+    let text = "fn other() {\n}\n\n#[rstest]\n#[case(1)]\n#[case::two(\n    2\n)]\nfn it_is(#[case] x: u8) {}\n";
+    let all = [("src/names/guard.rs".to_owned(), text.to_owned())];
+    assert_eq!(attacks("names::guard::tests::it_is", &all), 2);
+    assert_eq!(attacks("names::guard::tests::other", &all), 1);
+    assert_eq!(attacks("names::guard::tests::nobody", &all), 0);
+    assert_eq!(attacks("forks::it_is", &all), 0);
 }
 
 #[test]
@@ -74,12 +96,12 @@ fn every_threat_has_a_defence_attacks_and_a_patch_or_a_reason_for_none() {
     for folder in ["src", "tests"] {
         sources(&root().join(folder), &mut all);
     }
-    let mut attacks = 0;
+    let mut played = BTreeMap::new();
     for Threat { number, text } in &threats {
         for file in found(r"`((?:src|templates|tests)/[\w./-]+|SECURITY\.md)`", text) {
             assert!(root().join(file).is_file(), "threat {number} names {file}");
         }
-        let tests = found(r"(?m)^- `([\w:]+)` \(\d+\)$", text);
+        let tests = found(r"(?m)^- `([\w:]+)`$", text);
         let lines = text.lines().filter(|line| line.starts_with("- ")).count();
         assert_eq!(
             tests.len(),
@@ -88,15 +110,15 @@ fn every_threat_has_a_defence_attacks_and_a_patch_or_a_reason_for_none() {
         );
         assert!(lines > 0, "nobody plays threat {number}");
         for test in tests {
-            assert!(exists(test, &all), "threat {number}: there is no {test}");
-        }
-        for count in found(r"(?m)^- `[\w:]+` \((\d+)\)$", text) {
-            attacks += count.parse::<usize>().unwrap();
+            let attacks = attacks(test, &all);
+            assert!(attacks > 0, "threat {number}: there is no {test}");
+            played.insert(test.to_owned(), attacks);
         }
         let patched = text.contains("\nPatch: [") || text.contains("\nPatches: [");
         assert_ne!(patched, text.contains("\nNo patch: "), "threat {number}");
     }
-    assert!(attacks >= 60, "{attacks} attacks");
+    let attacks: usize = played.values().sum();
+    assert!(attacks >= 60, "{attacks} attacks: {played:#?}");
 }
 
 #[test]
@@ -121,7 +143,7 @@ fn every_patch_is_named_names_its_test_and_still_fits() {
         let test = patch.lines().next().unwrap().strip_prefix("Test: --");
         let test = test.unwrap_or_else(|| panic!("{name} names no test"));
         let test = test.rsplit(' ').next().unwrap();
-        assert!(exists(test, &all), "{name}: there is no {test}");
+        assert!(attacks(test, &all) > 0, "{name}: there is no {test}");
         let parts = threats();
         let number: usize = name[..2].parse().unwrap();
         let part = &parts[number - 1].text;

@@ -12,7 +12,9 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 
 /// What counts as one stretch of commands.
-const STRETCH: SignedDuration = SignedDuration::from_secs(60);
+const STRETCH: SignedDuration = SignedDuration::from_mins(1);
+/// The same for who is none of the repository's people, as far as GitHub says: each of their commands costs more than it gives.
+const STRANGE: SignedDuration = SignedDuration::from_mins(10);
 /// Commands of one person on one pull request within a stretch. Each is a run of its own; people who read the answers give fewer.
 const MOST: usize = 20;
 /// How long a command may wait for its run. After a day others have gone on, and whoever gave it has given up.
@@ -26,6 +28,7 @@ impl Story<'_> {
             author,
             line,
             written,
+            known,
         } = &self.request.asked
         else {
             return Ok(Ok(()));
@@ -36,7 +39,8 @@ impl Story<'_> {
             return Ok(Err(withdrawn("is more than a day old")));
         }
         let github = self.ports.github()?;
-        let since = written.checked_sub(STRETCH).unwrap_or(*written);
+        let stretch = if *known { STRETCH } else { STRANGE };
+        let since = written.checked_sub(stretch).unwrap_or(*written);
         let recent = github.recent(self.request.pr, since).await?;
         let id = CommentId(*id);
         // Behind more than a hundred others it is read by itself.
@@ -52,10 +56,10 @@ impl Story<'_> {
             Some(_) if self.commands(&recent, &author.login, (since, id)) >= MOST => Err(Denied {
                 reason: ReasonCode::TooManyCommands,
                 cause: format!(
-                    "{} gave more than {MOST} commands within a minute",
+                    "{} gave more than {MOST} commands within {stretch:#}",
                     author.login
                 ),
-                remedy: "wait a minute, then give the one that is meant".into(),
+                remedy: "wait as long, then give the one that is meant".into(),
             }),
             Some(_) => Ok(()),
         })

@@ -3,12 +3,11 @@
 //! The decision is an output: a build, or the approval of an environment, comes between it and the run that acts on it.
 
 use super::{
-    Allows, Story, Teller, approve::NO_FORK, built, denial, filter, ignored, quiet, react, subject,
-    verdict,
+    Allows, Story, Teller, approve::NO_FORK, built, denial, filter, ignored, quiet, react, seen,
+    subject, verdict,
 };
 use crate::{
     event::PullRequest,
-    github::Reaction,
     inputs::ApprovalGate,
     names::ReasonCode,
     pipeline::{Audience, Caller, Ending, Exit, Failure, Ports},
@@ -111,7 +110,7 @@ async fn one(
         audience,
         head: &head,
     };
-    let (planned, ()) = tokio::join!(story.plan(), react(ports, trigger, Reaction::Eyes));
+    let (planned, ()) = tokio::join!(story.plan(), seen(ports, trigger));
     let about = |mut ending: Ending| {
         ending.subject = ending.subject.or(subject(trigger, head.get().cloned()));
         ending

@@ -5,7 +5,7 @@
 use super::Teller;
 use crate::{
     pipeline::Failure,
-    report::{self, Aside, Note},
+    report::{self, Aside, Note, StatusView},
 };
 
 impl Teller<'_> {
@@ -15,22 +15,17 @@ impl Teller<'_> {
         self.answer = Some(line.to_owned());
     }
 
-    /// Says the answer, if there is one, in the comment that stands.
-    pub(in crate::pipeline) async fn answer_beside(&mut self) -> Result<(), Failure> {
-        let (Some(github), Some(cause)) = (&self.ports.github, self.answer.clone()) else {
-            return Ok(());
+    /// Says the answer, if there is one, in the comment that stands; false when none does.
+    pub(in crate::pipeline) async fn answer_beside(&mut self) -> Result<bool, Failure> {
+        let Some(cause) = self.answer.clone() else {
+            return Ok(false);
         };
-        let Some(found) = self.comment_so_far().await? else {
-            return Ok(());
-        };
-        self.view.now = self.ports.now();
         self.view.note = Some(Note {
             cause,
             remedy: String::new(),
         });
-        match report::with_aside(&found, Aside::Answer, &self.leaving())? {
-            Some(body) if body != found => self.write(github, body).await,
-            _ => Ok(()),
-        }
+        let answer =
+            |view: &StatusView, found: &str| report::with_aside(found, Aside::Answer, view);
+        self.interject(answer).await
     }
 }

@@ -81,15 +81,14 @@ impl Teller<'_> {
 
     /// Answers a command that no run follows, beside what the comment says of the preview.
     pub(in crate::pipeline) async fn replies(&mut self, denied: &Denied) -> Result<(), Failure> {
+        self.answer = Some(denied.to_string());
+        if self.answer_beside().await? {
+            return Ok(());
+        }
         self.view.note = Some(Note {
             cause: denied.cause.clone(),
             remedy: denied.remedy.clone(),
         });
-        let answer =
-            |view: &StatusView, found: &str| report::with_aside(found, Aside::Answer, view);
-        if self.interject(answer).await? {
-            return Ok(());
-        }
         let state = match denied.reason {
             ReasonCode::NotACommand => State::NotDeployed,
             ReasonCode::ApprovalNeeded => State::ApprovalNeeded,
@@ -121,7 +120,7 @@ impl Teller<'_> {
 
     /// Changes lines of the comment without having its turn: what stands there is read directly before, and again behind it,
     /// so that whoever wrote meanwhile keeps all words; false when there is nothing that could be changed.
-    async fn interject(
+    pub(super) async fn interject(
         &mut self,
         change: impl Fn(&StatusView, &str) -> Result<Option<String>, ReportError>,
     ) -> Result<bool, Failure> {
@@ -142,6 +141,12 @@ impl Teller<'_> {
             };
             if body.trim_end() == found.trim_end() {
                 return Ok(true);
+            }
+            // Reading all comments may take long, and what came meanwhile would be written over unseen.
+            if let Some(id) = self.known
+                && github.read(id).await?.is_none_or(|now| now.body != found)
+            {
+                continue;
             }
             lost = match self.known {
                 Some(id) => github.edit_once(self.preview.pr, id, &body).await.err(),

@@ -428,11 +428,14 @@ impl Teller<'_> {
             State::Failed | State::Degraded | State::Stuck | State::Expired => {
                 std::slice::from_ref(&state)
             }
+            // What failed before it had a Namespace is told nowhere else.
+            State::NotDeployed if status.last_failed() => &[State::Failed],
             _ => &[],
         };
         if reason == ReasonCode::StatusShown && !told.is_empty() {
             match self.says_one_of(told).await {
                 Ok(Some(state)) => {
+                    let why = format!("the preview is {}", state.as_str());
                     if let Err(failure) = self.answer_beside().await {
                         return Ending::failed(failure);
                     }

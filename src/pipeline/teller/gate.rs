@@ -11,14 +11,14 @@ impl Teller<'_> {
         self.gate = report::gate(body).map(str::to_owned);
     }
 
+    /// Says that this run deploys what nobody has planned: where a plan may come in between, its own commit would have been planned.
+    pub(in crate::pipeline) fn unplanned(&mut self) {
+        self.unplanned = self.ports.settings.sha.is_none();
+    }
+
     /// Looks for a call that has come while this run was at work, where there may be one and the look is to be had.
-    pub(super) async fn listen(&mut self, state: State) {
-        let planned = self.ports.settings.sha.is_some();
-        let parts = matches!(
-            state,
-            State::Removed | State::Expired | State::Stuck | State::Sleeping
-        );
-        let (Some(github), Some(id), true) = (&self.ports.github, self.known, planned || parts)
+    pub(super) async fn listen(&mut self) {
+        let (Some(github), Some(id), false) = (&self.ports.github, self.known, self.unplanned)
         else {
             return;
         };

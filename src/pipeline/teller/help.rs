@@ -9,20 +9,29 @@ use crate::{
     names::{Marker, MarkerKind, ReasonCode},
     pipeline::{Ending, Failure},
     report::{self, HelpView, ReportError, Setting, Typical},
-    trigger::prefix,
+    trigger::{permission, prefix},
 };
 use std::time::Duration;
 
 /// Records of the cluster are waited for as long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Commands whose runs leave records.
-const COMMANDS: [(&str, Action); 5] = [
+/// What the runs of each command leave records of.
+const COMMANDS: [(&str, Action); 14] = [
     ("/deploy", Action::Deploy),
+    ("/approve", Action::Deploy),
     ("/rollback", Action::Rollback),
     ("/undeploy", Action::Remove),
+    ("/extend", Action::Extend),
+    ("/pin", Action::Pin),
+    ("/unpin", Action::Unpin),
     ("/sleep", Action::Sleep),
     ("/wake", Action::Wake),
+    ("/logs", Action::Logs),
+    ("/diff", Action::Diff),
+    ("/check", Action::Check),
+    ("/status", Action::Status),
+    ("/help", Action::Help),
 ];
 
 impl Teller<'_> {
@@ -40,6 +49,7 @@ impl Teller<'_> {
         shown.extend(notable.map(|(name, text)| setting(name, text.clone())));
         let view = HelpView {
             role: settings.min_permission.as_str().into(),
+            maintainers: permission::approvers(settings.min_permission),
             typical: self.typical(prefix.as_deref()).await,
             settings: shown,
             prefix,

@@ -81,6 +81,8 @@ pub struct Teller<'a> {
     answer: Option<String>,
     /// The line of the comment by which a commit waits for approval.
     gate: Option<String>,
+    /// True when no plan can have come in between.
+    unplanned: bool,
     /// Comments of ours that were found directly before a word.
     found: Option<Vec<Comment>>,
 }
@@ -142,6 +144,7 @@ impl<'a> Teller<'a> {
             tried: None,
             answer: None,
             gate: None,
+            unplanned: false,
             found: None,
         }
     }

@@ -209,7 +209,7 @@ impl Teller<'_> {
     /// Writes the last word, reads it back, and writes it again if an older run wrote over it meanwhile.
     pub(super) async fn last_word(&mut self, state: State) -> Result<(), Failure> {
         self.view.took = Some(self.begun.elapsed());
-        self.listen(state).await;
+        self.listen().await;
         self.tell(state).await?;
         if let (Some(github), Some(id), Some(body)) =
             (&self.ports.github, self.known, self.written.clone())
