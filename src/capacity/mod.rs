@@ -267,6 +267,9 @@ pub struct Record {
     /// That it sleeps, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asleep: Option<Asleep>,
+    /// When it was to sleep last and did not fall asleep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stayed_awake: Option<Timestamp>,
     /// True when its time was over and nothing has been deployed since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,

@@ -1,0 +1,119 @@
+//! Who does not fall asleep at once or at all.
+
+use crate::sleep::quota;
+use crate::support::Shop;
+use preview_action::simulate::cluster::Handle;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const NAMESPACE: &str = "pr-shop-1";
+const HALF_A_DAY: Duration = Duration::from_secs(12 * 3600);
+
+fn pods(shop: &Shop, of: &str) -> Vec<Value> {
+    let mut pods = shop.world.cluster.objects("Pod", NAMESPACE);
+    let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap().to_owned();
+    pods.retain(|pod| name(pod).starts_with(of));
+    pods
+}
+
+/// A StatefulSet that an operator has made and keeps at two replicas.
+fn operated(shop: &Shop) {
+    let custom = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "wanted", "namespace": NAMESPACE},
+    });
+    let cluster = &shop.world.cluster;
+    cluster.put(&custom).unwrap();
+    let owner = cluster.object("ConfigMap", NAMESPACE, "wanted").unwrap();
+    let labels = json!({"app": "store"});
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {
+            "name": "store", "namespace": NAMESPACE,
+            "ownerReferences": [{
+                "apiVersion": "v1", "kind": "ConfigMap", "name": "wanted",
+                "uid": owner["metadata"]["uid"], "controller": true,
+            }],
+        },
+        "spec": {
+            "replicas": 2, "serviceName": "store", "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{
+                    "name": "store", "image": "registry.example/store:1",
+                    "resources": {
+                        "requests": {"cpu": "10m", "memory": "16Mi"},
+                        "limits": {"cpu": "10m", "memory": "16Mi"},
+                    },
+                }]},
+            },
+        },
+    });
+    cluster.put(&set).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_has_made_sleeps_too_and_comes_back() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    operated(&shop);
+    let both = |cluster: &Handle| {
+        let set = cluster.object("StatefulSet", NAMESPACE, "store").unwrap();
+        set["status"]["readyReplicas"] == 2
+    };
+    shop.world.cluster.wait_until(both).await;
+    let sleep = shop.says(1, "alice", "/sleep");
+    shop.hears(&sleep).await.ends(0, "slept");
+    assert_eq!((pods(&shop, "").len(), shop.holders()), (0, vec![]));
+    let set = shop.world.cluster.object("StatefulSet", NAMESPACE, "store");
+    assert_eq!(
+        set.unwrap()["spec"]["replicas"],
+        2,
+        "that is the operator's"
+    );
+    let wake = shop.says(1, "alice", "/wake");
+    shop.hears(&wake).await.ends(0, "woken");
+    shop.world.cluster.wait_until(both).await;
+    shop.ends();
+}
+
+/// Whether the pods of the preview end once they are sent away.
+fn end(shop: &Shop, end: bool) {
+    let finalizers = if end {
+        json!([])
+    } else {
+        json!(["example.test/a"])
+    };
+    for mut pod in pods(shop, "web") {
+        pod["metadata"]["finalizers"] = finalizers.clone();
+        shop.world.cluster.put(&pod).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_preview_that_does_not_fall_asleep_is_left_awake_until_it_is_idle_again() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    end(&shop, false);
+    let sweep = async || {
+        let run = shop.run(&shop.schedule());
+        run.input("sleep-after", "12h").go().await
+    };
+    shop.world.advance(HALF_A_DAY);
+    sweep().await.ends(3, "timed-out");
+    assert_eq!((quota(&shop), shop.holders()), (false, vec![1]));
+    let web = |cluster: &Handle| {
+        let web = cluster.object("Deployment", NAMESPACE, "web").unwrap();
+        web["status"]["readyReplicas"] == 1
+    };
+    shop.world.cluster.wait_until(web).await;
+    let before = shop.now();
+    sweep().await.ends(0, "swept");
+    let asked = shop.cluster_requests(before);
+    let quotas = asked.iter().filter(|one| one.path.contains("quotas"));
+    assert_eq!(quotas.count(), 0, "it is not tried at once");
+    end(&shop, true);
+    shop.world.advance(HALF_A_DAY);
+    sweep().await.ends(0, "swept");
+    assert_eq!((quota(&shop), shop.holders()), (true, vec![]));
+    shop.ends();
+}
