@@ -407,6 +407,16 @@ pub struct Removing {
     pub by: String,
 }
 
+impl Removing {
+    /// True when nobody wants the preview any more: no place in line is kept for it.
+    pub fn withdraws(&self) -> bool {
+        matches!(
+            self.because,
+            Because::Closed | Because::Merged | Because::Asked
+        )
+    }
+}
+
 /// Why a preview is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

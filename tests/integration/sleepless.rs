@@ -1,7 +1,7 @@
 //! Who does not fall asleep at once or at all.
 
 use crate::sleep::quota;
-use crate::support::Shop;
+use crate::support::{Event, Seen, Shop};
 use preview_action::simulate::cluster::Handle;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -116,4 +116,88 @@ async fn an_idle_preview_that_does_not_fall_asleep_is_left_awake_until_it_is_idl
     sweep().await.ends(0, "swept");
     assert_eq!((quota(&shop), shop.holders()), (true, vec![]));
     shop.ends();
+}
+
+/// A preview that sleeps without a slot and waits in line for one, behind the only holder.
+async fn in_line() -> Shop {
+    let shop = Shop::open().await;
+    let opened = shop.opens(1);
+    alone(&shop, opened).await.ends(0, "deployed");
+    let sleep = shop.says(1, "alice", "/sleep");
+    alone(&shop, sleep).await.ends(0, "slept");
+    let second = shop.opens(2);
+    alone(&shop, second).await.ends(0, "deployed");
+    let wake = shop.says(1, "alice", "/wake");
+    alone(&shop, wake).await.ends(0, "queued");
+    shop
+}
+
+/// What is done where only one may live.
+async fn alone(shop: &Shop, event: Event) -> Seen {
+    shop.run(&event).input("max-previews", "1").go().await
+}
+
+fn line(shop: &Shop) -> usize {
+    shop.ledger().unwrap()["queue"].as_array().unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sleeps_in_line_neither_expires_nor_loses_its_place() {
+    let shop = in_line().await;
+    let pin = shop.says(2, "alice", "/pin");
+    alone(&shop, pin).await.ends(0, "pinned");
+    shop.unused_for(1, 30);
+    for _ in 0..2 {
+        alone(&shop, shop.schedule()).await.ends(0, "swept");
+    }
+    assert_eq!((line(&shop), shop.holders()), (1, vec![2]));
+    assert_eq!(shop.namespaces().len(), 2);
+    assert!(
+        shop.comment(1).contains("Preview queued"),
+        "{}",
+        shop.comment(1)
+    );
+    alone(&shop, shop.closes(2)).await.ends(0, "removed");
+    assert_eq!((line(&shop), shop.holders()), (0, vec![1]));
+    alone(&shop, shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.holders(), [1], "it is used from now on");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sleeps_in_line_keeps_its_place_when_its_namespace_is_deleted() {
+    let shop = in_line().await;
+    shop.world.cluster.delete("Namespace", "", NAMESPACE);
+    let gone = |cluster: &Handle| cluster.object("Namespace", "", NAMESPACE).is_none();
+    shop.world.cluster.wait_until(gone).await;
+    alone(&shop, shop.schedule()).await.ends(0, "swept");
+    assert_eq!((line(&shop), shop.holders()), (1, vec![2]));
+    assert!(shop.record(1)["asleep"].is_null());
+    assert!(
+        shop.comment(1).contains("Preview queued"),
+        "{}",
+        shop.comment(1)
+    );
+    alone(&shop, shop.closes(2)).await.ends(0, "removed");
+    assert_eq!((line(&shop), shop.holders()), (0, vec![1]));
+    assert!(
+        shop.comment(1).contains("Preview ready"),
+        "{}",
+        shop.comment(1)
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sleeps_in_line_leaves_it_when_nobody_wants_it_any_more() {
+    for closed in [true, false] {
+        let shop = in_line().await;
+        let event = match closed {
+            true => shop.closes(1),
+            false => shop.says(1, "alice", "/undeploy"),
+        };
+        alone(&shop, event).await.ends(0, "removed");
+        assert_eq!((line(&shop), shop.holders()), (0, vec![2]));
+        shop.ends();
+    }
 }
