@@ -294,21 +294,23 @@ pub fn drop_vanished(ledger: &mut Ledger, key: &str, gone: &str) {
     }
 }
 
-/// Gives up a claim without Namespace, whichever run made it.
+/// Gives up a claim without Namespace, whichever run made it; who had waited in line stands first in it again.
 ///
 /// Call it only in this preview's turn: whoever made the claim has stopped, and finds out when it tries to confirm.
 pub fn drop_claim(ledger: &mut Ledger, key: &str) {
-    ledger
-        .holders
-        .retain(|holder| holder.key != key || holder.uid.is_some());
+    give_up(ledger, |holder| holder.key == key && holder.uid.is_none());
 }
 
-/// Gives up this run's own claim that has no Namespace; who had waited in line stands first in it again.
+/// The same for this run's own claim alone.
 pub fn withdraw(ledger: &mut Ledger, key: &str, run: &RunId) {
     let ours = |holder: &Holder| holder.key == key && holder.run == *run && holder.uid.is_none();
+    give_up(ledger, ours);
+}
+
+fn give_up(ledger: &mut Ledger, which: impl Fn(&Holder) -> bool) {
     let (given_up, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut ledger.holders)
         .into_iter()
-        .partition(ours);
+        .partition(which);
     ledger.holders = kept;
     let waited = given_up.into_iter().filter(|one| one.waited.is_some());
     queue::put_back(ledger, waited.collect());

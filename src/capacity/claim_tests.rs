@@ -53,6 +53,19 @@ fn a_claim_without_a_namespace_can_be_dropped_and_a_confirmed_one_cannot() {
 }
 
 #[test]
+fn a_claim_that_is_dropped_gives_back_the_place_in_line_that_it_came_from() {
+    let mut ledger = Ledger::empty(1);
+    full(&mut ledger, [1]);
+    for pr in [2, 3] {
+        queue::join(&mut ledger, &who(pr, "dead"), at(0));
+    }
+    drop_holder(&mut ledger, "1", "uid-1");
+    claim(&mut ledger, &who(2, "dead"), at(0));
+    drop_claim(&mut ledger, "2");
+    assert_eq!((ledger.position("2"), ledger.holders.len()), (Some(1), 0));
+}
+
+#[test]
 fn the_fourth_is_refused_and_sees_the_three() {
     let mut ledger = Ledger::empty(3);
     full(&mut ledger, 1..=3);

@@ -75,6 +75,7 @@ impl Record {
         self.pinned = false;
         self.warned = None;
         self.asleep = None;
+        self.stayed_awake = None;
     }
 }
 

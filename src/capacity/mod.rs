@@ -270,6 +270,9 @@ pub struct Record {
     /// That it sleeps, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asleep: Option<Asleep>,
+    /// When it was to sleep last and did not fall asleep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stayed_awake: Option<Timestamp>,
     /// True when its time was over and nothing has been deployed since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,
@@ -405,6 +408,16 @@ pub struct Removing {
     /// Login of whoever asked; empty where nobody did.
     #[serde(default)]
     pub by: String,
+}
+
+impl Removing {
+    /// True when nobody wants the preview any more: no place in line is kept for it.
+    pub fn withdraws(&self) -> bool {
+        matches!(
+            self.because,
+            Because::Closed | Because::Merged | Because::Asked
+        )
+    }
 }
 
 /// Why a preview is removed.

@@ -381,11 +381,11 @@ impl World {
                 }
             }
             Act::Close(pr) => {
-                leave(ledger, &pr.to_string());
-                self.line.retain(|one| *one != pr);
                 if !self.exists.contains_key(&pr) {
                     drop_claim(ledger, &pr.to_string());
                 }
+                leave(ledger, &pr.to_string());
+                self.line.retain(|one| *one != pr);
             }
             Act::Lack(seat) => self.lacks(ledger, seat)?,
             Act::First(pr) => {

@@ -45,10 +45,11 @@ impl Record {
         self.asleep.as_ref().filter(|asleep| asleep.unfinished)
     }
 
-    /// True when nobody has used the preview for so long that it may sleep.
+    /// True when nobody has used the preview for so long that it may sleep, nor tried that in vain.
     pub fn is_idle(&self, after: Duration, now: Timestamp) -> bool {
         let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
         let long_ago = |used: Timestamp| now.duration_since(used) >= after;
-        !self.pinned && self.asleep.is_none() && self.last_used().is_some_and(long_ago)
+        let last = self.last_used().max(self.stayed_awake);
+        !self.pinned && self.asleep.is_none() && last.is_some_and(long_ago)
     }
 }

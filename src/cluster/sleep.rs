@@ -1,5 +1,5 @@
 //! Stops everything that runs in a preview and starts it again: quota, replicas, CronJobs, pods.
-//! It deletes nothing but pods that their controllers make again, and it knows no ledger.
+//! It deletes nothing but pods, which their controllers make again, and it knows no ledger.
 //! A quota of no pods comes first and goes last: while it is there, no run that comes late can start a pod, however stalled.
 //! Each sleep has a quota of its own, which names its run, and relies on no other; whoever takes one away must have known it before.
 
@@ -36,12 +36,21 @@ const SUSPENDED: &str = "preview-action/suspended";
 /// How often the pods are looked at.
 const POLL: Duration = Duration::from_millis(500);
 
+/// Pods end within this, however short their own grace.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a pod needs beyond its grace.
+const BEYOND: Duration = Duration::from_secs(30);
+
+/// No grace is waited for longer.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// What is scaled or suspended.
 static SLEEPERS: [&Kind; 3] = [&kinds::DEPLOYMENT, &kinds::STATEFUL_SET, &kinds::CRON_JOB];
 
 impl Cluster {
-    /// Stops everything in a Namespace and waits until nothing runs in it; false when something still does at the deadline, or
-    /// the quota of another run is in the way.
+    /// Stops everything in a Namespace and waits until nothing runs in it; false when something still does once its grace is over,
+    /// or the quota of another run is in the way.
     ///
     /// `before` is the quota of an earlier sleep, read before this run's last write to the ledger.
     pub async fn put_to_sleep(
@@ -49,7 +58,6 @@ impl Cluster {
         namespace: &Namespace,
         before: Option<&str>,
         run: &RunId,
-        deadline: Instant,
     ) -> Result<bool, ClusterError> {
         if let Some(uid) = before {
             self.delete_quota(namespace, uid).await?;
@@ -59,15 +67,14 @@ impl Cluster {
             self.own(kind, namespace, &object, &slept(kind, &object))
                 .await?;
         }
-        loop {
-            if self.nothing_runs(namespace, run).await? {
-                return Ok(true);
-            }
-            if Instant::now() >= deadline {
+        let begun = Instant::now();
+        while let Some(patience) = self.what_runs(namespace, run).await? {
+            if begun.elapsed() >= self.patience(patience) {
                 return Ok(false);
             }
             sleep(POLL).await;
         }
+        Ok(true)
     }
 
     /// Lets pods start in a Namespace again and gives every workload its replicas back; what was changed.
@@ -209,28 +216,26 @@ impl Cluster {
         Ok(super::apply::without_ballast(self.send(call).await?.body))
     }
 
-    /// True once this run's quota holds and no pod runs; pods that nothing scales are sent away.
-    async fn nothing_runs(&self, namespace: &Namespace, run: &RunId) -> Result<bool, ClusterError> {
+    /// For how long is waited for what still runs, whoever made it; none once this run's quota holds and no pod runs.
+    async fn what_runs(
+        &self,
+        namespace: &Namespace,
+        run: &RunId,
+    ) -> Result<Option<Duration>, ClusterError> {
         let quota = self.quota(namespace).await?;
         let quota = quota.filter(|quota| is_of(quota, run));
         // Until its controller has seen it, nobody knows whether admission has.
         let holds = quota.is_some_and(|quota| quota["status"]["hard"]["pods"] == "0");
         let list = Call::list(&kinds::POD, Some(namespace), &Selector::default())?;
         let pods = self.send(list).await?.body;
-        let mut runs = false;
-        for pod in items(&pods) {
-            if ["Succeeded", "Failed"]
-                .iter()
-                .any(|phase| pod["status"]["phase"] == *phase)
-            {
-                continue;
-            }
-            runs = true;
-            if pod["metadata"]["deletionTimestamp"].is_null() && !scaled_away(pod) {
+        let runs: Vec<&Value> = items(&pods).filter(|pod| runs(pod)).collect();
+        // From now on no controller makes one anew.
+        for pod in runs.iter().filter(|_| holds) {
+            if pod["metadata"]["deletionTimestamp"].is_null() {
                 self.send_away(namespace, pod).await?;
             }
         }
-        Ok(holds && !runs)
+        Ok((!holds || !runs.is_empty()).then(|| patience(&runs)))
     }
 
     async fn send_away(&self, namespace: &Namespace, pod: &Value) -> Result<(), ClusterError> {
@@ -255,14 +260,17 @@ fn is_of(quota: &Value, run: &RunId) -> bool {
     quota["metadata"]["annotations"][BY] == run.0.as_str()
 }
 
-/// True when the pod goes by itself, because what made it is scaled to none.
-fn scaled_away(pod: &Value) -> bool {
-    let owners = pod["metadata"]["ownerReferences"].as_array();
-    owners.into_iter().flatten().any(|owner| {
-        ["ReplicaSet", "StatefulSet"]
-            .iter()
-            .any(|kind| owner["kind"] == *kind)
-    })
+fn runs(pod: &Value) -> bool {
+    let phase = &pod["status"]["phase"];
+    *phase != "Succeeded" && *phase != "Failed"
+}
+
+/// For how long is waited for these pods: the longest grace counts.
+fn patience(pods: &[&Value]) -> Duration {
+    let grace = |pod: &&Value| pod["spec"]["terminationGracePeriodSeconds"].as_u64();
+    let longest = pods.iter().filter_map(grace).max().unwrap_or_default();
+    let longest = Duration::from_secs(longest).saturating_add(BEYOND);
+    longest.clamp(PATIENCE, LONGEST)
 }
 
 /// Annotation and fields of a workload that sleeps; one that sleeps already keeps what it remembers.
@@ -306,6 +314,18 @@ mod tests {
             Some((json!({}), json!({"replicas": 3})))
         );
         assert_eq!(awake(&kinds::DEPLOYMENT, &deployment), None);
+    }
+
+    #[test]
+    fn the_longest_grace_is_waited_for_within_reason() {
+        let pod = |seconds: u64| json!({"spec": {"terminationGracePeriodSeconds": seconds}});
+        let waits = |graces: &[u64]| {
+            let pods: Vec<Value> = graces.iter().map(|one| pod(*one)).collect();
+            patience(&pods.iter().collect::<Vec<_>>()).as_secs()
+        };
+        assert_eq!(waits(&[]), 120);
+        assert_eq!(waits(&[10, 300, 30]), 330);
+        assert_eq!(waits(&[u64::MAX]), 600);
     }
 
     #[test]

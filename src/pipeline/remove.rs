@@ -321,8 +321,11 @@ impl Work<'_> {
         })
     }
 
-    /// True when the time of the preview is over still, or its removal was begun before.
+    /// True when the time of the preview is over still, or its removal was begun before; who waits in line is wanted.
     fn expired(&self, taken: &Taken) -> bool {
+        if taken.waiting.is_some() {
+            return false;
+        }
         let begun = taken.record.removing.as_ref();
         begun.is_some_and(|begun| begun.because == Because::Expired)
             || taken.record.is_expired(self.ports.settings.ttl, taken.now)

@@ -26,9 +26,6 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// Pods end within this; ours are given ten seconds, those of others may take longer.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// How often the label of a sleeper is written over what others have written meanwhile.
 const MARKS: usize = 20;
 
@@ -169,9 +166,8 @@ impl<'a> Bed<'a> {
 
     /// Stops everything in the Namespace and says so on it.
     async fn stop(&self, found: &NamespaceInfo, quota: Option<&str>) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.cluster.patience(PATIENCE);
         let run = &self.ports.run;
-        let sleeping = self.cluster.put_to_sleep(&found.name, quota, run, deadline);
+        let sleeping = self.cluster.put_to_sleep(&found.name, quota, run);
         if sleeping.await? {
             return self.mark_asleep(found).await;
         }

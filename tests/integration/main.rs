@@ -57,6 +57,7 @@ mod secrets;
 mod settings;
 mod shows;
 mod sleep;
+mod sleepless;
 mod sources;
 mod support;
 mod sweep;

@@ -26,7 +26,7 @@ fn pods(shop: &Shop) -> usize {
     shop.world.cluster.objects("Pod", NAMESPACE).len()
 }
 
-fn quota(shop: &Shop) -> bool {
+pub(crate) fn quota(shop: &Shop) -> bool {
     let cluster = &shop.world.cluster;
     cluster
         .object("ResourceQuota", NAMESPACE, "preview-asleep")

@@ -26,13 +26,14 @@ impl Desk<'_> {
         .await
     }
 
-    /// Notes that the preview is awake after all, unless a newer run exists.
+    /// Notes that the preview is awake after all, unless a newer run exists: no sweep tries again at once.
     pub(in crate::pipeline) async fn stay_awake(&self) -> Result<(), Failure> {
-        self.transact(|ledger, _| {
+        self.transact(|ledger, now| {
             let record = ledger.previews.get_mut(&self.key);
             match record.filter(|record| record.newest.as_ref() == Some(self.run())) {
                 Some(record) => {
                     record.asleep = None;
+                    record.stayed_awake = Some(now);
                     Step::Write(())
                 }
                 None => Step::Keep(()),

@@ -217,7 +217,7 @@ impl<'a> Broom<'a> {
         Ok(ending)
     }
 
-    /// Gives back the slot of a preview whose Namespace somebody deleted, and says so.
+    /// Gives back the slot of a preview whose Namespace somebody deleted, and says so unless it waits in line for another.
     async fn free(&self, preview: &PreviewKey, pull: &PullRequest) -> Result<Ending, Failure> {
         let cluster = self.ports.cluster()?;
         let Some((name, uid)) = self.sight.home(preview) else {
@@ -247,8 +247,16 @@ impl<'a> Broom<'a> {
             return Ok(Ending::superseded());
         }
         desk.free(&[uid]).await?;
-        let ending = teller.deleted(name).await;
-        let untold = teller.unheard();
+        let waits = taken.waiting.is_some();
+        let ending = match waits {
+            true => {
+                let why =
+                    format!("the namespace {name} was deleted; it waits in line all the same");
+                Ending::quiet(State::Queued, ReasonCode::Unchanged, why)
+            }
+            false => teller.deleted(name).await,
+        };
+        let untold = teller.unheard() || (waits && taken.record.untold);
         desk.finish(None, |ledger, key, _| {
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.vanish();

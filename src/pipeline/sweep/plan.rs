@@ -403,7 +403,7 @@ impl Sight<'_> {
             && preview.variant.is_none()
             && self.may_run(preview, pull)
             && (self.is_wanted(preview, pull) || self.is_stalled(preview, pull))
-            && self.ledger.position(&key).is_none()
+            && !self.waits(preview)
             && (has_slot || room)
             && untried
             && (!spared || stalled)
@@ -501,8 +501,7 @@ impl Sight<'_> {
 
     /// Whether the comment lacks what came of the last run, or a commit is shown as under way that nobody goes on with.
     fn untold(&self, preview: &PreviewKey, pull: &PullRequest, record: &Record) -> Option<Action> {
-        let goes_on =
-            self.ledger.position(&preview.in_ledger()).is_some() || self.is_stalled(preview, pull);
+        let goes_on = self.waits(preview) || self.is_stalled(preview, pull);
         let hangs = match goes_on {
             true => !record.shown.abandoned.is_empty(),
             false => record.shown.promises(),
@@ -541,13 +540,12 @@ impl Sight<'_> {
     /// Whether a sleep or a waking was begun, and nobody is at work on it any more. Who waits in line wakes once its turn comes.
     fn dozes(&self, preview: &PreviewKey, record: &Record) -> bool {
         let begun = record.unfinished_sleep().is_some();
-        let waits = self.ledger.position(&preview.in_ledger()).is_some();
-        begun && !waits && self.lives(preview)
+        begun && !self.waits(preview) && self.lives(preview)
     }
 
-    /// Whether the preview has expired, or its author has to be told that it will.
+    /// Whether the preview has expired, or its author has to be told that it will. Who waits in line is used once its turn comes.
     fn end_of_life(&self, preview: &PreviewKey, record: &Record) -> Option<Action> {
-        if !self.lives(preview) || !self.mandate.expires {
+        if !self.lives(preview) || self.waits(preview) || !self.mandate.expires {
             return None;
         }
         let ttl = self.settings.ttl;
@@ -569,6 +567,10 @@ impl Sight<'_> {
             reason,
             by: begun.map_or_else(String::new, |begun| begun.by.clone()),
         }
+    }
+
+    fn waits(&self, preview: &PreviewKey) -> bool {
+        self.ledger.position(&preview.in_ledger()).is_some()
     }
 
     /// True when there is something of the preview in the cluster that nobody is deleting.

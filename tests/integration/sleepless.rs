@@ -1,0 +1,203 @@
+//! Who does not fall asleep at once or at all.
+
+use crate::sleep::quota;
+use crate::support::{Event, Seen, Shop};
+use preview_action::simulate::cluster::Handle;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const NAMESPACE: &str = "pr-shop-1";
+const HALF_A_DAY: Duration = Duration::from_secs(12 * 3600);
+
+fn pods(shop: &Shop, of: &str) -> Vec<Value> {
+    let mut pods = shop.world.cluster.objects("Pod", NAMESPACE);
+    let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap().to_owned();
+    pods.retain(|pod| name(pod).starts_with(of));
+    pods
+}
+
+/// A StatefulSet that an operator has made and keeps at two replicas.
+fn operated(shop: &Shop) {
+    let custom = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "wanted", "namespace": NAMESPACE},
+    });
+    let cluster = &shop.world.cluster;
+    cluster.put(&custom).unwrap();
+    let owner = cluster.object("ConfigMap", NAMESPACE, "wanted").unwrap();
+    let labels = json!({"app": "store"});
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {
+            "name": "store", "namespace": NAMESPACE,
+            "ownerReferences": [{
+                "apiVersion": "v1", "kind": "ConfigMap", "name": "wanted",
+                "uid": owner["metadata"]["uid"], "controller": true,
+            }],
+        },
+        "spec": {
+            "replicas": 2, "serviceName": "store", "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{
+                    "name": "store", "image": "registry.example/store:1",
+                    "resources": {
+                        "requests": {"cpu": "10m", "memory": "16Mi"},
+                        "limits": {"cpu": "10m", "memory": "16Mi"},
+                    },
+                }]},
+            },
+        },
+    });
+    cluster.put(&set).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_has_made_sleeps_too_and_comes_back() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    operated(&shop);
+    let both = |cluster: &Handle| {
+        let set = cluster.object("StatefulSet", NAMESPACE, "store").unwrap();
+        set["status"]["readyReplicas"] == 2
+    };
+    shop.world.cluster.wait_until(both).await;
+    let sleep = shop.says(1, "alice", "/sleep");
+    shop.hears(&sleep).await.ends(0, "slept");
+    assert_eq!((pods(&shop, "").len(), shop.holders()), (0, vec![]));
+    let set = shop.world.cluster.object("StatefulSet", NAMESPACE, "store");
+    assert_eq!(
+        set.unwrap()["spec"]["replicas"],
+        2,
+        "that is the operator's"
+    );
+    let wake = shop.says(1, "alice", "/wake");
+    shop.hears(&wake).await.ends(0, "woken");
+    shop.world.cluster.wait_until(both).await;
+    shop.ends();
+}
+
+/// Whether the pods of the preview end once they are sent away.
+fn end(shop: &Shop, end: bool) {
+    let finalizers = if end {
+        json!([])
+    } else {
+        json!(["example.test/a"])
+    };
+    for mut pod in pods(shop, "web") {
+        pod["metadata"]["finalizers"] = finalizers.clone();
+        shop.world.cluster.put(&pod).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_preview_that_does_not_fall_asleep_is_left_awake_until_it_is_idle_again() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    end(&shop, false);
+    let sweep = async || {
+        let run = shop.run(&shop.schedule());
+        run.input("sleep-after", "12h").go().await
+    };
+    shop.world.advance(HALF_A_DAY);
+    sweep().await.ends(3, "timed-out");
+    assert_eq!((quota(&shop), shop.holders()), (false, vec![1]));
+    let web = |cluster: &Handle| {
+        let web = cluster.object("Deployment", NAMESPACE, "web").unwrap();
+        web["status"]["readyReplicas"] == 1
+    };
+    shop.world.cluster.wait_until(web).await;
+    let before = shop.now();
+    sweep().await.ends(0, "swept");
+    let asked = shop.cluster_requests(before);
+    let quotas = asked.iter().filter(|one| one.path.contains("quotas"));
+    assert_eq!(quotas.count(), 0, "it is not tried at once");
+    end(&shop, true);
+    shop.world.advance(HALF_A_DAY);
+    sweep().await.ends(0, "swept");
+    assert_eq!((quota(&shop), shop.holders()), (true, vec![]));
+    shop.ends();
+}
+
+/// A preview that sleeps without a slot and waits in line for one, behind the only holder.
+async fn in_line() -> Shop {
+    let shop = Shop::open().await;
+    let opened = shop.opens(1);
+    alone(&shop, opened).await.ends(0, "deployed");
+    let sleep = shop.says(1, "alice", "/sleep");
+    alone(&shop, sleep).await.ends(0, "slept");
+    let second = shop.opens(2);
+    alone(&shop, second).await.ends(0, "deployed");
+    let wake = shop.says(1, "alice", "/wake");
+    alone(&shop, wake).await.ends(0, "queued");
+    shop
+}
+
+/// What is done where only one may live.
+async fn alone(shop: &Shop, event: Event) -> Seen {
+    shop.run(&event).input("max-previews", "1").go().await
+}
+
+fn line(shop: &Shop) -> usize {
+    shop.ledger().unwrap()["queue"].as_array().unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sleeps_in_line_neither_expires_nor_loses_its_place() {
+    let shop = in_line().await;
+    let pin = shop.says(2, "alice", "/pin");
+    alone(&shop, pin).await.ends(0, "pinned");
+    shop.unused_for(1, 30);
+    for _ in 0..2 {
+        alone(&shop, shop.schedule()).await.ends(0, "swept");
+    }
+    assert_eq!((line(&shop), shop.holders()), (1, vec![2]));
+    assert_eq!(shop.namespaces().len(), 2);
+    assert!(
+        shop.comment(1).contains("Preview queued"),
+        "{}",
+        shop.comment(1)
+    );
+    alone(&shop, shop.closes(2)).await.ends(0, "removed");
+    assert_eq!((line(&shop), shop.holders()), (0, vec![1]));
+    alone(&shop, shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.holders(), [1], "it is used from now on");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sleeps_in_line_keeps_its_place_when_its_namespace_is_deleted() {
+    let shop = in_line().await;
+    shop.world.cluster.delete("Namespace", "", NAMESPACE);
+    let gone = |cluster: &Handle| cluster.object("Namespace", "", NAMESPACE).is_none();
+    shop.world.cluster.wait_until(gone).await;
+    alone(&shop, shop.schedule()).await.ends(0, "swept");
+    assert_eq!((line(&shop), shop.holders()), (1, vec![2]));
+    assert!(shop.record(1)["asleep"].is_null());
+    assert!(
+        shop.comment(1).contains("Preview queued"),
+        "{}",
+        shop.comment(1)
+    );
+    alone(&shop, shop.closes(2)).await.ends(0, "removed");
+    assert_eq!((line(&shop), shop.holders()), (0, vec![1]));
+    assert!(
+        shop.comment(1).contains("Preview ready"),
+        "{}",
+        shop.comment(1)
+    );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sleeps_in_line_leaves_it_when_nobody_wants_it_any_more() {
+    for closed in [true, false] {
+        let shop = in_line().await;
+        let event = match closed {
+            true => shop.closes(1),
+            false => shop.says(1, "alice", "/undeploy"),
+        };
+        alone(&shop, event).await.ends(0, "removed");
+        assert_eq!((line(&shop), shop.holders()), (0, vec![2]));
+        shop.ends();
+    }
+}
