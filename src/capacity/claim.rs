@@ -294,13 +294,19 @@ pub fn drop_vanished(ledger: &mut Ledger, key: &str, gone: &str) {
     }
 }
 
-/// Gives up a claim without Namespace, whichever run made it.
+/// Frees all that a removed preview has: its slot, when each of these Namespaces is gone, a claim that was left without one, and
+/// its place in line. Claim and place may be a newer run's, where one has come although the removal was not at its end.
 ///
-/// Call it only in this preview's turn: whoever made the claim has stopped, and finds out when it tries to confirm.
-pub fn drop_claim(ledger: &mut Ledger, key: &str) {
-    ledger
-        .holders
-        .retain(|holder| holder.key != key || holder.uid.is_some());
+/// Call it only after reading the Namespaces by name: 404, or another UID.
+pub fn clear(ledger: &mut Ledger, key: &str, run: &RunId, gone: &[String]) {
+    for uid in gone {
+        drop_holder(ledger, key, uid);
+    }
+    if !is_overtaken(ledger, key, run) {
+        let bound = |holder: &Holder| holder.key != key || holder.uid.is_some();
+        ledger.holders.retain(bound);
+        queue::leave(ledger, key);
+    }
 }
 
 /// Gives up this run's own claim that has no Namespace; who had waited in line stands first in it again.

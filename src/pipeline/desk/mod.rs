@@ -465,14 +465,10 @@ impl<'a> Desk<'a> {
 
     /// Frees the slot of this preview once nothing is left of it: each of these Namespaces was read by name and is gone.
     ///
-    /// A claim of a run that died before it had a Namespace goes too; this run has the turn.
+    /// A claim of a run that died before it had a Namespace goes too.
     pub(super) async fn free(&self, gone: &[String]) -> Result<(), Failure> {
         self.transact(|ledger, _| {
-            for uid in gone {
-                capacity::drop_holder(ledger, &self.key, uid);
-            }
-            capacity::drop_claim(ledger, &self.key);
-            capacity::leave(ledger, &self.key);
+            capacity::clear(ledger, &self.key, self.run(), gone);
             Step::Write(())
         })
         .await
