@@ -294,14 +294,25 @@ pub fn drop_vanished(ledger: &mut Ledger, key: &str, gone: &str) {
     }
 }
 
-/// Gives up a claim without Namespace, whichever run made it; who had waited in line stands first in it again.
+/// Frees what a removed preview has: its slot, when each of these Namespaces is gone, and a claim that was left without one. Its
+/// place in line goes too if it `leaves`; else a claim that came from the line goes back there.
+/// Claim and place may be a newer run's, where one has come although the removal was not at its end.
 ///
-/// Call it only in this preview's turn: whoever made the claim has stopped, and finds out when it tries to confirm.
-pub fn drop_claim(ledger: &mut Ledger, key: &str) {
+/// Call it only after reading the Namespaces by name: 404, or another UID.
+pub fn clear(ledger: &mut Ledger, key: &str, run: &RunId, gone: &[String], leaves: bool) {
+    for uid in gone {
+        drop_holder(ledger, key, uid);
+    }
+    if is_overtaken(ledger, key, run) {
+        return;
+    }
     give_up(ledger, |holder| holder.key == key && holder.uid.is_none());
+    if leaves {
+        queue::leave(ledger, key);
+    }
 }
 
-/// The same for this run's own claim alone.
+/// Gives up this run's own claim that has no Namespace; who had waited in line stands first in it again.
 pub fn withdraw(ledger: &mut Ledger, key: &str, run: &RunId) {
     let ours = |holder: &Holder| holder.key == key && holder.run == *run && holder.uid.is_none();
     give_up(ledger, ours);

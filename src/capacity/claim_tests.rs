@@ -5,6 +5,7 @@
 )]
 
 use super::*;
+use crate::capacity::begin;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -41,8 +42,9 @@ fn a_claim_without_a_namespace_can_be_dropped_and_a_confirmed_one_cannot() {
     let mut ledger = Ledger::empty(3);
     full(&mut ledger, [1]);
     claim(&mut ledger, &who(2, "dead"), at(0));
-    drop_claim(&mut ledger, "1");
-    drop_claim(&mut ledger, "2");
+    for key in ["1", "2"] {
+        clear(&mut ledger, key, &RunId("removal".into()), &[], true);
+    }
     let keys: Vec<&str> = ledger
         .holders
         .iter()
@@ -50,6 +52,33 @@ fn a_claim_without_a_namespace_can_be_dropped_and_a_confirmed_one_cannot() {
         .collect();
     assert_eq!(keys, ["1"]);
     assert!(!confirm(&mut ledger, "2", &RunId("dead".into()), "uid-2"));
+}
+
+/// A removal that was thought dead and comes to its end after all.
+#[test]
+fn a_removal_takes_neither_claim_nor_place_of_a_newer_run() {
+    let mut ledger = Ledger::empty(2);
+    full(&mut ledger, [1, 2]);
+    let newer = Claimant {
+        when_full: WhenFull::Queue,
+        ..who(1, "newer")
+    };
+    let removal = RunId("removal".into());
+    begin(&mut ledger, "1", &removal, false, at(0));
+    begin(&mut ledger, "1", &newer.run, false, at(40));
+    clear(&mut ledger, "1", &removal, &["uid-1".into()], true);
+    assert_eq!(ledger.holders.len(), 1, "that one is gone");
+    let slot = Claim::Unconfirmed { slot: 1 };
+    assert_eq!(claim(&mut ledger, &newer, at(41)), slot);
+    clear(&mut ledger, "1", &removal, &["uid-1".into()], true);
+    assert_eq!(claim(&mut ledger, &newer, at(42)), slot);
+    withdraw(&mut ledger, "1", &newer.run);
+    full(&mut ledger, [3]);
+    assert_eq!(claim(&mut ledger, &newer, at(43)), Claim::Queued(1));
+    clear(&mut ledger, "1", &removal, &["uid-1".into()], true);
+    assert_eq!(ledger.position("1"), Some(1));
+    clear(&mut ledger, "1", &newer.run, &[], true);
+    assert_eq!(ledger.position("1"), None);
 }
 
 #[test]
@@ -61,7 +90,7 @@ fn a_claim_that_is_dropped_gives_back_the_place_in_line_that_it_came_from() {
     }
     drop_holder(&mut ledger, "1", "uid-1");
     claim(&mut ledger, &who(2, "dead"), at(0));
-    drop_claim(&mut ledger, "2");
+    clear(&mut ledger, "2", &RunId("dead".into()), &[], false);
     assert_eq!((ledger.position("2"), ledger.holders.len()), (Some(1), 0));
 }
 

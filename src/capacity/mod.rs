@@ -18,7 +18,7 @@ mod turn;
 
 pub use approval::{Approved, Requested};
 pub use claim::{
-    Claim, Claimant, Owned, adopt, bind, claim, confirm, drop_claim, drop_holder, drop_vanished,
+    Claim, Claimant, Owned, adopt, bind, claim, clear, confirm, drop_holder, drop_vanished,
     forget_uid, give_up_old_claims, lowest_free_slot, note_adopted, rebuild, withdraw,
 };
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};

@@ -1,4 +1,4 @@
-//! The runs of the model: what a deploy, a waking and a sleep do to ledger, Namespaces and quotas, one step at a time.
+//! The runs of the model: what a deploy, a waking, a sleep and a removal do to ledger, Namespaces and quotas, one step at a time.
 //! They see the world only where a real run would look, and may stall between any two of their steps.
 //! Apart from the model's books, because those must not follow from what runs do.
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
@@ -9,7 +9,11 @@ impl World {
     pub(super) fn begins(&mut self, ledger: &mut Ledger, seat: Seat, work: Work) {
         self.count += 1;
         let (key, id) = (seat.0.to_string(), RunId(format!("r{}", self.count)));
+        let bound = ledger.holder(&key).and_then(|one| one.uid.clone());
         let record = ledger.previews.entry(key.clone()).or_default();
+        if matches!(work, Work::Remove { yields: true }) && record.is_active(at(self.now)) {
+            return;
+        }
         record.active = None;
         let asleep = record.asleep.is_some();
         assert!(matches!(
@@ -22,6 +26,7 @@ impl World {
             step: 0,
             uid: String::new(),
             fresh: false,
+            bound,
             asleep,
             quota: None,
             version: 0,
@@ -36,6 +41,7 @@ impl World {
         let goes_on = match run.work {
             Work::Deploy(when_full) => self.deploys(ledger, seat.0, &mut run, when_full)?,
             Work::Sleep => self.sleeps(ledger, seat.0, &mut run),
+            Work::Remove { .. } => self.removes(ledger, seat.0, &mut run),
         };
         if goes_on {
             self.runs.insert(seat, run);
@@ -159,6 +165,59 @@ impl World {
         true
     }
 
+    /// One step of a removal; false at its end.
+    fn removes(&mut self, ledger: &mut Ledger, pr: u64, run: &mut Run) -> bool {
+        let key = pr.to_string();
+        match run.step {
+            // What there is by name, whoever has made it.
+            0 => run.uid = self.exists.get(&pr).cloned().unwrap_or_default(),
+            1 if self.exists.get(&pr) == Some(&run.uid) => {
+                self.exists.remove(&pr);
+                self.works.remove(&run.uid);
+            }
+            2 => {
+                let gone: Vec<String> = run.bound.iter().chain([&run.uid]).cloned().collect();
+                clear(ledger, &key, &run.id, &gone, true);
+                // The place of a newer run is its own.
+                let newest = ledger
+                    .previews
+                    .get(&key)
+                    .and_then(|one| one.newest.as_ref());
+                if newest.is_none_or(|newest| *newest == run.id) {
+                    self.line.retain(|one| *one != pr);
+                }
+            }
+            3 => {
+                if finish(ledger, &key, &run.id, None) {
+                    ledger.previews.get_mut(&key).unwrap().bury();
+                }
+                return false;
+            }
+            _ => {}
+        }
+        run.step += 1;
+        true
+    }
+
+    pub(super) fn goes_first(&mut self, ledger: &mut Ledger, pr: u64) {
+        let (key, number) = (pr.to_string(), PrNumber::new(pr).unwrap());
+        if ledger.holder(&key).is_none() {
+            put_first(ledger, &key, number, "alice", at(self.now));
+            self.lacking.remove(&pr);
+            self.line.retain(|one| *one != pr);
+            self.line.insert(0, pr);
+        }
+    }
+
+    pub(super) fn takes(&mut self, ledger: &mut Ledger, pr: u64, from: Seat) {
+        let held = |pr: u64| ledger.holder(&pr.to_string()).is_some();
+        let just_full = ledger.holders.len() == ledger.capacity as usize;
+        if held(from.0) && !held(pr) && just_full {
+            self.goes_first(ledger, pr);
+            self.begins(ledger, from, Work::Remove { yields: false });
+        }
+    }
+
     fn writes(&mut self, uid: &str) {
         *self.written.entry(uid.to_owned()).or_default() += 1;
     }
@@ -215,6 +274,9 @@ impl World {
                 ledger.previews.get_mut(&key).unwrap().asleep = None;
             }
             Work::Sleep => {}
+            Work::Remove { .. } => {
+                let _newest = finish(ledger, &key, &run.id, None);
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
-//! The model that the cap's proof is held against: ten thousand random histories of claims, crashes, removals, sleep, waking,
-//! expiry, sweeps, lost ledgers and other caps, with an older and a newer run for each preview, each of which may stall between any two of its
+//! The model that the cap's proof is held against: ten thousand random histories of claims, crashes, removals, takings, sleep,
+//! waking, expiry, sweeps, lost ledgers and other caps, with an older and a newer run for each preview, each of which may stall between any two of its
 //! steps.
 //! It must not ask the ledger who waits or what runs: it keeps books of its own beside it.
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use super::{
     Asleep, Claim, Claimant, Holder, Ledger, Owned, Remembered, RunId, Turn, WhenFull, adopt,
-    alive, begin, bind, claim, confirm, drop_claim, drop_vanished, finish, forget, forget_uid,
-    leave, next, put_first, put_to_sleep, rebuild, wait, withdraw,
+    alive, begin, bind, claim, clear, confirm, drop_vanished, finish, forget, forget_uid, leave,
+    next, put_first, put_to_sleep, rebuild, wait, withdraw,
 };
 use crate::names::PrNumber;
 use jiff::Timestamp;
@@ -29,6 +29,10 @@ enum Work {
     /// A push, `/deploy` or `/wake`: for the ledger and the quota they are the same.
     Deploy(WhenFull),
     Sleep,
+    /// Of a preview that is closed, unwanted or taken from, or of one that is over or gives way: that is left to whoever is at work.
+    Remove {
+        yields: bool,
+    },
 }
 
 /// A preview has two runs: which of them is the newer one changes as they begin.
@@ -53,11 +57,14 @@ enum Act {
     Drop(u64),
     /// A run of the preview finds that its Namespace is gone.
     Forget(Seat),
-    Close(u64),
+    /// A place in line is given up.
+    Leave(u64),
     /// A run about to claim finds no room on the nodes.
     Lack(Seat),
     /// A maintainer makes room for a preview.
     First(u64),
+    /// The same by removing another one, where nothing else is free.
+    Take(u64, Seat),
     /// Somebody takes over a Namespace that was there before.
     Adopt(u64),
     /// A sweep finds that nothing of a closed pull request is left.
@@ -80,6 +87,7 @@ fn turn(previews: u64) -> impl Strategy<Value = Act> {
         1 => Just(Work::Deploy(WhenFull::GoFirst)),
         1 => Just(Work::Deploy(WhenFull::Refuse)),
         6 => Just(Work::Sleep),
+        2 => any::<bool>().prop_map(|yields| Work::Remove { yields }),
     ];
     prop_oneof![
         1 => (seat(), work).prop_map(|(seat, work)| Act::Begin(seat, work)),
@@ -99,9 +107,10 @@ fn act(previews: u64) -> impl Strategy<Value = Act> {
         2 => pr().prop_map(Act::Look),
         2 => pr().prop_map(Act::Drop),
         1 => seat().prop_map(Act::Forget),
-        1 => pr().prop_map(Act::Close),
+        1 => pr().prop_map(Act::Leave),
         1 => seat().prop_map(Act::Lack),
         1 => pr().prop_map(Act::First),
+        1 => (pr(), seat()).prop_map(|(pr, from)| Act::Take(pr, from)),
         1 => pr().prop_map(Act::Adopt),
         1 => pr().prop_map(Act::Find),
         1 => pr().prop_map(Act::Strike),
@@ -125,6 +134,8 @@ struct Run {
     uid: String,
     /// True when it created that.
     fresh: bool,
+    /// Namespace that had the preview's slot as its turn came.
+    bound: Option<String>,
     /// True when the preview slept as its turn came.
     asleep: bool,
     /// The quota that it has seen.
@@ -380,29 +391,13 @@ impl World {
                     forget_uid(ledger, &key, &uid, &run.id, at(self.now));
                 }
             }
-            Act::Close(pr) => {
-                if !self.exists.contains_key(&pr) {
-                    drop_claim(ledger, &pr.to_string());
-                }
+            Act::Leave(pr) => {
                 leave(ledger, &pr.to_string());
                 self.line.retain(|one| *one != pr);
             }
             Act::Lack(seat) => self.lacks(ledger, seat)?,
-            Act::First(pr) => {
-                let key = pr.to_string();
-                if ledger.holder(&key).is_none() {
-                    put_first(
-                        ledger,
-                        &key,
-                        PrNumber::new(pr).unwrap(),
-                        "alice",
-                        at(self.now),
-                    );
-                    self.lacking.remove(&pr);
-                    self.line.retain(|one| *one != pr);
-                    self.line.insert(0, pr);
-                }
-            }
+            Act::First(pr) => self.goes_first(ledger, pr),
+            Act::Take(pr, from) => self.takes(ledger, pr, from),
             Act::Adopt(pr) => self.adopts(ledger, pr),
             Act::Find(pr) => {
                 let key = pr.to_string();

@@ -1,4 +1,6 @@
 //! Fifty processes at once want three places: at no moment more than three previews have workloads, and all others stand in line.
+//! Who came first is whoever was first to write that into the ledger: of processes that start at once nobody else knows. From there
+//! on each version of the ledger is held against the one before it, as a watch saw them.
 //! They are the real program on the real API server, without GitHub, each for a pull request of its own.
 //! Who has workloads is seen by a watch from outside, never asked of the program.
 
@@ -10,6 +12,7 @@ use crate::{
     world::{Real, program, variable},
 };
 use preview_action::simulate::{World, WorldOptions, github};
+use serde_json::Value;
 use std::{
     collections::BTreeSet,
     process::{Output, Stdio},
@@ -46,6 +49,7 @@ async fn fifty_processes_at_once_never_give_more_than_three_previews_workloads()
     for trial in 1..=trials(3) {
         let stay = Stay::begin(real, &format!("race-{trial}"));
         let watch = Watch::begin(real, "deployments");
+        let ledgers = Watch::begin(real, "configmaps");
         let begun = Instant::now();
         let runs = (1..=PROCESSES).map(|pr| deploy(&stay, pr));
         let ended = futures::future::join_all(runs).await;
@@ -77,6 +81,8 @@ async fn fifty_processes_at_once_never_give_more_than_three_previews_workloads()
             confirmed(&stay),
             "previews that had workloads, and holders in the ledger"
         );
+        let versions = versions(&ledgers.end(), &stay);
+        nobody_is_passed(&versions);
         let holds = holders(&stay).into_iter().map(|holder| holder.pr);
         in_line_are_all_but(&stay, &holds.collect(), &BTreeSet::new());
     }
@@ -219,7 +225,9 @@ async fn race_with_kills(stay: &Stay, trial: usize) {
         stay.ledger(),
         readable(&String::from_utf8_lossy(&swept.stdout))
     );
-    let ever = ever_wanting(&ledgers.end(), stay);
+    let versions = versions(&ledgers.end(), stay);
+    nobody_is_passed(&versions);
+    let ever: BTreeSet<u64> = versions.iter().flat_map(wanting).collect();
     assert!(ever.len() > PLACES, "the watch has seen the ledger");
     let last = wanting(&stay.ledger().expect("a ledger"));
     let lost: Vec<u64> = ever.difference(&last).copied().collect();
@@ -253,7 +261,7 @@ pub(crate) async fn all_seem_dead(stay: &Stay) {
 /// nobody confirmed two minutes after it was made.
 fn everybody_seems_dead(stay: &Stay) -> bool {
     let ledger = stay.ledger().expect("a ledger");
-    let older = |at: &serde_json::Value, seconds: i64| {
+    let older = |at: &Value, seconds: i64| {
         let at: jiff::Timestamp = at.as_str().expect("a time").parse().unwrap();
         jiff::Timestamp::now().duration_since(at).as_secs() > seconds
     };
@@ -266,23 +274,44 @@ fn everybody_seems_dead(stay: &Stay) -> bool {
 }
 
 /// Pull requests that hold a slot, confirmed or not, or stand in line.
-fn wanting(ledger: &serde_json::Value) -> BTreeSet<u64> {
-    let all = ["holders", "queue"]
-        .iter()
-        .flat_map(|of| ledger[of].as_array().expect("a list").clone());
+fn wanting(ledger: &Value) -> BTreeSet<u64> {
+    let all = ["holders", "queue"].iter();
+    all.flat_map(|of| listed(ledger, of)).collect()
+}
+
+/// Pull requests that hold a slot, or that stand in line, in the ledger's order.
+fn listed(ledger: &Value, of: &str) -> Vec<u64> {
+    let all = ledger[of].as_array().expect("a list").iter();
     all.map(|one| one["pr"].as_u64().expect("a number"))
         .collect()
 }
 
-/// The same at any moment of a watch.
-fn ever_wanting(events: &[Event], stay: &Stay) -> BTreeSet<u64> {
-    let ledgers = events
-        .iter()
-        .filter(|event| stay.is_ledger(event.name()))
-        .filter_map(|event| event.object["data"]["state.json"].as_str());
+/// Every version of the ledger that a watch has seen.
+fn versions(events: &[Event], stay: &Stay) -> Vec<Value> {
+    let ledgers = events.iter().filter(|event| stay.is_ledger(event.name()));
     ledgers
-        .flat_map(|text| wanting(&serde_json::from_str(text).expect("a ledger")))
+        .filter_map(|event| event.object["data"]["state.json"].as_str())
+        .map(|text| serde_json::from_str(text).expect("a ledger"))
         .collect()
+}
+
+/// Checks that nobody ever got a slot while a slot was not left for each who stood before them in line.
+fn nobody_is_passed(versions: &[Value]) {
+    assert!(versions.len() > 1, "the watch has seen the ledger");
+    for (before, after) in versions.iter().zip(&versions[1..]) {
+        let held = listed(before, "holders");
+        let (holds, line) = (listed(after, "holders"), listed(after, "queue"));
+        let free = PLACES.saturating_sub(holds.len());
+        for newcomer in holds.iter().filter(|pr| !held.contains(pr)) {
+            let stood = listed(before, "queue");
+            let ahead = stood.iter().take_while(|pr| *pr != newcomer);
+            let waits = ahead.filter(|pr| line.contains(pr)).count();
+            assert!(
+                waits <= free,
+                "#{newcomer} passed somebody: {stood:?} became {line:?}, {holds:?} hold the slots"
+            );
+        }
+    }
 }
 
 /// Numbers that look random and are the same for the same seed: a red gate has to be the change's own fault.
@@ -419,18 +448,26 @@ fn in_line_are_all_but(stay: &Stay, holds: &BTreeSet<u64>, killed: &BTreeSet<u64
     let lost: Vec<u64> = all.filter(|pr| !distinct.contains(pr)).collect();
     assert_eq!(lost, Vec::<u64>::new(), "who lived and is not in line");
     // A claim of a killed one stands first again, whenever it was made.
-    let living = line
-        .iter()
-        .filter(|one| !killed.contains(&one["pr"].as_u64().unwrap()));
-    let since: Vec<&str> = living.map(|one| one["since"].as_str().unwrap()).collect();
+    let lives = |one: &&Value| !killed.contains(&one["pr"].as_u64().unwrap());
     // The server's date has whole seconds.
-    let seconds: Vec<&str> = since.iter().map(|at| &at[..19]).collect();
-    assert!(seconds.is_sorted(), "somebody was overtaken: {since:?}");
+    let second = |at: &Value| at.as_str().unwrap()[..19].to_owned();
+    let came = |one: &Value| match &one["waited"] {
+        Value::Null => second(&one["since"]),
+        waited => second(waited),
+    };
+    let since: Vec<String> = line.iter().filter(lives).map(came).collect();
+    assert!(since.is_sorted(), "somebody was overtaken: {since:?}");
+    let held = ledger["holders"].as_array().expect("holders");
+    let last = held.iter().filter(lives).map(came).max();
+    assert!(
+        since.first() >= last.as_ref() || since.is_empty(),
+        "of those who hold a slot the last came at {last:?}, of those who wait the first at {since:?}"
+    );
 }
 
 /// Reason code in the result that a process printed.
 pub(crate) fn reason(output: &Output) -> String {
-    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     result["reasonCode"].as_str().unwrap_or_default().to_owned()
 }
 

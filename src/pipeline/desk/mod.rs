@@ -465,22 +465,15 @@ impl<'a> Desk<'a> {
 
     /// Frees the slot of this preview once nothing is left of it: each of these Namespaces was read by name and is gone.
     ///
-    /// A claim of a run that died before it had a Namespace goes too; this run has the turn. A place in line goes only with a removal
-    /// of what nobody wants any more.
+    /// A claim of a run that died before it had a Namespace goes too. A place in line goes only with a removal of what nobody wants
+    /// any more.
     pub(super) async fn free(&self, gone: &[String]) -> Result<(), Failure> {
         self.transact(|ledger, _| {
-            for uid in gone {
-                capacity::drop_holder(ledger, &self.key, uid);
-            }
             let record = ledger.previews.get(&self.key);
             let removing = record.and_then(|record| record.removing.as_ref());
-            let stays = removing.is_none_or(|removing| {
-                !removing.withdraws() && ledger.position(&self.key).is_some()
-            });
-            capacity::drop_claim(ledger, &self.key);
-            if !stays {
-                capacity::leave(ledger, &self.key);
-            }
+            let waits = ledger.position(&self.key).is_some();
+            let leaves = removing.is_some_and(|removing| removing.withdraws() || !waits);
+            capacity::clear(ledger, &self.key, self.run(), gone, leaves);
             Step::Write(())
         })
         .await
