@@ -116,7 +116,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(OURS);
         }
     };
-    let code = runtime.block_on(unbroken(dispatch(arguments), |text| print::error(text)));
+    let code = runtime.block_on(unbroken(dispatch(arguments), print::error));
     // A blocking lookup that is still under way must not hold the process up.
     runtime.shutdown_background();
     ExitCode::from(code)

@@ -566,7 +566,9 @@ impl<'a> Story<'a> {
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
         let rolled = rollback(self.ports, &preview, Some(&pull.head_sha), &mut teller);
-        self.recorded(Action::Rollback, rolled).await
+        let ending = self.recorded(Action::Rollback, rolled).await?;
+        self.asked_still(&ending, &pull).await;
+        Ok(ending)
     }
 
     async fn live(&self, wish: Life) -> Result<Ending, Failure> {
@@ -601,7 +603,9 @@ impl<'a> Story<'a> {
                         Err(ending) => Ok(ending),
                     }
                 };
-                self.recorded(Action::Wake, woken).await
+                let ending = self.recorded(Action::Wake, woken).await?;
+                self.asked_still(&ending, &pull).await;
+                Ok(ending)
             }
             false => self.recorded(Action::Sleep, bed.sleep(&mut teller)).await,
         }

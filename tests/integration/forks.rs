@@ -357,7 +357,11 @@ async fn a_push_withdraws_the_approval_and_what_runs_stays() {
         .await
         .ends(0, "status-shown");
     assert!(shop.comment(6).contains("sleeps"), "{}", shop.comment(6));
-    hears(&shop, "alice", "/wake").await.ends(0, "woken");
+    // What is said of the commit that runs hides nothing of the one that waits.
+    let woken = hears(&shop, "alice", "/wake").await;
+    woken.ends(0, "woken");
+    woken.says(&format!("/approve {second}"));
+    woken.says("stays live at");
     assert_eq!(shop.image(NAMESPACE, "web"), image_of(&first));
     let seen = hears(&shop, "alice", "/status").await;
     seen.ends(0, "status-shown");
@@ -369,6 +373,16 @@ async fn a_push_withdraws_the_approval_and_what_runs_stays() {
     let back = hears(&shop, "alice", "/rollback").await;
     back.ends(0, "rolled-back");
     assert_eq!(back.output("sha"), first);
+    assert!(!back.comment().contains("/approve"), "{}", back.comment());
+    hears(&shop, "mia", "/deploy").await.ends(0, "deployed");
+    shop.pushes(6);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let third = head(&shop);
+    asks(&shop, shop.now(), &swept, &third);
+    let back = hears(&shop, "alice", "/rollback").await;
+    back.ends(0, "rolled-back");
+    back.says(&format!("/approve {third}"));
+    back.says(&first[..7]);
     hears(&shop, "alice", "/undeploy").await.ends(0, "removed");
     shop.ends();
 }

@@ -125,6 +125,26 @@ impl Story<'_> {
         inspect::show(self.ports, &preview, &pull.head_sha, teller).await
     }
 
+    /// Says again that a fork's newest commit needs approval, where a word about the commit that runs has taken the place of that.
+    pub(super) async fn asked_still(&self, ending: &Ending, pull: &PullRequest) {
+        let spoke = [ReasonCode::RolledBack, ReasonCode::Woken].contains(&ending.reason);
+        let may_be = pull.from_fork() && permission::may_be_approved(pull).is_ok();
+        if !spoke || !may_be || self.ports.stop.is_cancelled() {
+            return;
+        }
+        let asked = async {
+            let approved = approval::approved(self.ports, &self.preview()).await?;
+            if approved.as_ref() != Some(&pull.head_sha) {
+                let mut teller = self.teller(&pull.head_sha, pull.open);
+                self.ask(pull, &mut teller).await?;
+            }
+            Ok::<_, Failure>(())
+        };
+        if let Err(failure) = asked.await {
+            tracing::warn!(reason = %failure.reason(), "that the newest commit needs approval is not said again: {}", failure.line());
+        }
+    }
+
     /// How a deploy ended; no run of its own follows what a fork has pushed meanwhile, so this one says that it needs approval.
     pub(super) async fn asked_anew(&self, ending: Ending, pull: &PullRequest) -> Ending {
         let overtaken = pull.from_fork() && ending.reason == ReasonCode::Superseded;
