@@ -32,6 +32,22 @@ pub enum Step<T> {
     Keep(T),
 }
 
+impl<T> Step<T> {
+    /// The same decision, with its outcome left here.
+    pub fn leaving(self, outcome: &mut Option<T>) -> Step<()> {
+        match self {
+            Self::Write(what) => {
+                *outcome = Some(what);
+                Step::Write(())
+            }
+            Self::Keep(what) => {
+                *outcome = Some(what);
+                Step::Keep(())
+            }
+        }
+    }
+}
+
 /// When a step happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
@@ -67,11 +83,23 @@ impl Cluster {
     /// The first try compares with what this handle saw last, so that a run's later writes cost one request. What a step
     /// keeps is decided only on what was read just now. When the answer to a write is lost, the step runs again on what is
     /// there, so it must recognise its own work.
-    pub async fn transact<T>(
+    pub async fn transact<T: Send>(
         &self,
         name: &LedgerName,
-        mut step: impl FnMut(&mut Ledger, Moment) -> Step<T>,
+        mut step: impl FnMut(&mut Ledger, Moment) -> Step<T> + Send,
     ) -> Result<Option<T>, ClusterError> {
+        let mut outcome = None;
+        let mut step = |ledger: &mut Ledger, moment| step(ledger, moment).leaving(&mut outcome);
+        let done = self.transacted(name, &mut step).await?;
+        Ok(done.and(outcome))
+    }
+
+    /// The same for steps that leave their outcome elsewhere: one function for all of them, which are many.
+    async fn transacted(
+        &self,
+        name: &LedgerName,
+        step: &mut (dyn FnMut(&mut Ledger, Moment) -> Step<()> + Send),
+    ) -> Result<Option<()>, ClusterError> {
         let started = Instant::now();
         let mut pauses = CONTENTION.pauses();
         let mut tries = 0;
@@ -86,14 +114,14 @@ impl Cluster {
                 },
             };
             let mut ledger = read.ledger.clone();
-            let outcome = match step(&mut ledger, read.moment()) {
-                Step::Keep(_) if !fresh => continue,
-                Step::Keep(outcome) => {
+            match step(&mut ledger, read.moment()) {
+                Step::Keep(()) if !fresh => continue,
+                Step::Keep(()) => {
                     self.remember(name, read);
-                    return Ok(Some(outcome));
+                    return Ok(Some(()));
                 }
-                Step::Write(outcome) => outcome,
-            };
+                Step::Write(()) => {}
+            }
             match self.replace(name, read.object, &ledger).await {
                 Ok(answer) => {
                     tracing::debug!(ledger = name.object(), tries, "ledger written");
@@ -106,7 +134,7 @@ impl Cluster {
                             at: Instant::now(),
                         },
                     );
-                    return Ok(Some(outcome));
+                    return Ok(Some(()));
                 }
                 Err(error) if lost(&error) => self.forget(),
                 Err(error) => return Err(error),

@@ -437,7 +437,10 @@ impl Line<'_> {
     }
 
     /// Writes the ledger if `change` says that it has changed something.
-    async fn note(&self, change: impl Fn(&mut Ledger, Timestamp) -> bool) -> Result<(), Failure> {
+    async fn note(
+        &self,
+        change: impl Fn(&mut Ledger, Timestamp) -> bool + Send + Sync,
+    ) -> Result<(), Failure> {
         let noted = self.cluster.transact(&self.ledger, |ledger, moment| {
             match change(ledger, moment.now) {
                 true => Step::Write(()),

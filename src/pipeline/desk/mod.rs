@@ -18,7 +18,7 @@ use crate::{
     capacity::{
         self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn, UnderWay,
     },
-    cluster::{Cluster, ClusterError, Existing, Step},
+    cluster::{Cluster, ClusterError, Existing, Moment, Step},
     names::{Namespace, PreviewKey, ReasonCode, State},
 };
 use std::{sync::PoisonError, time::Duration};
@@ -244,18 +244,27 @@ impl<'a> Desk<'a> {
         &self.ports.run
     }
 
-    async fn transact<T>(
+    async fn transact<T: Send>(
         &self,
-        mut step: impl FnMut(&mut Ledger, jiff::Timestamp) -> Step<T>,
+        mut step: impl FnMut(&mut Ledger, jiff::Timestamp) -> Step<T> + Send,
     ) -> Result<T, Failure> {
+        let mut outcome = None;
+        let mut step =
+            |ledger: &mut Ledger, moment: Moment| step(ledger, moment.now).leaving(&mut outcome);
+        self.transacted(&mut step).await?;
+        outcome.ok_or_else(Failure::bug)
+    }
+
+    /// Runs a step at least once, on a ledger that is begun or mended first where that is needed.
+    async fn transacted(
+        &self,
+        step: &mut (dyn FnMut(&mut Ledger, Moment) -> Step<()> + Send),
+    ) -> Result<(), Failure> {
         loop {
-            let done = self
-                .cluster
-                .transact(&self.ledger, |ledger, moment| step(ledger, moment.now));
-            match done.await {
-                Ok(Some(result)) => {
+            match self.cluster.transact(&self.ledger, &mut *step).await {
+                Ok(Some(())) => {
                     *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-                    return Ok(result);
+                    return Ok(());
                 }
                 Ok(None) => begin(self.ports, self.cluster, &self.ledger).await?,
                 Err(ClusterError::LedgerCorrupt { problem, .. }) => {
@@ -358,7 +367,7 @@ impl<'a> Desk<'a> {
     /// Changes what is known of the preview, whoever is at work on it; what it is then.
     pub(super) async fn change(
         &self,
-        mut step: impl FnMut(&mut Record, jiff::Timestamp),
+        mut step: impl FnMut(&mut Record, jiff::Timestamp) + Send,
     ) -> Result<Record, Failure> {
         self.transact(|ledger, now| {
             let record = ledger.previews.entry(self.key.clone()).or_default();
@@ -485,7 +494,7 @@ impl<'a> Desk<'a> {
     pub(super) async fn finish(
         &self,
         attempt: Option<(crate::names::CommitSha, State)>,
-        settle: impl FnMut(&mut Ledger, &str, &RunId),
+        settle: impl FnMut(&mut Ledger, &str, &RunId) + Send,
     ) -> Result<bool, Failure> {
         self.finish_shown(attempt, &[], settle).await
     }
@@ -495,7 +504,7 @@ impl<'a> Desk<'a> {
         &self,
         attempt: Option<(crate::names::CommitSha, State)>,
         ended: &[UnderWay],
-        mut settle: impl FnMut(&mut Ledger, &str, &RunId),
+        mut settle: impl FnMut(&mut Ledger, &str, &RunId) + Send,
     ) -> Result<bool, Failure> {
         self.transact(|ledger, now| {
             let attempt = attempt.clone().map(|(sha, outcome)| Attempt {
