@@ -3,8 +3,8 @@
 //! The page is `target/gallery/index.html`; `.ci/gallery` takes the README's pictures from two pages beside it.
 
 use super::{read, root};
+use comrak::{Options, markdown_to_html};
 use preview_action::inputs::registry::OUTPUTS;
-use pulldown_cmark::{Options, Parser, html};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt::Write as _, fs};
 
@@ -16,6 +16,9 @@ const PARTS: [&str; 6] = ["layout", "cut", "_holders", "_life", "_push", "_volum
 
 /// What the README shows, in its order: first column, second column.
 const README: [&str; 4] = ["ready", "queued", "failed", "sleeping"];
+
+/// The README's pictures, by name, and how many bytes each may have.
+const PICTURES: [(&str, u64); 2] = [("gallery", 300_000), ("states", 900_000)];
 
 /// Beside the pictures: what they were made of.
 const MADE_OF: &str = "docs/gallery.sha256";
@@ -42,12 +45,19 @@ fn comments() -> BTreeMap<String, String> {
     comments
 }
 
-/// As GitHub shows it: tables, strikethrough, and the HTML that comments may have.
+/// As GitHub shows it: by a port of its own renderer, with the extensions that it has on.
 fn rendered(comment: &str) -> String {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_GFM;
-    let mut text = String::new();
-    html::push_html(&mut text, Parser::new_ext(comment, options));
-    text
+    let mut options = Options::default();
+    options.extension.table = true;
+    options.extension.strikethrough = true;
+    options.extension.autolink = true;
+    options.extension.tasklist = true;
+    options.extension.alerts = true;
+    options.extension.footnotes = true;
+    // GitHub lets the HTML through that its own filter leaves, which comes behind this.
+    options.render.r#unsafe = true;
+    options.render.github_pre_lang = true;
+    markdown_to_html(comment, &options)
 }
 
 fn picture(name: &str, comment: &str, linked: bool) -> String {
@@ -73,11 +83,18 @@ fn page(theme: &str, class: &str, body: &str) -> String {
     )
 }
 
-/// The page that the README's picture is taken of.
-fn of_readme(theme: &str) -> String {
+/// The page that one of the README's pictures is taken of: four comments, or one of every state.
+fn of_readme(picture_name: &str, theme: &str) -> String {
     let comments = comments();
-    let pictures = README.map(|name| picture(name, &comments[name], false));
-    page(theme, "columns", &pictures.concat())
+    let (names, class) = match picture_name {
+        "gallery" => (README.to_vec(), "columns"),
+        _ => (states(), "columns three"),
+    };
+    let pictures: String = names
+        .iter()
+        .map(|name| picture(name, &comments[*name], false))
+        .collect();
+    page(theme, class, &pictures)
 }
 
 /// Every state that the output of that name can have.
@@ -141,9 +158,11 @@ fn a_page_shows_all_of_them() {
     let folder = root().join("target/gallery");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("index.html"), page).unwrap();
-    for theme in ["light", "dark"] {
-        let file = folder.join(format!("readme-{theme}.html"));
-        fs::write(file, of_readme(theme)).unwrap();
+    for (name, _) in PICTURES {
+        for theme in ["light", "dark"] {
+            let file = folder.join(format!("{name}-{theme}.html"));
+            fs::write(file, of_readme(name, theme)).unwrap();
+        }
     }
 }
 
@@ -207,7 +226,8 @@ fn every_fold_is_closed_and_has_one_title() {
 /// A picture cannot be compared with a page by a program that has no browser; what it was made of can.
 #[test]
 fn the_readmes_pictures_are_of_what_is_said_today() {
-    let made_of = Sha256::digest(of_readme("light"));
+    let pages = PICTURES.map(|(name, _)| of_readme(name, "light"));
+    let made_of = Sha256::digest(pages.concat());
     let mut text = String::new();
     for byte in made_of {
         write!(text, "{byte:02x}").unwrap();
@@ -225,10 +245,12 @@ fn the_readmes_pictures_are_of_what_is_said_today() {
         now,
         "the pictures are old; `.ci/gallery` makes them anew"
     );
-    for theme in ["light", "dark"] {
-        let path = format!("docs/gallery-{theme}.png");
-        assert!(read("README.md").contains(&path), "{path}");
-        let size = fs::metadata(root().join(&path)).unwrap().len();
-        assert!((10_000..300_000).contains(&size), "{path}: {size} bytes");
+    for (name, most) in PICTURES {
+        for theme in ["light", "dark"] {
+            let path = format!("docs/{name}-{theme}.png");
+            assert!(read("README.md").contains(&path), "{path}");
+            let size = fs::metadata(root().join(&path)).unwrap().len();
+            assert!((10_000..most).contains(&size), "{path}: {size} bytes");
+        }
     }
 }
