@@ -4,9 +4,12 @@
 
 mod admit;
 mod approve;
+mod bug;
 mod built;
 mod denial;
+mod deploys;
 mod heard;
+mod looks;
 mod overtaken;
 mod plan;
 mod record;
@@ -15,23 +18,17 @@ mod rival;
 pub use plan::{Planned, plan};
 
 use super::{
-    DeployRequest, Ending, Entrance, Exit, Failure, Ports, RemoveReason, RemoveRequest, Sources,
-    Subject,
+    Ending, Exit, Failure, Ports, RemoveReason, RemoveRequest, Subject,
     acknowledge::{courtesy, react, seen, verdict},
-    check::check,
-    deploy,
-    desk::Desk,
-    diff::diff,
     filter,
     heap::heap,
-    inspect, issues, life, logs,
+    inspect, issues, life,
     promote::{Promoted, promote},
     remove,
-    request::{Basis, Word},
+    request::Basis,
     rollback,
     sleep::Bed,
     sweep::{Mandate, sweep},
-    take::Taking,
     teller::{Audience, Teller},
 };
 use crate::{
@@ -39,9 +36,8 @@ use crate::{
     github::Reaction,
     inputs::{MinPermission, Mode},
     metrics::Action,
-    names::{AccessLevel, CommitSha, MarkerKind, PrNumber, PreviewKey, ReasonCode, State},
-    report,
-    trigger::{Asked, Commit, Denied, Life, Request, Trigger, command::Which, permission},
+    names::{AccessLevel, CommitSha, PreviewKey, ReasonCode, State},
+    trigger::{Asked, Commit, Denied, Life, Request, Trigger, permission},
 };
 use futures::FutureExt as _;
 use std::{panic::AssertUnwindSafe, path::Path, sync::OnceLock, time::Duration};
@@ -176,7 +172,7 @@ pub async fn respond(
     };
     let mut ending = match ending {
         Ok(ending) => ending.unwrap_or_else(Ending::failed),
-        Err(_) => bug(ports, trigger, audience).await,
+        Err(_) => bug::bug(ports, trigger, audience).await,
     };
     ending.subject = ending.subject.or(subject(trigger, head.into_inner()));
     // Whoever was stopped while another run had the turn has not shown what was asked for.
@@ -257,42 +253,6 @@ fn basis<'a>(ports: &'a Ports, repository: &'a Repository, caller: &Caller<'a>) 
         repository,
         workspace: caller.workspace,
     }
-}
-
-/// A bug outside of what a use case does in its turn: the comment stays as it is, unless it says that this run is at work.
-async fn bug(ports: &Ports, trigger: &Trigger, audience: Audience<'_>) -> Ending {
-    let failure = Failure::bug();
-    match heap(|| taken_back(ports, trigger, audience)).await {
-        Ok(Some(mut teller)) => teller.failed(failure).await,
-        Ok(None) => Ending::failed(failure),
-        Err(error) => {
-            tracing::warn!(reason = %error.reason(), "the comment is left to the sweep: {}", error.line());
-            Ending::failed(failure)
-        }
-    }
-}
-
-/// Who tells that this run is at work no more, where the ledger and the comment say that it is; the sweep looks what is true then.
-async fn taken_back<'a>(
-    ports: &'a Ports,
-    trigger: &Trigger,
-    audience: Audience<'a>,
-) -> Result<Option<Teller<'a>>, Failure> {
-    let (Some(request), Ok(cluster)) = (trigger.request(), ports.cluster()) else {
-        return Ok(None);
-    };
-    let preview = preview(ports, request);
-    let desk = Desk::new(ports, cluster, preview.clone(), false);
-    let at_work = desk.record().await?.and_then(|(record, _)| record.active);
-    let mut teller = Teller::open(ports, &preview, &request.repository.name, audience);
-    if at_work.is_none_or(|one| one.run != ports.run) {
-        return Ok(None);
-    }
-    if !teller.promises().await? && !teller.says_under_way().await? {
-        return Ok(None);
-    }
-    desk.change(|record, _| record.untold = true).await?;
-    Ok(Some(teller))
 }
 
 fn preview(ports: &Ports, request: &Request) -> PreviewKey {
@@ -408,86 +368,6 @@ impl<'a> Story<'a> {
         teller
     }
 
-    /// Deploys in the slot of another preview, which is moved aside first.
-    async fn take(&self, from: PrNumber) -> Result<Ending, Failure> {
-        let pull = match self
-            .pull_for((permission::may_take, self.maintainers()))
-            .await?
-        {
-            Ok(pull) => pull,
-            Err(denied) => return Ok(quiet(denied)),
-        };
-        if let Err(ending) = self.gate(&pull).await? {
-            return Ok(ending);
-        }
-        if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
-            return self.overtaken(&pull, denied).await;
-        }
-        let mut teller = self.teller(&pull.head_sha, pull.open);
-        let taking = Taking {
-            ports: self.ports,
-            repository: &self.request.repository,
-            preview: self.preview(),
-            owner: &pull.author.login,
-            from,
-        };
-        let basis = basis(self.ports, &self.request.repository, self.caller);
-        let word = Word::Asked(Entrance::First);
-        let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
-        let made = match super::render::manifests(self.ports, &request, &sources).await {
-            Ok(_) => taking.make_room(teller.asker()).await?,
-            // Nobody is moved aside for what cannot be deployed; the deploy says why.
-            Err(failure) if failure.blame == super::Blame::Yours => Ok(None),
-            Err(failure) => return Err(failure),
-        };
-        let notice = match made {
-            Ok(notice) => notice,
-            Err(denied) => {
-                let line = denied.to_string();
-                teller.answer_with(&line);
-                let shown =
-                    inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await?;
-                return Ok(shown.because(denied.reason).answering(line));
-            }
-        };
-        let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
-        let mut ending = self.asked_anew(ending, &pull).await;
-        ending.notices.extend(notice);
-        Ok(ending)
-    }
-
-    async fn deploy(&self) -> Result<Ending, Failure> {
-        let pull = match self.deployable().await? {
-            Ok(pull) => pull,
-            Err(ending) => return Ok(ending),
-        };
-        let sha = match self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
-            Ok(sha) => sha,
-            Err(denied) => return self.overtaken(&pull, denied).await,
-        };
-        Ok(self.deploy_at(&sha, &pull).await)
-    }
-
-    async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
-        let (request, sources) = self.request_for(sha.clone(), pull);
-        let mut teller = self.teller(sha, pull.open);
-        teller.unplanned();
-        let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
-        if teller.leaves_it_to_nobody() && !pull.from_fork() {
-            return self.in_its_place(ending).await;
-        }
-        self.asked_anew(ending, pull).await
-    }
-
-    fn request_for(&self, sha: CommitSha, pull: &PullRequest) -> (DeployRequest, Sources) {
-        let word = match self.request.asked {
-            Asked::Event { target, .. } => Word::Event { target },
-            Asked::Build { .. } => Word::Built,
-            Asked::Comment { .. } | Asked::Dispatch { .. } => Word::Asked(Entrance::Ordinary),
-        };
-        basis(self.ports, &self.request.repository, self.caller).request(word, sha, pull)
-    }
-
     /// Tells people on the pull request why their command was not followed; an event's refusal stays in the summary.
     ///
     /// What stands, be it live, in line or the proof of a removal, keeps its comment, and the denial is said beside it.
@@ -513,19 +393,6 @@ impl<'a> Story<'a> {
             Err(_) => teller.answer_beside().await.map(|_| quiet(denied))?,
         };
         Ok(shown.because(reason).answering(line))
-    }
-
-    async fn announce(&self) -> Result<Ending, Failure> {
-        let pull = match self.deployable().await? {
-            Ok(pull) => pull,
-            Err(ending) => return Ok(ending),
-        };
-        if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
-            return Ok(quiet(denied));
-        }
-        let mut teller = self.teller(&pull.head_sha, pull.open);
-        let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
-        inspect::announce(self.ports, &request, &sources, &mut teller).await
     }
 
     async fn remove(&self) -> Result<Ending, Failure> {
@@ -609,106 +476,6 @@ impl<'a> Story<'a> {
             }
             false => self.recorded(Action::Sleep, bed.sleep(&mut teller)).await,
         }
-    }
-
-    async fn logs(&self, which: &Which) -> Result<Ending, Failure> {
-        let pull = match self.pull().await? {
-            Ok(pull) => pull,
-            Err(denied) => return Ok(quiet(denied)),
-        };
-        let (ports, preview) = (self.ports, self.preview());
-        let mut teller = self.teller(&pull.head_sha, pull.open);
-        match Box::pin(logs::logs(ports, &preview, which, &mut teller)).await? {
-            Some(ending) => Ok(ending),
-            None => life::nobody(ports, &preview, &pull, &mut teller, "to show logs of").await,
-        }
-    }
-
-    async fn diff(&self) -> Result<Ending, Failure> {
-        let pull = match self.deployable().await? {
-            Ok(pull) => pull,
-            Err(ending) => return Ok(ending),
-        };
-        let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
-        let differences = Box::pin(diff(self.ports, &request, &sources)).await?;
-        let mut teller = self.teller(&pull.head_sha, pull.open);
-        teller
-            .answer(MarkerKind::Diff, |marker| {
-                report::diff_answer(&differences, &pull.head_sha, marker)
-            })
-            .await?;
-        Ok(Ending::quiet(
-            None,
-            ReasonCode::DiffShown,
-            "what a deploy would change was written as a comment",
-        ))
-    }
-
-    async fn check(&self) -> Result<Ending, Failure> {
-        let pull = match self.living().await? {
-            Ok(pull) => pull,
-            Err(ending) => return Ok(ending),
-        };
-        if let Err(denied) = permission::may_be_approved(&pull)
-            && pull.from_fork()
-        {
-            return self.denied(&pull, denied).await;
-        }
-        let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
-        let findings = Box::pin(check(self.ports, &request, &sources)).await;
-        let prefix = self.ports.settings.command_prefix.as_deref();
-        let mut teller = self.teller(&pull.head_sha, pull.open);
-        teller
-            .answer(MarkerKind::Check, |marker| {
-                report::check(&findings, &pull.head_sha, prefix, marker)
-            })
-            .await?;
-        let faults = findings.iter().filter(|one| one.verdict.is_fault()).count();
-        Ok(Ending::quiet(
-            None,
-            ReasonCode::CheckShown,
-            format!("what was found was written as a comment; in the way of a deploy: {faults}"),
-        ))
-    }
-
-    async fn status(&self) -> Result<Ending, Failure> {
-        let pull = match self.pull().await? {
-            Ok(pull) => pull,
-            Err(denied) => return Ok(quiet(denied)),
-        };
-        let mut teller = self.teller(&pull.head_sha, pull.open);
-        teller.answers();
-        let mut ending = self.show(&pull, &mut teller).await?;
-        if ending.failure.is_none() {
-            ending.reason = ReasonCode::StatusShown;
-        }
-        Ok(ending)
-    }
-
-    /// Answers a command that could not be understood: the status stays what it is, and says so above.
-    async fn mistake(&self, answer: &str) -> Result<Ending, Failure> {
-        let pull = match self.pull().await? {
-            Ok(pull) => pull,
-            Err(denied) => return Ok(quiet(denied)),
-        };
-        let mut teller = self.teller(&pull.head_sha, pull.open);
-        teller.answer_with(answer);
-        let shown = self.show(&pull, &mut teller).await?;
-        Ok(shown.because(ReasonCode::NotACommand).answering(answer))
-    }
-
-    async fn help(&self) -> Result<Ending, Failure> {
-        if let Err(denied) = self.pull().await? {
-            return Ok(quiet(denied));
-        }
-        Teller::open(
-            self.ports,
-            &self.preview(),
-            &self.request.repository.name,
-            self.audience,
-        )
-        .help()
-        .await
     }
 }
 

@@ -1,0 +1,113 @@
+//! The commands and events that deploy, or say that somebody may: who may has been asked, and which commit is meant is known here.
+//! How a deploy goes is the deploy's own story.
+//! Nobody is moved aside for what cannot be deployed, so that is rendered first.
+
+use super::{Story, basis, current, quiet};
+use crate::{
+    event::PullRequest,
+    names::{CommitSha, PrNumber},
+    pipeline::{
+        Blame, DeployRequest, Ending, Entrance, Failure, Sources, deploy, heap::heap, inspect,
+        render, request::Word, take::Taking,
+    },
+    trigger::{Asked, permission},
+};
+
+impl Story<'_> {
+    /// Deploys in the slot of another preview, which is moved aside first.
+    pub(super) async fn take(&self, from: PrNumber) -> Result<Ending, Failure> {
+        let pull = match self
+            .pull_for((permission::may_take, self.maintainers()))
+            .await?
+        {
+            Ok(pull) => pull,
+            Err(denied) => return Ok(quiet(denied)),
+        };
+        if let Err(ending) = self.gate(&pull).await? {
+            return Ok(ending);
+        }
+        if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
+            return self.overtaken(&pull, denied).await;
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        let taking = Taking {
+            ports: self.ports,
+            repository: &self.request.repository,
+            preview: self.preview(),
+            owner: &pull.author.login,
+            from,
+        };
+        let basis = basis(self.ports, &self.request.repository, self.caller);
+        let word = Word::Asked(Entrance::First);
+        let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
+        let made = match render::manifests(self.ports, &request, &sources).await {
+            Ok(_) => taking.make_room(teller.asker()).await?,
+            // Nobody is moved aside for what cannot be deployed; the deploy says why.
+            Err(failure) if failure.blame == Blame::Yours => Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let notice = match made {
+            Ok(notice) => notice,
+            Err(denied) => {
+                let line = denied.to_string();
+                teller.answer_with(&line);
+                let shown =
+                    inspect::show(self.ports, &self.preview(), &pull.head_sha, &mut teller).await?;
+                return Ok(shown.because(denied.reason).answering(line));
+            }
+        };
+        let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
+        let mut ending = self.asked_anew(ending, &pull).await;
+        ending.notices.extend(notice);
+        Ok(ending)
+    }
+
+    pub(super) async fn deploy(&self) -> Result<Ending, Failure> {
+        let pull = match self.deployable().await? {
+            Ok(pull) => pull,
+            Err(ending) => return Ok(ending),
+        };
+        let sha = match self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
+            Ok(sha) => sha,
+            Err(denied) => return self.overtaken(&pull, denied).await,
+        };
+        Ok(self.deploy_at(&sha, &pull).await)
+    }
+
+    pub(super) async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
+        let (request, sources) = self.request_for(sha.clone(), pull);
+        let mut teller = self.teller(sha, pull.open);
+        teller.unplanned();
+        let ending = heap(|| deploy(self.ports, &request, &sources, &mut teller)).await;
+        if teller.leaves_it_to_nobody() && !pull.from_fork() {
+            return self.in_its_place(ending).await;
+        }
+        self.asked_anew(ending, pull).await
+    }
+
+    pub(super) fn request_for(
+        &self,
+        sha: CommitSha,
+        pull: &PullRequest,
+    ) -> (DeployRequest, Sources) {
+        let word = match self.request.asked {
+            Asked::Event { target, .. } => Word::Event { target },
+            Asked::Build { .. } => Word::Built,
+            Asked::Comment { .. } | Asked::Dispatch { .. } => Word::Asked(Entrance::Ordinary),
+        };
+        basis(self.ports, &self.request.repository, self.caller).request(word, sha, pull)
+    }
+
+    pub(super) async fn announce(&self) -> Result<Ending, Failure> {
+        let pull = match self.deployable().await? {
+            Ok(pull) => pull,
+            Err(ending) => return Ok(ending),
+        };
+        if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
+            return Ok(quiet(denied));
+        }
+        let mut teller = self.teller(&pull.head_sha, pull.open);
+        let (request, sources) = self.request_for(pull.head_sha.clone(), &pull);
+        inspect::announce(self.ports, &request, &sources, &mut teller).await
+    }
+}
