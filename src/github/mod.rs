@@ -34,9 +34,7 @@ use breaker::Breaker;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use octocrab::{
     AuthState, Octocrab, OctocrabBuilder,
-    service::middleware::{
-        auth_header::AuthHeaderLayer, base_uri::BaseUriLayer, reqwest_connector::ReqwestConnector,
-    },
+    service::middleware::{auth_header::AuthHeaderLayer, reqwest_connector::ReqwestConnector},
 };
 use request::Patience;
 use std::time::Duration;
@@ -113,7 +111,6 @@ impl GitHub {
         // the layers are chosen here, because the default ones send two User-Agents and repeat POST
         let octocrab = OctocrabBuilder::new_empty()
             .with_service(ReqwestConnector::new(http))
-            .with_layer(&BaseUriLayer::new(base.clone()))
             .with_layer(&AuthHeaderLayer::new(
                 Some(token),
                 base.clone(),
@@ -148,9 +145,14 @@ impl GitHub {
 
     /// Where GraphQL is asked: beside REST, on the same host.
     fn graphql(&self) -> String {
+        let base = self.whole("");
+        format!("{}/graphql", base.strip_suffix("/v3").unwrap_or(&base))
+    }
+
+    /// The whole address of a path below the API's base.
+    fn whole(&self, path: &str) -> String {
         let base = self.base.to_string();
-        let base = base.trim_end_matches('/');
-        format!("{}/graphql", base.strip_suffix("/v3").unwrap_or(base))
+        format!("{}{path}", base.trim_end_matches('/'))
     }
 
     /// `/repos/owner/name` and what follows.

@@ -314,9 +314,13 @@ impl GitHub {
     }
 
     async fn send(&self, call: &Call) -> Result<(StatusCode, HeaderMap, String), Failed> {
+        let uri = match call.uri.starts_with('/') {
+            true => self.whole(&call.uri),
+            false => call.uri.clone(),
+        };
         let request = http::Request::builder()
             .method(call.method.clone())
-            .uri(&call.uri);
+            .uri(uri);
         let sent = async {
             let request = self.octocrab.build_request(request, call.body.as_ref())?;
             self.octocrab.execute(request).await

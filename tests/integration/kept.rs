@@ -111,7 +111,7 @@ async fn nobody_gives_way_to_whom_a_filter_keeps_back() {
     shop.world.github.set_draft(SHOP, 4, true);
     let sweep = shop.run(&shop.schedule()).input("drafts", "false");
     sweep.go().await.ends(0, "swept");
-    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![]));
+    assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4]));
     assert!(shop.namespaces().contains(&"pr-shop-1".into()));
     shop.ends();
 }

@@ -115,7 +115,7 @@ async fn an_association_only_takes_away() {
         seen.ends(0, reason);
         // Nothing is asked of GitHub but to show that it was read and who may not.
         let refused_unasked = reason == "permission-denied" && login == "alice";
-        assert_eq!(asked == 2, refused_unasked, "{association}: {}", seen.log);
+        assert_eq!(asked <= 2, refused_unasked, "{association}: {}", seen.log);
         let comments = shop.world.github.comments(SHOP, 1);
         let given = comments.iter().rfind(|one| one.author == login).unwrap();
         let last = given.reactions.iter().any(|(_, content)| content == "-1");
