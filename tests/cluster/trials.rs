@@ -116,6 +116,8 @@ fn multiply(stay: &Stay, world: &World) {
     let mut namespace = real.object("namespace", "", &one).unwrap();
     let uid = namespace["metadata"]["uid"].as_str().unwrap().to_owned();
     let mut deployment = real.objects("deployments", &one).remove(0);
+    // Ready, and no pod to wait for.
+    deployment["spec"]["replicas"] = json!(0);
     let mut bounds = real.objects("limitranges,resourcequotas", &one);
     assert_eq!(bounds.len(), 2, "{bounds:#?}");
     let copies: Vec<String> = [&mut namespace, &mut deployment]
@@ -175,8 +177,8 @@ fn multiply(stay: &Stay, world: &World) {
     stay.write_ledger(&ledger);
     let wait = ["wait", "deployments", "--all-namespaces", "--selector"];
     let labels = "app.kubernetes.io/managed-by=preview-action";
-    let until = "--for=condition=Available";
-    real.kubectl(&[&wait[..], &[labels, until, "--timeout=900s"]].concat());
+    let until = "--for=jsonpath={.status.observedGeneration}=1";
+    real.kubectl(&[&wait[..], &[labels, until, "--timeout=600s"]].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
