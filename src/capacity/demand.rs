@@ -4,7 +4,7 @@
 
 use crate::{
     manifests::{Manifest, ManifestSet},
-    names::quantity,
+    names::{plural, quantity},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -264,16 +264,6 @@ fn asked_by_objects(set: &ManifestSet) -> BTreeMap<String, i128> {
     }
     asked.insert("requests.storage".into(), storage);
     asked
-}
-
-/// A kind as paths and quotas name it.
-fn plural(kind: &str) -> String {
-    let kind = kind.to_ascii_lowercase();
-    match kind.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies"),
-        None if kind.ends_with('s') => format!("{kind}es"),
-        None => format!("{kind}s"),
-    }
 }
 
 fn beyond(set: &ManifestSet, asked: &BTreeMap<String, i128>) -> Vec<Short> {

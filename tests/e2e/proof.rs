@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::environment::RUNTIME_TOKEN;
-use crate::github::Heading;
+use crate::github::{Heading, StatusComment};
 use crate::life::Life;
 use crate::pods::is_ready;
 use crate::runner::Finished;
@@ -101,12 +101,7 @@ impl Life<'_> {
     async fn is_live(&self, ran: &Ran, sha: &str, version: &str) {
         ran.succeeded();
         let url = format!("http://pr-{}.{}", self.number, self.world.address("DOMAIN"));
-        let comment = self
-            .github
-            .status_comment(self.number)
-            .await
-            .expect("a comment");
-        assert!(comment.says(Heading::Ready), "{}", comment.body);
+        let comment = self.says(Heading::Ready).await;
         assert!(
             comment.body.contains(&url),
             "no {url} in the comment:\n{}",
@@ -155,6 +150,14 @@ impl Life<'_> {
         assert!(page.contains(sha), "the page is not of {sha}:\n{page}");
     }
 
+    /// The status comment, which must be there and name that state.
+    async fn says(&self, heading: Heading) -> StatusComment {
+        let comment = self.github.status_comment(self.number).await;
+        let comment = comment.expect("a comment");
+        assert!(comment.says(heading), "{}", comment.body);
+        comment
+    }
+
     /// The comment of that kind, which must be there.
     pub(crate) async fn comment(&self, kind: &str) -> String {
         let mut comments = self.github.comments(self.number).await;
@@ -165,12 +168,7 @@ impl Life<'_> {
 
     /// Nothing of it runs, nobody is lost of what it needs to wake, and the comment says so.
     pub(crate) async fn is_asleep(&self) {
-        let comment = self
-            .github
-            .status_comment(self.number)
-            .await
-            .expect("a comment");
-        assert!(comment.says(Heading::Asleep), "{}", comment.body);
+        self.says(Heading::Asleep).await;
         assert_eq!(
             self.pod_list(),
             [Value::Null; 0],
@@ -191,12 +189,7 @@ impl Life<'_> {
 
     /// Nothing of the preview is left, and the comment says so.
     pub(crate) async fn is_removed(&self, ran: &Ran) {
-        let comment = self
-            .github
-            .status_comment(self.number)
-            .await
-            .expect("a comment");
-        assert!(comment.says(Heading::Removed), "{}", comment.body);
+        self.says(Heading::Removed).await;
         assert_eq!(ran.output("state"), "removed");
         let namespace = self.world.kubectl(&[
             "get",

@@ -19,7 +19,7 @@ async fn full(shop: &Shop, waiting: std::ops::RangeInclusive<u64>) {
 }
 
 #[track_caller]
-fn comment_says(shop: &Shop, pr: u64, text: &str) {
+pub(crate) fn comment_says(shop: &Shop, pr: u64, text: &str) {
     let comment = shop.comment(pr);
     assert!(comment.contains(text), "no {text:?} in\n{comment}");
 }

@@ -1,5 +1,6 @@
 //! Who does not fall asleep at once or at all.
 
+use crate::queue::comment_says;
 use crate::sleep::quota;
 use crate::support::{Event, Seen, Shop};
 use preview_action::simulate::{Record, cluster::Handle};
@@ -153,11 +154,7 @@ async fn who_sleeps_in_line_neither_expires_nor_loses_its_place() {
     }
     assert_eq!((line(&shop), shop.holders()), (1, vec![2]));
     assert_eq!(shop.namespaces().len(), 2);
-    assert!(
-        shop.comment(1).contains("Preview queued"),
-        "{}",
-        shop.comment(1)
-    );
+    comment_says(&shop, 1, "Preview queued");
     alone(&shop, shop.closes(2)).await.ends(0, "removed");
     assert_eq!((line(&shop), shop.holders()), (0, vec![1]));
     alone(&shop, shop.schedule()).await.ends(0, "swept");
@@ -174,18 +171,10 @@ async fn who_sleeps_in_line_keeps_its_place_when_its_namespace_is_deleted() {
     alone(&shop, shop.schedule()).await.ends(0, "swept");
     assert_eq!((line(&shop), shop.holders()), (1, vec![2]));
     assert!(shop.record(1)["asleep"].is_null());
-    assert!(
-        shop.comment(1).contains("Preview queued"),
-        "{}",
-        shop.comment(1)
-    );
+    comment_says(&shop, 1, "Preview queued");
     alone(&shop, shop.closes(2)).await.ends(0, "removed");
     assert_eq!((line(&shop), shop.holders()), (0, vec![1]));
-    assert!(
-        shop.comment(1).contains("Preview ready"),
-        "{}",
-        shop.comment(1)
-    );
+    comment_says(&shop, 1, "Preview ready");
     shop.ends();
 }
 

@@ -7,7 +7,7 @@ use super::{
     fields::{At, Fields},
     read,
 };
-use crate::{names::Host, names::PrNumber};
+use crate::names::{Host, PrNumber, plural};
 use schemars::JsonSchema;
 use std::collections::BTreeSet;
 
@@ -270,20 +270,4 @@ fn of_extension(api_version: &str) -> bool {
 fn outside_namespaces(api_version: &str, kind: &str) -> bool {
     let group = api_version.split('/').next().unwrap_or_default();
     OUTSIDE.contains(&(group, kind))
-}
-
-/// The plural as Kubernetes' own generators make it.
-fn plural(kind: &str) -> String {
-    let name = kind.to_ascii_lowercase();
-    let vowel = |name: &str| name.ends_with(['a', 'e', 'i', 'o', 'u']);
-    match name.strip_suffix('y') {
-        Some(stem) if !vowel(stem) => format!("{stem}ies"),
-        _ if ["s", "x", "z", "ch", "sh"]
-            .iter()
-            .any(|end| name.ends_with(end)) =>
-        {
-            format!("{name}es")
-        }
-        _ => format!("{name}s"),
-    }
 }
