@@ -120,7 +120,7 @@ impl Cluster {
             server,
             retry: options.retry,
             seen: Default::default(),
-            ahead: Default::default(),
+            clock: Default::default(),
             haste: options.haste.max(1),
         })
     }

@@ -83,8 +83,7 @@ pub struct Cluster {
     retry: RetryPolicy,
     /// The ledger as this handle read or wrote it last.
     seen: std::sync::Arc<std::sync::Mutex<Option<(crate::capacity::LedgerName, ledger::Read)>>>,
-    /// By how many milliseconds the server's clock is ahead of this machine's; 0 until it has answered.
-    ahead: std::sync::Arc<std::sync::atomic::AtomicI64>,
+    clock: crate::names::Skew,
     haste: u32,
 }
 
@@ -94,26 +93,13 @@ impl Cluster {
         &self.server
     }
 
-    /// The server's time, by which all runs go; this machine's own until the server has answered once.
-    pub fn now(&self) -> jiff::Timestamp {
-        let ahead = self.ahead.load(std::sync::atomic::Ordering::Relaxed);
-        let own = jiff::Timestamp::now();
-        let theirs = own.checked_add(jiff::SignedDuration::from_millis(ahead));
-        theirs.unwrap_or(own)
+    /// The server's time, by which all runs go; none until it has answered.
+    pub fn time(&self) -> Option<jiff::Timestamp> {
+        self.clock.at(jiff::Timestamp::now())
     }
 
-    fn notice(&self, date: Option<jiff::Timestamp>) {
-        let Some(date) = date else { return };
-        let ahead = date.duration_since(jiff::Timestamp::now()).as_millis();
-        let ahead = i64::try_from(ahead).unwrap_or_default();
-        // A date has whole seconds: one that is a fraction behind is right.
-        let ahead = if (-1500..=500).contains(&ahead) {
-            0
-        } else {
-            ahead
-        };
-        self.ahead
-            .store(ahead, std::sync::atomic::Ordering::Relaxed);
+    fn now(&self) -> jiff::Timestamp {
+        self.time().unwrap_or_else(jiff::Timestamp::now)
     }
 
     /// A time as long as this world plays it: shorter where it plays faster than life, but never so short that load decides.

@@ -42,7 +42,9 @@ impl Cluster {
         let attempt = call.attempt.clone();
         let (code, headers, bytes) = self.exchange(call).await?;
         let date = date(&headers);
-        self.notice(date);
+        if let Some(date) = date {
+            self.clock.notice(date, Timestamp::now());
+        }
         if code >= 400 {
             let mut refusal = Refusal::read(code, &bytes);
             let asked = headers.get(http::header::RETRY_AFTER);

@@ -27,7 +27,7 @@ pub use statuses::{CommitState, CommitStatus};
 pub use workflows::Unended;
 
 use crate::{
-    names::{RepoName, Secret},
+    names::{RepoName, Secret, Skew},
     tls,
 };
 use breaker::Breaker;
@@ -76,6 +76,7 @@ pub struct GitHub {
     repository: RepoName,
     patience: Patience,
     breaker: Breaker,
+    clock: Skew,
 }
 
 impl std::fmt::Debug for GitHub {
@@ -125,7 +126,13 @@ impl GitHub {
             repository: options.repository,
             patience: Patience::default(),
             breaker: Breaker::default(),
+            clock: Skew::default(),
         })
+    }
+
+    /// GitHub's time; none until it has answered.
+    pub fn time(&self) -> Option<jiff::Timestamp> {
+        self.clock.at(jiff::Timestamp::now())
     }
 
     /// The repository that is spoken to.

@@ -327,6 +327,7 @@ impl GitHub {
         };
         let answer = sent.await.map_err(|error| self.silence(call, &error))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
+        self.clock.notice(date(&headers), Timestamp::now());
         let length = headers
             .get(http::header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

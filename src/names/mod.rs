@@ -12,6 +12,7 @@ pub mod quantity;
 mod reason;
 mod retry_after;
 mod secret;
+mod skew;
 mod vcs;
 mod visible;
 
@@ -24,6 +25,7 @@ pub use plural::plural;
 pub use reason::{ReasonCode, State};
 pub use retry_after::retry_after;
 pub use secret::{Redactor, Secret, cut};
+pub use skew::Skew;
 pub use vcs::{CommitSha, PrNumber, RepoId, RepoName};
 pub use visible::visible;
 

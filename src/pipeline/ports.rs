@@ -189,10 +189,13 @@ impl Ports {
         }
     }
 
-    /// The time by which all runs go: the API server's, once it has answered.
+    /// The time by which all runs go: the API server's, GitHub's until that has answered, this machine's until either has.
     pub fn now(&self) -> jiff::Timestamp {
-        let own = |_| jiff::Timestamp::now();
-        self.cluster.as_ref().map_or_else(own, Cluster::now)
+        let servers = self.cluster.as_ref().ok().and_then(Cluster::time);
+        let githubs = || self.github.as_ref().and_then(GitHub::time);
+        servers
+            .or_else(githubs)
+            .unwrap_or_else(jiff::Timestamp::now)
     }
 
     /// GitHub, or why there is none.

@@ -52,7 +52,7 @@ async fn a_command_that_has_waited_for_a_day_is_not_followed_unless_somebody_run
     let shop = Shop::open().await;
     shop.deployed(1).await;
     let mut event = shop.says(1, "alice", "/undeploy");
-    let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(25);
+    let yesterday = shop.world.clock.now() - jiff::SignedDuration::from_hours(25);
     event.payload["comment"]["created_at"] = json!(format!("{yesterday:.0}"));
     let seen = shop.hears(&event).await;
     seen.ends(0, "comment-withdrawn");
@@ -102,7 +102,7 @@ async fn strangers_cost_four_requests_and_one_each_once_there_are_too_many() {
     let undeploys = async |reason: &str| {
         let since = shop.now();
         let mut event = shop.says(1, "mallory", "/undeploy");
-        let later = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(5);
+        let later = shop.world.clock.now() + jiff::SignedDuration::from_mins(5);
         event.payload["comment"]["created_at"] = json!(format!("{later:.0}"));
         event.payload["comment"]["author_association"] = json!("NONE");
         shop.hears(&event).await.ends(0, reason);

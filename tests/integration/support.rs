@@ -4,6 +4,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::read::GzDecoder;
+use jiff::Timestamp;
 use preview_action::{
     cli::{Surroundings, act, control_namespace, read_outputs},
     pipeline::Sandbox,
@@ -43,6 +44,11 @@ services:
 
 /// Hosts that nobody behind an Enterprise Server may be sent to.
 const ELSEWHERE: [&str; 3] = ["github.com", "ghcr.io", "githubstatus.com"];
+
+/// When a world begins: no test's few minutes cross midnight, whenever it is run.
+pub(crate) fn noon() -> Timestamp {
+    "2026-03-10T12:00:00Z".parse().unwrap()
+}
 
 /// Path of the ledger's ConfigMap on the API server, for faults.
 pub(crate) const LEDGER: &str = "/api/v1/namespaces/preview-system/configmaps/*";
@@ -91,7 +97,9 @@ impl Shop {
         Self::with(options, configuration).await
     }
 
-    pub(crate) async fn with(options: WorldOptions, configuration: &str) -> Self {
+    /// A shop in a world of its own, where it is noon unless that is said: a run goes by the servers' clocks alone.
+    pub(crate) async fn with(mut options: WorldOptions, configuration: &str) -> Self {
+        options.now.get_or_insert_with(noon);
         // An error means that another test of this process installed it before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let world = World::start(options).await.unwrap();

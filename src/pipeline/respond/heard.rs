@@ -33,15 +33,15 @@ impl Story<'_> {
         else {
             return Ok(Ok(()));
         };
-        // What a plan has heard in time may have waited for an approval since.
-        let fresh = self.caller.attempt < 2 && self.ports.settings.sha.is_none();
-        if fresh && self.ports.now().duration_since(*written) > WAIT {
-            return Ok(Err(withdrawn("is more than a day old")));
-        }
         let github = self.ports.github()?;
         let stretch = if *known { STRETCH } else { STRANGE };
         let since = written.checked_sub(stretch).unwrap_or(*written);
         let recent = github.recent(self.request.pr, since).await?;
+        // What a plan has heard in time may have waited for an approval since. By now GitHub has told the time.
+        let fresh = self.caller.attempt < 2 && self.ports.settings.sha.is_none();
+        if fresh && self.ports.now().duration_since(*written) > WAIT {
+            return Ok(Err(withdrawn("is more than a day old")));
+        }
         let id = CommentId(*id);
         // Behind more than a hundred others it is read by itself.
         let found = match recent.iter().find(|comment| comment.id == id) {
