@@ -1,6 +1,6 @@
 //! How far the clock of a server is ahead of this machine's, as the dates of its answers tell.
 //! It reads no clock: whoever asks brings this machine's time along.
-//! Dates have whole seconds, so what is off by about one is taken for right.
+//! Dates have whole seconds and are a moment old, so an answer that is a second behind the others changes nothing.
 
 use jiff::{SignedDuration, Timestamp};
 use std::sync::{
@@ -24,15 +24,17 @@ impl Default for Skew {
 impl Skew {
     /// Notes the date of an answer that came when this machine's clock showed `own`.
     pub fn notice(&self, date: Timestamp, own: Timestamp) {
-        let ahead = i64::try_from(date.duration_since(own).as_millis()).unwrap_or_default();
-        let right = (-1500..=500).contains(&ahead);
-        self.0.store(if right { 0 } else { ahead }, Relaxed);
+        let ahead = date.as_second() - own.as_second();
+        let known = self.0.load(Relaxed);
+        let known = if known == UNKNOWN { 0 } else { known };
+        self.0
+            .store(if ahead == known - 1 { known } else { ahead }, Relaxed);
     }
 
     /// The server's time when this machine's clock shows `own`; none until it has answered.
     pub fn at(&self, own: Timestamp) -> Option<Timestamp> {
         let ahead = self.0.load(Relaxed);
-        let known = (ahead != UNKNOWN).then(|| SignedDuration::from_millis(ahead));
+        let known = (ahead != UNKNOWN).then(|| SignedDuration::from_secs(ahead));
         own.checked_add(known?).ok()
     }
 }
@@ -48,8 +50,11 @@ mod tests {
         assert_eq!(skew.at(own), None);
         for (date, theirs) in [
             ("2026-03-10T12:00:00Z", "2026-03-10T12:00:00.9Z"),
-            ("2026-03-10T11:00:00.9Z", "2026-03-10T11:00:00.9Z"),
-            ("2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            ("2026-03-10T11:59:59Z", "2026-03-10T12:00:00.9Z"),
+            ("2026-03-10T11:00:00Z", "2026-03-10T11:00:00.9Z"),
+            ("2026-03-10T10:59:59Z", "2026-03-10T11:00:00.9Z"),
+            ("2026-03-10T11:00:01Z", "2026-03-10T11:00:01.9Z"),
+            ("2027-01-01T00:00:00Z", "2027-01-01T00:00:00.9Z"),
         ] {
             skew.notice(date.parse().unwrap(), own);
             assert_eq!(skew.at(own), Some(theirs.parse().unwrap()), "{date}");
