@@ -1,4 +1,4 @@
-//! Turns an event into a run of a workflow of one `uses:` line by `act`, another implementation of GitHub's runner.
+//! Turns an event into a run of a workflow by `act`, another implementation of GitHub's runner: of one `uses:` line, or a documented one.
 //! It must not change the action: a scratch copy of `action.yml` differs only in naming the local image, as a release's
 //! does. `act` cannot show cancellation, permissions or GitHub's paths; the other harness does.
 
@@ -15,7 +15,8 @@ use crate::world::{World, root, text};
 /// The inputs that a workflow takes from its secrets.
 const SECRET: &str = "kubeconfig";
 
-pub(crate) async fn run(world: &World, step: &Step<'_>) -> Finished {
+/// Runs the workflow of that documented file, or else one that has nothing but the step.
+pub(crate) async fn run(world: &World, step: &Step<'_>, documented: Option<&str>) -> Finished {
     let scratch = tempfile::tempdir().unwrap();
     let (action, repository) = (scratch.path().join("action"), scratch.path().join("web"));
     std::fs::create_dir_all(&action).unwrap();
@@ -27,7 +28,8 @@ pub(crate) async fn run(world: &World, step: &Step<'_>) -> Finished {
         ),
     )
     .unwrap();
-    check_out(&repository, step);
+    let workflow = documented.map_or_else(|| one_line(step), |file| of_docs(file, step));
+    check_out(&repository, step, &workflow);
     let event = scratch.path().join("event.json");
     std::fs::write(&event, step.payload.to_string()).unwrap();
 
@@ -77,10 +79,10 @@ pub(crate) async fn run(world: &World, step: &Step<'_>) -> Finished {
     }
 }
 
-/// What `act` prints of the summary file.
+/// What `act` prints of the last job's summary file.
 fn summary(log: &str) -> String {
     let lines = log
-        .split_once("Summary - ")
+        .rsplit_once("Summary - ")
         .map_or("", |(_, rest)| rest)
         .lines();
     lines
@@ -98,20 +100,54 @@ fn released(action: &str, image: &str) -> String {
     action.replace(line, &format!("  image: docker://{image}"))
 }
 
-/// A repository whose workflow uses the action, with the remote that tells `act` its name.
-fn check_out(repository: &Path, step: &Step<'_>) {
+/// What the step gives the action, with the credential as a secret.
+fn with(step: &Step<'_>) -> BTreeMap<String, String> {
+    let mut with = step.with.clone();
+    let secret = "${{ secrets.KUBECONFIG_TEXT }}";
+    with.insert(SECRET.to_owned(), secret.to_owned());
+    with
+}
+
+fn one_line(step: &Step<'_>) -> Value {
+    json!({
+        "on": ["pull_request", "issue_comment"],
+        "jobs": {"preview": {"runs-on": "ubuntu-latest", "steps": [{"uses": "acme/preview-action@v1", "with": with(step)}]}},
+    })
+}
+
+/// A documented workflow: its jobs, conditions and what they hand on as they stand there, with the step's own server, cluster and
+/// images. What builds an image only says so; it is there already.
+fn of_docs(file: &str, step: &Step<'_>) -> Value {
+    let text = std::fs::read_to_string(root().join(file)).unwrap();
+    let mut workflow: Value = serde_saphyr::from_str(&text).unwrap();
+    for job in workflow["jobs"].as_object_mut().unwrap().values_mut() {
+        let steps = job["steps"].as_array_mut().unwrap();
+        let uses = |one: &Value| {
+            one["uses"]
+                .as_str()
+                .is_some_and(|uses| uses.contains("/preview-action@"))
+        };
+        steps.retain(uses);
+        let Some(ours) = steps.first_mut() else {
+            *steps = vec![json!({"run": "echo \"built $IMAGE\"", "shell": "sh"})];
+            continue;
+        };
+        ours["uses"] = "acme/preview-action@v1".into();
+        let plans = ours["with"]["mode"] == "plan";
+        for (name, value) in with(step) {
+            if !value.is_empty() && !(plans && name == SECRET) {
+                ours["with"][name] = value.into();
+            }
+        }
+    }
+    workflow
+}
+
+/// A repository with that workflow, and with the remote that tells `act` its name.
+fn check_out(repository: &Path, step: &Step<'_>, workflow: &Value) {
     let workflows = repository.join(".github/workflows");
     std::fs::create_dir_all(&workflows).unwrap();
-    let mut with: BTreeMap<_, _> = step.with.clone();
-    with.insert(
-        SECRET.to_owned(),
-        "${{ secrets.KUBECONFIG_TEXT }}".to_owned(),
-    );
     // JSON is YAML, and quotes every value
-    let workflow: Value = json!({
-        "on": ["pull_request", "issue_comment"],
-        "jobs": {"preview": {"runs-on": "ubuntu-latest", "steps": [{"uses": "acme/preview-action@v1", "with": with}]}},
-    });
     std::fs::write(workflows.join("preview.yml"), workflow.to_string()).unwrap();
     let name = step.payload["repository"]["full_name"].as_str().unwrap();
     for arguments in [

@@ -40,6 +40,8 @@ pub(crate) const BY_INPUT: Setup = Setup {
 pub(crate) enum Runs {
     Runner,
     Act,
+    /// By `act`, in the documented workflow of this file.
+    Documented(&'static str),
 }
 
 pub(crate) struct Life<'w> {
@@ -132,6 +134,13 @@ impl<'w> Life<'w> {
             .await
     }
 
+    /// The same for a `pull_request_target` event.
+    pub(crate) async fn pull_request_target(&self, action: &str) -> Ran {
+        let payload = self.payload(action).await;
+        let title = format!("pull_request_target {action}");
+        self.run(&title, "pull_request_target", &payload).await
+    }
+
     /// Writes a comment on the pull request and runs the action for it.
     pub(crate) async fn command(&self, body: &str) -> Ran {
         self.comment_of(&self.github, body).await
@@ -176,7 +185,8 @@ impl<'w> Life<'w> {
         let step = self.step(event, payload);
         let step = match self.runs {
             Runs::Runner => Job::start(self.world, &step).finish().await,
-            Runs::Act => act::run(self.world, &step).await,
+            Runs::Act => act::run(self.world, &step, None).await,
+            Runs::Documented(file) => act::run(self.world, &step, Some(file)).await,
         };
         println!(
             "{title}: exit code {} after {:.1} s",

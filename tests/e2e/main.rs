@@ -114,6 +114,43 @@ async fn a_whole_life(life: &Life<'_>, own_part: Option<Duration>) {
     life.is_removed(&closed).await;
 }
 
+/// The documented `/build-and-deploy`: what a plan decides is built, and only that, before anything is deployed.
+#[tokio::test]
+async fn what_was_planned_is_built_and_then_deployed() {
+    let world = World::enter().await;
+    let documented = Runs::Documented("docs/workflows/build-and-deploy.yml");
+    let life = Life::begin(&world, documented, life::BY_INPUT).await;
+    let opened = life.head().await;
+    life.make_image(&opened, "ok");
+    let built = |ran: &proof::Ran| {
+        let said = ran.step.log.split("built ghcr.io/acme/shop:").nth(1);
+        said.map(|rest| rest.chars().take(40).collect::<String>())
+    };
+    let first = life.pull_request("opened").await;
+    first.ended("auto-deploy-off");
+    assert_eq!(built(&first), None);
+
+    let asked = life.command("/build-and-deploy").await;
+    assert_eq!(
+        built(&asked).as_deref(),
+        Some(opened.as_str()),
+        "{}",
+        asked.step.log
+    );
+    life.is_ready(&asked, &opened).await;
+
+    let looked = life.command("/status").await;
+    looked.ended("status-shown");
+    let chat = life.command("thank you").await;
+    chat.succeeded();
+    life.close().await;
+    let closed = life.pull_request_target("closed").await;
+    for ran in [&looked, &chat, &closed] {
+        assert_eq!(built(ran), None, "{}", ran.step.log);
+    }
+    life.is_removed(&closed).await;
+}
+
 #[tokio::test]
 async fn a_cancelled_deploy_says_so_and_leaves_no_container() {
     let world = World::enter().await;
