@@ -14,7 +14,11 @@ use crate::names::Namespace;
 use futures::TryStreamExt;
 use kube::core::WatchEvent;
 use serde_json::Value;
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::mpsc::{self, Sender},
     task::AbortHandle,
@@ -284,12 +288,20 @@ impl Follower {
             },
             other => self.cluster.unreachable(&other),
         };
+        let (path, started) = (call.request.uri().path().to_owned(), Instant::now());
         let begin = self.cluster.client.request_events::<Value>(call.request);
-        let events = match tokio::time::timeout(patience, begin).await {
+        let begun = tokio::time::timeout(patience, begin).await;
+        let status = match &begun {
+            Ok(Ok(_)) => 200,
+            Ok(Err(kube::Error::Api(status))) => status.code,
+            Ok(Err(_)) | Err(_) => 0,
+        };
+        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(verb = "WATCH", path, status, elapsed_ms, "kubernetes watch");
+        let events = match begun {
             Ok(events) => events.map_err(&translate)?,
             Err(_) => return Ok(End::Silent),
         };
-        tracing::debug!(kind = kind.kind, position = view.position, "watch begun");
         let mut events = pin!(events);
         let mut progress = false;
         loop {

@@ -68,14 +68,19 @@ impl Redactor {
         for text in std::iter::once(secret).chain(secret.lines()) {
             let text = text.trim();
             add(text);
-            // Nobody encodes what is encoded already, and a runner slows down with each mask.
-            if text.len() >= SHORTEST && !is_long_base64(text) {
+            // Nobody encodes what is encoded already, nor one line of a key, and a runner slows down with each mask.
+            let encoded = is_long_base64(text) && (text != secret.trim() || is_text(text));
+            if text.len() >= SHORTEST && !encoded {
                 let encoded = STANDARD.encode(text);
                 add(&encoded);
                 add(encoded.trim_end_matches('='));
                 add(&url_encoded(text));
                 if let Ok(json) = serde_json::to_string(text) {
-                    add(json.trim_matches('"'));
+                    let json = json.trim_matches('"');
+                    add(json);
+                    // What Go's encoding/json writes by default.
+                    let for_html = json.replace('&', "\\u0026").replace('<', "\\u003c");
+                    add(&for_html.replace('>', "\\u003e"));
                 }
             }
         }
@@ -155,6 +160,13 @@ fn is_long_base64(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"+/=\n".contains(&byte))
 }
 
+/// Whether this means something when decoded, as no key does that is merely as long.
+fn is_text(base64: &str) -> bool {
+    STANDARD
+        .decode(base64)
+        .is_ok_and(|bytes| std::str::from_utf8(&bytes).is_ok())
+}
+
 fn url_encoded(text: &str) -> String {
     use fmt::Write as _;
     text.bytes().fold(String::new(), |mut out, byte| {
@@ -189,6 +201,36 @@ mod tests {
                 "{text} -> {clean}"
             );
         }
+    }
+
+    #[test]
+    fn a_long_key_and_a_password_in_the_json_of_go_disappear_too() {
+        let mut redactor = Redactor::default();
+        let key = "0123456789abcdef".repeat(8);
+        redactor.learn(&key);
+        redactor.learn("a&b<c>secret");
+        for form in [
+            STANDARD.encode(&key),
+            r"a\u0026b\u003cc\u003esecret".into(),
+            r"a&b<c>secret".into(),
+        ] {
+            assert_eq!(redactor.redact(&form), "***", "{form}");
+        }
+        let mut few = Redactor::default();
+        few.learn(
+            &STANDARD.encode("a kubeconfig that somebody has encoded before it was given to us"),
+        );
+        assert_eq!(few.forms().count(), 1);
+        let key = [
+            "-----BEGIN-----",
+            &"MIIEvQIBADANBgkqhkiG9w0BAQEFAASC".repeat(2),
+        ];
+        few.learn(&key.join("\n"));
+        assert!(
+            few.forms().count() < 12,
+            "{:?}",
+            few.forms().collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -201,6 +201,17 @@ async fn every_request_is_a_line_of_the_debug_log() {
             );
         }
     }
+    let watches: Vec<&str> = seen
+        .log
+        .lines()
+        .filter(|line| line.contains("kubernetes watch"))
+        .collect();
+    assert!(!watches.is_empty(), "{}", seen.log);
+    for line in watches {
+        for part in ["WATCH", "/namespaces/pr-shop-1/", "200", "elapsed_ms="] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
     let token = shop.world.github.token();
     let told = |line: &&str| line.contains(&token);
     let (masks, leaks): (Vec<&str>, Vec<&str>) = seen
