@@ -1,7 +1,7 @@
 //! What a run asks of GitHub, counted by kind, and what it says of that in its log.
 //! The counts are bars: whoever needs one request more must say so here.
 
-use crate::support::{CONFIGURATION, SHOP, Shop};
+use crate::support::{CONFIGURATION, ONE_SERVICE, SHOP, Shop};
 use preview_action::simulate::{Record, WorldOptions};
 use serde_json::json;
 use std::time::Duration;
@@ -146,7 +146,7 @@ async fn the_comment_is_edited_once_in_five_seconds_but_for_the_last_word() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_is_a_line_of_the_debug_log() {
-    let shop = Shop::open().await;
+    let shop = Shop::selling(&ONE_SERVICE.replace("web:{", "web:slow-{")).await;
     let opened = shop.opens(1);
     let run = shop.run(&opened).variable("RUNNER_DEBUG", "1");
     let seen = run.go_alone().await;
