@@ -389,7 +389,8 @@ impl Sight<'_> {
         let untried = self.record(preview).is_none_or(|record| {
             let tried = record.attempted.as_ref().map(|last| &last.sha);
             let holds = record.held.as_ref() == Some(&pull.head_sha);
-            (tried != Some(&pull.head_sha) || stalled)
+            let passed = tried == Some(&pull.head_sha) || record.rests(&pull.head_sha);
+            (!passed || stalled)
                 && !holds
                 && !record.removed_on_purpose
                 && record.removing.is_none()
@@ -409,14 +410,16 @@ impl Sight<'_> {
             && (!spared || stalled)
     }
 
-    /// True for what lives in a Namespace that was adopted, or that was there when the ledger was lost: which commits were tried in
-    /// it nobody knows, so that changes only when somebody asks for it or pushes. What was under way then goes on.
+    /// True for what lives or sleeps in a Namespace that was adopted, or that was there when the ledger was lost: which commits were
+    /// tried in it nobody knows, so that changes only when somebody asks for it or pushes. What was under way then goes on.
     fn is_found(&self, preview: &PreviewKey) -> bool {
+        let record = self.record(preview);
         let tried = |record: &Record| record.attempted.is_some();
+        let sleeps = |record: &Record| record.asleep.is_some();
         let info = self.namespaces.get(preview);
         let state = info.and_then(|info| info.labels.get("preview-action/state"));
-        self.holder(preview).is_some_and(Holder::is_found)
-            && !self.record(preview).is_some_and(tried)
+        (self.holder(preview).is_some_and(Holder::is_found) || record.is_some_and(sleeps))
+            && !record.is_some_and(tried)
             && state.map(String::as_str) != Some(State::Deploying.as_str())
     }
 
