@@ -229,7 +229,7 @@ async fn a_second_namespace_of_one_preview_is_told_and_both_stay() {
     let shop = Shop::open().await;
     shop.deployed(1).await;
     let cluster = &shop.world.cluster;
-    for name in ["a-copy", "pr-shop-1-copy"] {
+    for name in ["a-copy", "pr-shop-1-0123abcd"] {
         let mut copy = cluster.object("Namespace", "", "pr-shop-1").unwrap();
         let labels = copy["metadata"]["labels"].clone();
         copy["metadata"] = json!({"name": name, "labels": labels});
@@ -237,12 +237,11 @@ async fn a_second_namespace_of_one_preview_is_told_and_both_stay() {
     }
     let seen = shop.hears(&shop.schedule()).await;
     seen.ends(0, "swept");
-    for name in ["a-copy", "pr-shop-1-copy"] {
-        let told = seen.annotations().join("\n");
-        assert!(
-            told.contains(&format!("kubectl delete namespace {name}")),
-            "{told}"
-        );
+    for name in ["a-copy", "pr-shop-1-0123abcd"] {
+        let command = format!("`kubectl delete namespace {name}`");
+        for told in [seen.annotations().join("\n"), seen.summary.clone()] {
+            assert!(told.contains(&command), "{told}");
+        }
     }
     assert_eq!(shop.namespaces().len(), 3);
     assert_eq!(shop.holders(), [1]);
