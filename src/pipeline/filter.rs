@@ -134,10 +134,18 @@ async fn told(
     // Of a commit that somebody has deployed already this would be a lie.
     let tried = taken.record.attempted.as_ref().map(|last| &last.sha);
     let known = tried == Some(head) || taken.record.serving.as_ref() == Some(head);
-    let told = match known {
-        true => Ok(()),
-        false => teller.skipped(head, denied).await,
+    let lives = taken.holder.is_some() || taken.record.asleep.is_some();
+    let told = async {
+        if lives {
+            teller.lives(&taken.record);
+            teller.relive().await?;
+        }
+        match known {
+            true => Ok(()),
+            false => teller.skipped(head, denied).await,
+        }
     };
+    let told = told.await;
     desk.finish(None, |_, _, _| {}).await?;
     told
 }

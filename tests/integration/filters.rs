@@ -515,7 +515,13 @@ async fn a_push_that_is_kept_back_is_use_of_what_lives() {
         for _ in 0..3 {
             shop.world.advance(QUARTER * 4 * 24 * 5);
             let pushed = shop.pushes(1);
-            with(&shop, &pushed, &inputs).await.ends(0, "draft-skipped");
+            let seen = with(&shop, &pushed, &inputs).await;
+            seen.ends(0, "draft-skipped");
+            if comment == "sticky" {
+                let expires = shop.world.clock.now() + jiff::SignedDuration::from_hours(7 * 24);
+                seen.says(&format!("expires {}", expires.strftime("%Y-%m-%d")));
+                seen.says("was **not** deployed");
+            }
             for _ in 0..2 {
                 let schedule = shop.schedule();
                 with(&shop, &schedule, &inputs).await.ends(0, "swept");
