@@ -42,6 +42,11 @@ impl Holder {
         [ADOPTED, REBUILT].contains(&self.run.0.as_str())
     }
 
+    /// True when it is bound to what had this name before: one name is one object, so that is gone.
+    pub fn is_replaced(&self, name: &Namespace, uid: &str) -> bool {
+        self.namespace == *name && self.uid.as_deref().is_some_and(|bound| bound != uid)
+    }
+
     /// True for a claim whose run has died before it was confirmed.
     pub fn is_given_up(&self, now: Timestamp) -> bool {
         self.uid.is_none() && now.duration_since(self.since) >= CLAIM_LIFE
@@ -345,7 +350,8 @@ pub fn rebuild(
 }
 
 /// Counts a Namespace that exists and that no holder is bound to, even above the cap. One that sleeps is counted only in its own
-/// slot, where sleepers keep theirs; where label and ledger differ, the next sweep puts it to sleep.
+/// slot, where sleepers keep theirs; where label and ledger differ, the next sweep puts it to sleep. What the ledger calls asleep
+/// under the same name is gone, and its holder is the caller's to [`forget_uid`] before.
 pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now: Timestamp) {
     let known = ledger.previews.contains_key(&preview.key);
     let record = ledger.previews.entry(preview.key.clone()).or_default();
@@ -355,15 +361,18 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now:
         Some(expires) => record.extended = expires,
         None => {}
     }
+    let same = |asleep: &Asleep| !asleep.is_replaced(&preview.namespace, &preview.uid);
+    record.asleep = record.asleep.take().filter(same);
     let claim = ledger
         .holders
         .iter_mut()
         .find(|holder| holder.key == preview.key);
     if let Some(claim) = claim {
         if claim.uid.is_none() {
-            claim.uid = Some(preview.uid);
-            claim.namespace = preview.namespace;
-        } else if claim.uid.as_ref() == Some(&preview.uid) && preview.asleep {
+            claim.uid = Some(preview.uid.clone());
+            claim.namespace = preview.namespace.clone();
+        }
+        if claim.uid.as_ref() == Some(&preview.uid) && preview.asleep {
             // The ledger was lost while it fell asleep: nothing would wake it.
             record
                 .asleep

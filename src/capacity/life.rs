@@ -3,7 +3,10 @@
 //! The ledger's record counts and not what a Namespace says, so that a command and a run at work cannot undo each other.
 
 use super::{Because, Record, Removing};
-use crate::{names::State, plan};
+use crate::{
+    names::{CommitSha, State},
+    plan,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -24,6 +27,11 @@ impl Record {
         if self.removing.as_ref().is_some_and(aged) {
             self.removing = None;
         }
+    }
+
+    /// True when a commit was there already as somebody put the preview to sleep, or it expired, and it is that still.
+    pub fn rests(&self, head: &CommitSha) -> bool {
+        (self.asleep.is_some() || self.expired) && self.rests_at.as_ref() == Some(head)
     }
 
     /// How the preview stands, for whoever looks at all of them: what is being done to it comes before what became of it.

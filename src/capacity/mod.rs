@@ -255,6 +255,10 @@ pub struct Record {
     /// Commit that was rolled back: it is deployed again only when somebody asks, another one by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<CommitSha>,
+    /// The newest commit when somebody put the preview to sleep, or it expired: while it is that, only another one is deployed by
+    /// itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_at: Option<CommitSha>,
     /// A removal that was begun and whose end nobody has told yet: the sweep finishes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removing: Option<Removing>,

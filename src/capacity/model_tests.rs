@@ -1,5 +1,5 @@
 //! The model that the cap's proof is held against: ten thousand random histories of claims, crashes, removals, takings, sleep,
-//! waking, expiry, sweeps, lost ledgers and other caps, with an older and a newer run for each preview, each of which may stall between any two of its
+//! waking, expiry, sweeps, ledgers that are lost or come from a backup, and other caps, with an older and a newer run for each preview, each of which may stall between any two of its
 //! steps.
 //! It must not ask the ledger who waits or what runs: it keeps books of its own beside it.
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
@@ -74,6 +74,8 @@ enum Act {
     Sweep,
     /// The ledger is lost, and made anew from the Namespaces that exist; whether sleepers keep their slots.
     Rebuild(bool),
+    /// A ledger is put back as it was at the last of these, once every run has ended, and a sweep counts.
+    Restore,
     /// Who governs sets another cap, which puts nobody out.
     Cap(u32),
     Pass(i64),
@@ -115,6 +117,7 @@ fn act(previews: u64) -> impl Strategy<Value = Act> {
         1 => pr().prop_map(Act::Find),
         1 => pr().prop_map(Act::Strike),
         1 => any::<bool>().prop_map(Act::Rebuild),
+        1 => Just(Act::Restore),
         1 => (0..=3u32).prop_map(Act::Cap),
         2 => Just(Act::Sweep),
         1 => (1..100i64).prop_map(Act::Pass),
@@ -145,7 +148,7 @@ struct Run {
 }
 
 /// That a preview found no room.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Lacking {
     since: i64,
     /// When it looked last.
@@ -180,6 +183,8 @@ struct World {
     lacking: BTreeMap<u64, Lacking>,
     /// What is to be forgotten.
     found: BTreeMap<u64, Remembered>,
+    /// A ledger that was kept, and our own account of who waits in it.
+    backup: Option<(Ledger, Vec<u64>, BTreeMap<u64, Lacking>)>,
     /// How many holders there may be: above the cap only what was counted there.
     most: usize,
 }
@@ -294,15 +299,22 @@ impl World {
     /// The sweep counts what runs in Namespaces that no holder is bound to.
     fn counts(&mut self, ledger: &mut Ledger) {
         for one in self.owned() {
-            let held = ledger.holder(&one.key).is_some_and(|one| one.uid.is_some());
+            let held = ledger.holder(&one.key).and_then(|one| one.uid.clone());
+            let gone = held.as_ref().filter(|uid| **uid != one.uid);
             let record = ledger.previews.get(&one.key);
+            let sleeps = |asleep: &Asleep| one.asleep && asleep.uid == one.uid;
             let busy = record.is_some_and(|record| {
-                record.is_active(at(self.now)) || (record.asleep.is_some() && one.asleep)
+                record.is_active(at(self.now)) || record.asleep.as_ref().is_some_and(sleeps)
             });
-            if !held && !busy {
-                self.line.retain(|pr| *pr != one.pr.get());
-                bind(ledger, one, false, at(self.now));
+            if busy || (held.is_some() && gone.is_none()) {
+                continue;
             }
+            if let Some(gone) = gone {
+                let sweep = RunId("sweep".into());
+                forget_uid(ledger, &one.key, gone, &sweep, at(self.now));
+            }
+            self.line.retain(|pr| *pr != one.pr.get());
+            bind(ledger, one, false, at(self.now));
         }
         self.most = self.most.max(ledger.holders.len());
     }
@@ -332,6 +344,20 @@ impl World {
         ledger.floor = floor;
         self.line.clear();
         self.most = ledger.holders.len();
+    }
+
+    /// The ledger of a backup is put back; what was noted of runs since is lost with them.
+    fn restores(&mut self, ledger: &mut Ledger) {
+        let now = (ledger.clone(), self.line.clone(), self.lacking.clone());
+        if let Some((kept, line, lacking)) = self.backup.replace(now) {
+            (*ledger, self.line, self.lacking) = (kept, line, lacking);
+            self.runs.clear();
+            self.gone.clear();
+            self.found.clear();
+            self.now += 3600 * 3;
+            self.most = ledger.holders.len();
+            self.counts(ledger);
+        }
     }
 
     /// Claims of others that were not confirmed within two minutes stand first in line again; says how many they are.
@@ -415,6 +441,7 @@ impl World {
                 prop_assert_eq!(&kept, &(ledger.holders.clone(), ledger.queue.clone()));
             }
             Act::Rebuild(keep_slots) => self.rebuilds(ledger, keep_slots),
+            Act::Restore => self.restores(ledger),
             Act::Sweep => {
                 self.counts(ledger);
                 self.dead_claims(ledger, 0);
@@ -507,6 +534,7 @@ fn history() -> impl Strategy<Value = Vec<Act>> {
     let one = prop_oneof![
         12 => turn(1),
         1 => any::<bool>().prop_map(Act::Rebuild),
+        1 => Just(Act::Restore),
     ];
     let one = proptest::collection::vec(one, 1..60);
     prop_oneof![many, one]

@@ -59,8 +59,18 @@ impl GitHub {
         }
         let call = Call::new(Method::POST, self.path("/issues"), "open an issue", WRITE);
         let body = json!({"title": text.title, "body": text.body, "labels": [LABEL]});
-        let made: Wire = self.json(&call.with_body(body)).await?;
-        Ok(Some(made.number))
+        let made = self.json::<Wire>(&call.with_body(body)).await?.number;
+        // Whoever opened one at the same time looks as well, and the older one is kept.
+        let first = self.find_issue(text.marker).await?;
+        let Some(first) = first.filter(|first| *first < made) else {
+            return Ok(Some(made));
+        };
+        let closed = IssueText {
+            open: Some(false),
+            ..*text
+        };
+        self.edit_issue(made, &closed).await?;
+        Ok(self.edit_issue(first, text).await?.then_some(first))
     }
 
     async fn find_issue(&self, marker: &str) -> Result<Option<u64>, GitHubError> {
@@ -74,7 +84,7 @@ impl GitHub {
         Ok(ours.map(|one| one.number).min())
     }
 
-    /// False when there is no such issue any more.
+    /// False when there is no such issue any more: it was deleted, or moved to another repository.
     async fn edit_issue(&self, number: u64, text: &IssueText<'_>) -> Result<bool, GitHubError> {
         let path = self.path(&format!("/issues/{number}"));
         let call = Call::new(Method::PATCH, path, format!("edit issue #{number}"), WRITE);
@@ -84,7 +94,12 @@ impl GitHub {
         }
         match self.json::<Wire>(&call.with_body(body)).await {
             Ok(_) => Ok(true),
-            Err(GitHubError::NotFound { .. }) => Ok(false),
+            Err(
+                GitHubError::NotFound { .. }
+                | GitHubError::Unexpected {
+                    status: 301 | 410, ..
+                },
+            ) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -9,7 +9,8 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::Record,
+    capacity::{Ledger, Record},
+    cluster::{Moment, Step},
     event::PullRequest,
     inputs::{Filters, Paths},
     names::{CommitSha, PreviewKey, ReasonCode},
@@ -77,6 +78,7 @@ pub(super) async fn skipped(
 ) -> Ending {
     let why = format!("commit {} was not deployed: {denied}", head.short());
     let mut ending = Ending::quiet(None, denied.reason, why);
+    uses(ports, preview).await;
     if let Err(failure) = told(ports, preview, head, denied, teller).await {
         let line = failure.line();
         tracing::warn!(reason = %failure.reason(), "{line}");
@@ -85,6 +87,29 @@ pub(super) async fn skipped(
             .push(format!("the comment does not say so: {line}"));
     }
     ending
+}
+
+/// Notes that what was kept back is use of what lives or sleeps: nothing expires while somebody works on it.
+async fn uses(ports: &Ports, preview: &PreviewKey) {
+    let Ok(cluster) = ports.cluster() else {
+        return;
+    };
+    let key = preview.in_ledger();
+    let step = |ledger: &mut Ledger, moment: Moment| {
+        let held = ledger.holder(&key).is_some();
+        let record = ledger.previews.get_mut(&key);
+        match record.filter(|record| held || record.asleep.is_some()) {
+            Some(record) => {
+                record.used(moment.now);
+                Step::Write(())
+            }
+            None => Step::Keep(()),
+        }
+    };
+    let name = ports.ledger(preview.repository);
+    if let Err(error) = cluster.transact(&name, step).await {
+        tracing::warn!("that somebody uses the preview was not noted: {error}");
+    }
 }
 
 async fn told(
@@ -109,10 +134,18 @@ async fn told(
     // Of a commit that somebody has deployed already this would be a lie.
     let tried = taken.record.attempted.as_ref().map(|last| &last.sha);
     let known = tried == Some(head) || taken.record.serving.as_ref() == Some(head);
-    let told = match known {
-        true => Ok(()),
-        false => teller.skipped(head, denied).await,
+    let lives = taken.holder.is_some() || taken.record.asleep.is_some();
+    let told = async {
+        if lives {
+            teller.lives(&taken.record);
+            teller.relive().await?;
+        }
+        match known {
+            true => Ok(()),
+            false => teller.skipped(head, denied).await,
+        }
     };
+    let told = told.await;
     desk.finish(None, |_, _, _| {}).await?;
     told
 }

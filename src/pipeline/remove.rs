@@ -15,7 +15,7 @@ use crate::{
     cluster::{Cluster, Contents, Gone, NamespaceInfo, Obstacles, outcome::VolumeEnd},
     event::Repository,
     metrics::Action,
-    names::{Namespace, PrNumber, PreviewKey, ReasonCode, RepoName, State},
+    names::{CommitSha, Namespace, PrNumber, PreviewKey, ReasonCode, RepoName, State},
     plan,
 };
 use std::time::Duration;
@@ -107,6 +107,8 @@ pub struct RemoveRequest {
     pub reason: RemoveReason,
     /// The preview's sequence when this was decided, where that may be long ago: who has begun since then goes first.
     pub seen: Option<u64>,
+    /// Newest commit then, where that is known: what expires does not come back by itself for that one.
+    pub head: Option<CommitSha>,
 }
 
 impl RemoveRequest {
@@ -123,6 +125,7 @@ impl RemoveRequest {
             namespace,
             reason,
             seen: None,
+            head: None,
         })
     }
 }
@@ -374,10 +377,14 @@ impl Work<'_> {
                 if gone {
                     teller.note(record);
                     record.expired = state == State::Expired;
+                    if record.expired && self.request.head.is_some() {
+                        record.rests_at.clone_from(&self.request.head);
+                    }
                     record.untold &= !told;
                     record.bury();
                 }
-                if gone && matches!(self.request.reason, RemoveReason::Closed { .. }) {
+                let closed = matches!(self.request.reason, RemoveReason::Closed { .. });
+                if gone && closed {
                     record.withdraw();
                 }
                 if gone || state == State::Stuck {
@@ -385,7 +392,10 @@ impl Work<'_> {
                     record.serving = None;
                     record.good = None;
                     record.before = None;
-                    record.held = None;
+                    // What goes for another reason stays rolled back.
+                    if closed || self.request.reason == RemoveReason::Asked {
+                        record.held = None;
+                    }
                 }
                 if state == State::Superseded || (gone && told) {
                     record.removing = None;

@@ -88,6 +88,9 @@ impl<'a> Bed<'a> {
             teller.note(record);
             // Whoever wants it to sleep wants no deploy that was begun before.
             record.stalled = None;
+            if used {
+                record.rests_at = Some(self.pull.head_sha.clone());
+            }
             if let Some(asleep) = record.asleep.as_mut() {
                 asleep.unfinished = false;
             }

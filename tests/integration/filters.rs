@@ -497,3 +497,37 @@ async fn who_waits_by_itself_leaves_the_line_and_who_was_asked_for_stays() {
     assert!(comment.contains("does not have the label"), "{comment}");
     shop.ends();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_is_kept_back_is_use_of_what_lives() {
+    for comment in ["sticky", "off"] {
+        let shop = Shop::open().await;
+        let inputs = [("drafts", "false"), ("comment", comment)];
+        let draft = github::NewPull {
+            draft: true,
+            ..by("alice")
+        };
+        let opened = shop.opens_as(1, draft);
+        with(&shop, &opened, &inputs).await.ends(0, "draft-skipped");
+        assert_eq!(shop.ledger(), None, "nothing lives");
+        let asked = shop.says(1, "alice", "/deploy");
+        with(&shop, &asked, &inputs).await.ends(0, "deployed");
+        for _ in 0..3 {
+            shop.world.advance(QUARTER * 4 * 24 * 5);
+            let pushed = shop.pushes(1);
+            let seen = with(&shop, &pushed, &inputs).await;
+            seen.ends(0, "draft-skipped");
+            if comment == "sticky" {
+                let expires = shop.world.clock.now() + jiff::SignedDuration::from_hours(7 * 24);
+                seen.says(&format!("expires {}", expires.strftime("%Y-%m-%d")));
+                seen.says("was **not** deployed");
+            }
+            for _ in 0..2 {
+                let schedule = shop.schedule();
+                with(&shop, &schedule, &inputs).await.ends(0, "swept");
+            }
+            assert_eq!(shop.namespaces(), ["pr-shop-1"], "comment {comment}");
+        }
+        shop.ends();
+    }
+}

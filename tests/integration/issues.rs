@@ -1,8 +1,10 @@
 //! The two issues that the scheduled run keeps: the dashboard, and the one that calls for an operator.
 
 use crate::support::{SHOP, Shop};
-use preview_action::simulate::{Fault, github::Issue};
+use preview_action::simulate::{Action, Fault, Record, github::Issue};
 use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 fn issue(shop: &Shop, kind: &str) -> Option<Issue> {
     let marker = format!("<!-- preview-action v1 kind={kind} ");
@@ -251,5 +253,61 @@ async fn a_missing_right_to_write_issues_is_told_with_the_line_that_grants_it() 
     assert!(!quiet.annotations().iter().any(|one| told(one)));
     let asked = shop.requests("github", since);
     assert!(!asked.iter().any(|one| one.path.ends_with("/issues")));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issue_that_was_moved_to_another_repository_or_deleted_is_opened_anew() {
+    for status in [301, 410] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        let first = issue(&shop, "dashboard").unwrap();
+        // GitHub lists it no more.
+        let edited = shop.world.github.edit_issue(SHOP, first.number, "away");
+        assert!(edited);
+        let away = json!({"message": "Moved Permanently"});
+        let path = format!("/repos/acme/shop/issues/{}", first.number);
+        let away = Fault::answer("PATCH", &path, status, away).always();
+        shop.world.github.inject(away);
+        shop.deployed(2).await;
+        for _ in 0..2 {
+            let swept = shop.hears(&shop.schedule()).await;
+            swept.ends(0, "swept");
+            assert_eq!(swept.annotations(), [""; 0], "{status}");
+        }
+        let again = issue(&shop, "dashboard").unwrap();
+        assert_ne!(again.number, first.number);
+        assert!(again.body.contains("**2 of 3**"), "{}", again.body);
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_first_sweeps_at_once_leave_one_open_issue() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let go = [(); 2].map(|()| Arc::new(Notify::new()));
+    let path = "/repos/acme/shop/issues";
+    for (n, go) in go.iter().enumerate() {
+        let held = Fault::on("POST", path, Action::Hold(go.clone()));
+        shop.world.github.inject(held.nth(n + 1));
+    }
+    let released = async {
+        let opens = |one: &&Record| one.method == "POST" && one.path == path;
+        let both = |log: &[Record]| log.iter().filter(opens).count() == 2;
+        shop.world.log.wait_until(both).await;
+        go.iter().for_each(|go| go.notify_one());
+    };
+    let (one, other) = (shop.schedule(), shop.schedule());
+    let (one, other, ()) = tokio::join!(shop.hears(&one), shop.hears(&other), released);
+    for swept in [one, other] {
+        swept.ends(0, "swept");
+    }
+    let mut issues = shop.world.github.issues(SHOP);
+    issues.retain(|issue| issue.state == "open");
+    let numbers: Vec<u64> = issues.iter().map(|issue| issue.number).collect();
+    let noted = &shop.ledger().unwrap()["issues"]["dashboard"]["number"];
+    assert_eq!((numbers.len(), noted), (1, &json!(numbers[0])));
     shop.ends();
 }

@@ -342,3 +342,31 @@ async fn no_push_is_promised_to_bring_back_what_no_push_deploys() {
         shop.ends();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_expired_comes_back_for_no_commit_that_was_there_before() {
+    let shop = Shop::open().await;
+    let by_hand = async |event| shop.run(&event).input("auto-deploy", "false").go().await;
+    let opened = shop.opens(1);
+    by_hand(opened).await.ends(0, "auto-deploy-off");
+    shop.hears(&shop.says(1, "alice", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    let pushed = shop.pushes(1);
+    by_hand(pushed).await.ends(0, "auto-deploy-off");
+    shop.world.advance(DAY * 8);
+    for _ in 0..2 {
+        by_hand(shop.schedule()).await.ends(0, "swept");
+    }
+    assert_eq!(shop.namespaces(), [""; 0]);
+    // From now on pushes deploy by themselves.
+    shop.world.advance(DAY / 24);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), [""; 0]);
+    // Of this one no run hears.
+    shop.pushes(1);
+    shop.world.advance(DAY / 24);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!(shop.namespaces(), [NAMESPACE]);
+    shop.ends();
+}

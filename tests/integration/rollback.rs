@@ -1,6 +1,10 @@
 //! `/rollback`: back to the last commit that was ready, or to the one before it, until the next push.
 
-use crate::support::{ONE_SERVICE, Shop};
+use crate::support::{Event, ONE_SERVICE, SHOP, Shop};
+use std::time::Duration;
+
+/// After so long a head that no run has tried is the sweep's.
+const QUARTER: Duration = Duration::from_secs(16 * 60);
 
 fn head(shop: &Shop) -> String {
     shop.world.github.head("acme/shop", 1)[..7].to_owned()
@@ -127,5 +131,52 @@ async fn who_may_not_write_may_not_roll_back() {
     let seen = shop.hears(&shop.says(1, "mallory", "/rollback")).await;
     seen.ends(0, "permission-denied");
     assert_eq!(shop.image("pr-shop-1", "web"), image);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_rolled_back_and_expired_comes_back_only_when_somebody_wants_it() {
+    let shop = Shop::open().await;
+    twice_deployed(&shop).await;
+    shop.hears(&shop.says(1, "alice", "/rollback"))
+        .await
+        .ends(0, "rolled-back");
+    shop.world.advance(QUARTER * 4 * 24 * 8);
+    // The first one warns.
+    for _ in 0..3 {
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        shop.world.advance(QUARTER);
+    }
+    assert_eq!(shop.namespaces(), [""; 0]);
+    let told = shop.comment(1);
+    assert!(told.contains("Preview expired"), "{told}");
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_rolled_back_and_moved_aside_does_not_ask_for_its_slot_by_itself() {
+    let shop = Shop::open().await;
+    shop.world.github.add_user("mia");
+    let github = &shop.world.github;
+    github.set_permission(SHOP, "mia", "write", "maintain");
+    let only = async |event: Event| shop.run(&event).input("max-previews", "1").go().await;
+    let opened = shop.opens(1);
+    only(opened).await.ends(0, "deployed");
+    let pushed = shop.pushes(1);
+    only(pushed).await.ends(0, "deployed");
+    let back = shop.says(1, "alice", "/rollback");
+    only(back).await.ends(0, "rolled-back");
+    shop.opens(2);
+    let taken = shop.says(2, "mia", "/deploy --take #1");
+    only(taken).await.ends(0, "deployed");
+    shop.world.advance(QUARTER);
+    only(shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![2], vec![]));
+    // What was closed and is opened again is wanted anew.
+    only(shop.closes(1)).await;
+    shop.world.github.reopen(SHOP, 1);
+    let again = shop.pull_event(1, "reopened");
+    only(again).await.ends(0, "queued");
     shop.ends();
 }

@@ -2,12 +2,14 @@
 
 use crate::queue::comment_says;
 use crate::sleep::quota;
-use crate::support::{Event, Seen, Shop};
+use crate::support::{Event, SHOP, Seen, Shop};
 use preview_action::simulate::{Record, cluster::Handle};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 const NAMESPACE: &str = "pr-shop-1";
+/// After so long a head that no run has tried is the sweep's.
+const QUARTER: Duration = Duration::from_secs(16 * 60);
 const HALF_A_DAY: Duration = Duration::from_secs(12 * 3600);
 
 fn pods(shop: &Shop, of: &str) -> Vec<Value> {
@@ -188,6 +190,57 @@ async fn who_sleeps_in_line_leaves_it_when_nobody_wants_it_any_more() {
         };
         alone(&shop, event).await.ends(0, "removed");
         assert_eq!((line(&shop), shop.holders()), (0, vec![2]));
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_has_put_to_sleep_is_woken_by_no_push_from_before() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    // Of these pushes no run hears.
+    shop.pushes(1);
+    shop.hears(&shop.says(1, "alice", "/sleep"))
+        .await
+        .ends(0, "slept");
+    let later = async || {
+        shop.world.advance(QUARTER);
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+    };
+    later().await;
+    assert_eq!((pods(&shop, "").len(), shop.holders()), (0, vec![]));
+    shop.pushes(1);
+    later().await;
+    assert_eq!(shop.holders(), [1], "another commit");
+    // Who wakes it wants its newest commit again.
+    shop.pushes(1);
+    for (command, reason) in [("/sleep", "slept"), ("/wake", "woken")] {
+        let said = shop.says(1, "alice", command);
+        shop.hears(&said).await.ends(0, reason);
+    }
+    later().await;
+    let head = shop.world.github.head(SHOP, 1);
+    assert!(shop.image(NAMESPACE, "web").ends_with(&head[..7]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_of_a_lost_ledger_sleeps_on_whatever_somebody_says_of_its_life() {
+    for said in ["/pin", "/extend 2d"] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        shop.hears(&shop.says(1, "alice", "/sleep"))
+            .await
+            .ends(0, "slept");
+        shop.loses_ledger();
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        shop.hears(&shop.says(1, "alice", said)).await;
+        shop.world.advance(QUARTER);
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!((pods(&shop, "").len(), shop.holders()), (0, vec![]));
+        shop.hears(&shop.says(1, "alice", "/wake"))
+            .await
+            .ends(0, "woken");
         shop.ends();
     }
 }

@@ -229,7 +229,7 @@ async fn a_second_namespace_of_one_preview_is_told_and_both_stay() {
     let shop = Shop::open().await;
     shop.deployed(1).await;
     let cluster = &shop.world.cluster;
-    for name in ["a-copy", "pr-shop-1-copy"] {
+    for name in ["a-copy", "pr-shop-1-0123abcd"] {
         let mut copy = cluster.object("Namespace", "", "pr-shop-1").unwrap();
         let labels = copy["metadata"]["labels"].clone();
         copy["metadata"] = json!({"name": name, "labels": labels});
@@ -237,12 +237,11 @@ async fn a_second_namespace_of_one_preview_is_told_and_both_stay() {
     }
     let seen = shop.hears(&shop.schedule()).await;
     seen.ends(0, "swept");
-    for name in ["a-copy", "pr-shop-1-copy"] {
-        let told = seen.annotations().join("\n");
-        assert!(
-            told.contains(&format!("kubectl delete namespace {name}")),
-            "{told}"
-        );
+    for name in ["a-copy", "pr-shop-1-0123abcd"] {
+        let command = format!("`kubectl delete namespace {name}`");
+        for told in [seen.annotations().join("\n"), seen.summary.clone()] {
+            assert!(told.contains(&command), "{told}");
+        }
     }
     assert_eq!(shop.namespaces().len(), 3);
     assert_eq!(shop.holders(), [1]);
@@ -491,5 +490,70 @@ async fn who_closed_while_waiting_is_not_called_number_one_in_line_any_more() {
         told.contains("Preview removed") && !told.contains("in line"),
         "{told}"
     );
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_from_a_backup_gives_no_slot_away_whose_preview_was_made_again() {
+    // Who finds it first: the sweep, or somebody who looks for a slot.
+    for sweeps in [true, false] {
+        let shop = Shop::open().await;
+        let only = async |event: Event| shop.run(&event).input("max-previews", "1").go().await;
+        let opened = shop.opens(1);
+        only(opened).await.ends(0, "deployed");
+        let opened = shop.opens(2);
+        only(opened).await.ends(0, "queued");
+        let backup = shop.ledger().unwrap();
+        shop.world.github.close(SHOP, 2);
+        for (command, reason) in [("/undeploy", "removed"), ("/deploy", "deployed")] {
+            let said = shop.says(1, "alice", command);
+            only(said).await.ends(0, reason);
+        }
+        shop.world.github.reopen(SHOP, 2);
+        shop.amend(|ledger| *ledger = backup.clone());
+        if !sweeps {
+            let opened = shop.opens(3);
+            only(opened).await.ends(0, "queued");
+        }
+        only(shop.schedule()).await.ends(0, "swept");
+        assert_eq!(shop.holders(), [1]);
+        let namespace = shop.world.cluster.object("Namespace", "", "pr-shop-1");
+        assert_eq!(
+            shop.ledger().unwrap()["holders"][0]["uid"],
+            namespace.unwrap()["metadata"]["uid"]
+        );
+        assert_eq!(shop.namespaces(), ["pr-shop-1"]);
+        let told = shop.comment(1);
+        assert!(told.contains("Preview ready"), "{told}");
+        let before = shop.now();
+        only(shop.schedule()).await.ends(0, "swept");
+        assert_eq!(written(&shop, before), [""; 0]);
+        only(shop.pushes(1)).await.ends(0, "deployed");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_from_a_backup_knows_a_sleeper_again_that_was_made_since() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let sleeps = async || {
+        let said = shop.says(1, "alice", "/sleep");
+        shop.hears(&said).await.ends(0, "slept");
+    };
+    sleeps().await;
+    let backup = shop.ledger().unwrap();
+    for (command, reason) in [("/undeploy", "removed"), ("/deploy", "deployed")] {
+        let said = shop.says(1, "alice", command);
+        shop.hears(&said).await.ends(0, reason);
+    }
+    sleeps().await;
+    shop.amend(|ledger| *ledger = backup.clone());
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let told = shop.comment(1);
+    assert!(told.contains("Preview asleep"), "{told}");
+    shop.hears(&shop.says(1, "alice", "/wake"))
+        .await
+        .ends(0, "woken");
     shop.ends();
 }

@@ -6,7 +6,7 @@ use super::{Desk, House, Place};
 use crate::{
     capacity::{self, Claim, Claimant, Ledger, WhenFull},
     cluster::{Created, Gone, NamespaceInfo, Step},
-    names::{Namespace, PrNumber, ReasonCode},
+    names::{Namespace, PrNumber, PreviewKey, ReasonCode},
     pipeline::{Blame, Failure, delete},
 };
 use serde_json::Value;
@@ -142,18 +142,7 @@ impl Desk<'_> {
 
     /// True when the labels of a Namespace name this very preview.
     pub(in crate::pipeline) fn owns(&self, found: &NamespaceInfo) -> bool {
-        let label = |name: &str| found.labels.get(name).map(String::as_str);
-        label("app") == Some("preview")
-            && label("preview-action/repository-id")
-                == Some(self.preview.repository.to_string().as_str())
-            && label("preview-action/environment") == Some(self.preview.environment.as_str())
-            && label("pr") == Some(self.preview.pr.to_string().as_str())
-            && label("preview-action/variant")
-                == self
-                    .preview
-                    .variant
-                    .as_ref()
-                    .map(crate::names::Label::as_str)
+        is_of(&self.preview, found)
     }
 
     /// Fails when the Namespace with this preview's own UID does not carry its labels: it is not gone, and not ours to delete.
@@ -196,6 +185,7 @@ impl Desk<'_> {
     }
 
     /// Frees slots whose Namespace is gone, each read by name; true when there was one, else those that are going are noted.
+    /// What a preview has in the place of its Namespace is that preview all the same, and the sweep counts it.
     pub(in crate::pipeline) async fn free_vanished(
         &self,
         house: &mut House,
@@ -208,13 +198,17 @@ impl Desk<'_> {
             .iter()
             .map(|(_, _, name)| self.cluster.namespace(name));
         let found = futures::future::try_join_all(reads).await?;
-        let there = |uid: &str, found: &Option<NamespaceInfo>| {
-            found.as_ref().is_some_and(|found| found.uid == uid)
+        let (repository, environment) = (self.preview.repository, &self.preview.environment);
+        let there = |key: &str, uid: &str, found: &NamespaceInfo| {
+            let preview = PreviewKey::from_ledger(repository, environment, key);
+            found.uid == uid || preview.is_some_and(|preview| is_of(&preview, found))
         };
         let gone: Vec<(&str, &str)> = bound
             .iter()
             .zip(&found)
-            .filter(|((_, uid, _), found)| !there(uid, found))
+            .filter(|((key, uid, _), found)| {
+                !found.as_ref().is_some_and(|found| there(key, uid, found))
+            })
             .map(|((key, uid, _), _)| (key.as_str(), uid.as_str()))
             .collect();
         if gone.is_empty() {
@@ -311,6 +305,17 @@ impl Desk<'_> {
 fn is_bound(ledger: &Ledger, uid: &str) -> bool {
     let mut holders = ledger.holders.iter();
     holders.any(|holder| holder.uid.as_deref() == Some(uid))
+}
+
+/// True when the labels of a Namespace name a preview.
+fn is_of(preview: &PreviewKey, found: &NamespaceInfo) -> bool {
+    let label = |name: &str| found.labels.get(name).map(String::as_str);
+    let variant = preview.variant.as_ref();
+    label("app") == Some("preview")
+        && label("preview-action/repository-id") == Some(preview.repository.to_string().as_str())
+        && label("preview-action/environment") == Some(preview.environment.as_str())
+        && label("pr") == Some(preview.pr.to_string().as_str())
+        && label("preview-action/variant") == variant.map(crate::names::Label::as_str)
 }
 
 fn taken(name: &Namespace, found: &NamespaceInfo) -> Failure {

@@ -56,8 +56,10 @@ impl<'a> Broom<'a> {
             Action::Remove { reason, by } => {
                 let mut teller = self.teller(&task.preview);
                 teller.asked_by(by);
+                let pull = self.sight.open.get(&task.preview.pr);
                 let request = RemoveRequest {
                     seen: self.seen(&task.preview),
+                    head: pull.map(|(pull, _)| pull.head_sha.clone()),
                     preview: task.preview,
                     namespace: task.namespace,
                     reason: *reason,

@@ -109,6 +109,12 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
     let step = |ledger: &mut Ledger, moment: Moment| {
         for one in owned.clone() {
             tracing::warn!(namespace = %one.namespace, "no slot was noted for it; it counts from now on");
+            // Read by name after the ledger: what that had in its place is gone, unless somebody has bound another one meanwhile.
+            let before = sight.ledger.holder(&one.key);
+            let before = before.filter(|holder| holder.is_replaced(&one.namespace, &one.uid));
+            if let Some(gone) = before.and_then(|holder| holder.uid.as_deref()) {
+                capacity::forget_uid(ledger, &one.key, gone, &ports.run, moment.now);
+            }
             capacity::bind(ledger, one, keep_slots, moment.now);
         }
         for holder in &mut ledger.holders {

@@ -389,7 +389,8 @@ impl Sight<'_> {
         let untried = self.record(preview).is_none_or(|record| {
             let tried = record.attempted.as_ref().map(|last| &last.sha);
             let holds = record.held.as_ref() == Some(&pull.head_sha);
-            (tried != Some(&pull.head_sha) || stalled)
+            let passed = tried == Some(&pull.head_sha) || record.rests(&pull.head_sha);
+            (!passed || stalled)
                 && !holds
                 && !record.removed_on_purpose
                 && record.removing.is_none()
@@ -409,14 +410,16 @@ impl Sight<'_> {
             && (!spared || stalled)
     }
 
-    /// True for what lives in a Namespace that was adopted, or that was there when the ledger was lost: which commits were tried in
-    /// it nobody knows, so that changes only when somebody asks for it or pushes. What was under way then goes on.
+    /// True for what lives or sleeps in a Namespace that was adopted, or that was there when the ledger was lost: which commits were
+    /// tried in it nobody knows, so that changes only when somebody asks for it or pushes. What was under way then goes on.
     fn is_found(&self, preview: &PreviewKey) -> bool {
+        let record = self.record(preview);
         let tried = |record: &Record| record.attempted.is_some();
+        let sleeps = |record: &Record| record.asleep.is_some();
         let info = self.namespaces.get(preview);
         let state = info.and_then(|info| info.labels.get("preview-action/state"));
-        self.holder(preview).is_some_and(Holder::is_found)
-            && !self.record(preview).is_some_and(tried)
+        (self.holder(preview).is_some_and(Holder::is_found) || record.is_some_and(sleeps))
+            && !record.is_some_and(tried)
             && state.map(String::as_str) != Some(State::Deploying.as_str())
     }
 
@@ -455,13 +458,16 @@ impl Sight<'_> {
     }
 
     /// Namespaces of ours that nobody counts for what they are: no holder is bound to them, although they do not sleep by ledger
-    /// and label both, or they sleep in a slot and only the label says so. Nobody is at work on them.
+    /// and label both, or they sleep in a slot and only the label says so. What a ledger from a backup has in their place is gone.
+    /// Nobody is at work on them.
     pub(super) fn uncounted(&self) -> Vec<NamespaceInfo> {
         let uncounted = self.namespaces.iter().filter(|(preview, info)| {
-            let bound = |holder: &Holder| holder.uid.is_some();
+            let (name, uid) = (&info.name, info.uid.as_str());
+            let bound = |holder: &Holder| holder.uid.is_some() && !holder.is_replaced(name, uid);
             let bound = self.holder(preview).is_some_and(bound);
             let record = self.record(preview);
-            let asleep = record.is_some_and(|record| record.asleep.is_some());
+            let asleep = record.and_then(|record| record.asleep.as_ref());
+            let asleep = asleep.is_some_and(|asleep| !asleep.is_replaced(name, uid));
             let labelled = is_labelled_asleep(info);
             info.deleting.is_none()
                 && !self.closed.contains_key(&preview.pr)
@@ -520,10 +526,11 @@ impl Sight<'_> {
         bound.or_else(|| self.record(preview).and_then(sleeps))
     }
 
-    /// Whether the Namespace that the ledger has for it is not among those that exist.
+    /// Whether the Namespace that the ledger has for it is not among those that exist; one that has taken its place is counted.
     fn vanished(&self, preview: &PreviewKey) -> Option<Action> {
-        let (_, uid) = self.home(preview)?;
-        let there = self.namespaces.values().any(|info| info.uid == uid);
+        let (name, uid) = self.home(preview)?;
+        let mut all = self.namespaces.values();
+        let there = all.any(|info| info.uid == uid || info.name == name);
         (!there).then_some(Action::Free)
     }
 
@@ -620,15 +627,6 @@ impl Sight<'_> {
 
     /// The preview behind a key of the ledger.
     fn preview_of(&self, key: &str) -> Option<PreviewKey> {
-        let (pr, variant) = match key.split_once('-') {
-            Some((pr, variant)) => (pr, Some(variant.parse().ok()?)),
-            None => (key, None),
-        };
-        Some(PreviewKey {
-            repository: self.repository.id,
-            environment: self.settings.environment.clone(),
-            pr: pr.parse().ok()?,
-            variant,
-        })
+        PreviewKey::from_ledger(self.repository.id, &self.settings.environment, key)
     }
 }
