@@ -252,7 +252,8 @@ pub struct Record {
     /// The one before it, of another commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<KeptSet>,
-    /// Commit that was rolled back: it is deployed again only when somebody asks, another one by itself.
+    /// Commit that was rolled back, or that somebody has asked for another one than: it is deployed only when somebody asks for it,
+    /// a newer one by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<CommitSha>,
     /// A removal that was begun and whose end nobody has told yet: the sweep finishes it.
@@ -318,6 +319,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// The commit that is to be deployed while this is the newest one: itself, or the one that somebody has asked for by name since.
+    pub fn wanted<'a>(&'a self, head: &'a CommitSha) -> &'a CommitSha {
+        let held = self.held.as_ref() == Some(head);
+        self.due.as_ref().filter(|_| held).unwrap_or(head)
+    }
+
     /// True when something of it was ready, as it stands now: what comes is an update and not the first deploy.
     pub fn was_ready(&self) -> bool {
         self.serving.is_some() || self.good.is_some()

@@ -38,41 +38,6 @@ async fn the_four_commands_do_what_they_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_is_named_must_be_the_head() {
-    let shop = Shop::open().await;
-    shop.opens(1);
-    let first = shop.world.github.head(SHOP, 1);
-    shop.pushes(1);
-    let head = shop.world.github.head(SHOP, 1);
-    let event = shop.says(1, "alice", &format!("/deploy {first}"));
-    let older = shop.hears(&event).await;
-    older.ends(0, "superseded");
-    older.says("nothing was deployed");
-    older.says(&format!("/deploy {head}"));
-    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
-    assert_eq!(shop.namespaces().len(), 0);
-    let right = shop
-        .hears(&shop.says(1, "alice", &format!("/deploy {head}")))
-        .await;
-    right.ends(0, "deployed");
-    // What is live keeps its comment.
-    let event = shop.says(1, "alice", &format!("/deploy {first}"));
-    let older = shop.hears(&event).await;
-    older.ends(0, "superseded");
-    for text in [
-        "Preview ready",
-        "http://pr-1.preview.example.test",
-        "is not the head",
-        &format!("/deploy {head}"),
-    ] {
-        older.says(text);
-    }
-    older.one_comment();
-    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
-    shop.ends();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_only_looks_like_a_command_does_nothing() {
     let shop = Shop::open().await;
     shop.opens(1);
