@@ -325,6 +325,12 @@ impl Record {
         self.due.as_ref().filter(|_| held).unwrap_or(head)
     }
 
+    /// True while another commit than the newest one is wanted, because somebody has named that.
+    pub fn is_named(&self) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| self.wanted(held) != held)
+    }
+
     /// True when something of it was ready, as it stands now: what comes is an update and not the first deploy.
     pub fn was_ready(&self) -> bool {
         self.serving.is_some() || self.good.is_some()

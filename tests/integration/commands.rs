@@ -1,9 +1,6 @@
 //! Who may ask for what, and what everybody else's words do: nothing.
 
-use crate::{
-    reactions::reactions,
-    support::{CONFIGURATION, Event, SHOP, Shop},
-};
+use crate::support::{CONFIGURATION, Event, SHOP, Shop};
 use preview_action::simulate::{Fault, github};
 use serde_json::json;
 

@@ -263,6 +263,9 @@ async fn what_fails_is_tried_again_by_its_name_and_brings_no_newer_commit() {
     assert_eq!(seen.output("sha"), broken);
     shop.world.advance(QUARTER);
     shop.hears(&shop.schedule()).await.ends(0, "swept");
+    shop.hears(&shop.pull_event(1, "reopened"))
+        .await
+        .ends(0, "rolled-back");
     assert_eq!(
         shop.namespaces().len(),
         0,

@@ -291,8 +291,9 @@ impl Work<'_> {
         }
         let removed = taken.record.removed_on_purpose;
         let held = taken.record.held.as_ref() == Some(&self.request.sha);
-        // Who waits in line for another commit, or to wake, has nothing alive and keeps that place.
-        let waits = taken.waiting.is_some() && self.request.entrance != Entrance::FromQueue;
+        // Who waits in line to wake has nothing alive and keeps that place; what somebody has named may have failed.
+        let waits = taken.waiting.is_some() || taken.record.is_named();
+        let waits = waits && self.request.entrance != Entrance::FromQueue;
         if (removed || held) && !self.request.asked {
             // A removal that failed has left the preview alive, and then there is something to bring up to date.
             match self.alive(&taken).await? {

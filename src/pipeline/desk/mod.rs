@@ -334,7 +334,7 @@ impl<'a> Desk<'a> {
                         (&turn, ledger.previews.get_mut(&self.key))
                     {
                         let bound = taken.holder.as_ref().is_some_and(|one| one.uid.is_some());
-                        let stands = bound || taken.waiting.is_some();
+                        let stands = bound || taken.waiting.is_some() || record.is_named();
                         asking.note(record, &turn, stands, now);
                         taken.record.last_activity = record.last_activity;
                     }
