@@ -252,7 +252,8 @@ pub struct Record {
     /// The one before it, of another commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<KeptSet>,
-    /// Commit that was rolled back: it is deployed again only when somebody asks, another one by itself.
+    /// Commit that was rolled back, or that somebody has asked for another one than: it is deployed only when somebody asks for it,
+    /// a newer one by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<CommitSha>,
     /// The newest commit when somebody put the preview to sleep, or it expired: while it is that, only another one is deployed by
@@ -322,6 +323,18 @@ pub struct Record {
 }
 
 impl Record {
+    /// The commit that is to be deployed while this is the newest one: itself, or the one that somebody has asked for by name since.
+    pub fn wanted<'a>(&'a self, head: &'a CommitSha) -> &'a CommitSha {
+        let held = self.held.as_ref() == Some(head);
+        self.due.as_ref().filter(|_| held).unwrap_or(head)
+    }
+
+    /// True while another commit than the newest one is wanted, because somebody has named that.
+    pub fn is_named(&self) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| self.wanted(held) != held)
+    }
+
     /// True when something of it was ready, as it stands now: what comes is an update and not the first deploy.
     pub fn was_ready(&self) -> bool {
         self.serving.is_some() || self.good.is_some()

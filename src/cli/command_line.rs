@@ -151,6 +151,7 @@ impl<C: Offers> Which<C> {
         Ok(DeployRequest {
             repository: repository.clone(),
             pr: self.pr,
+            head: sha.clone(),
             sha,
             branch,
             author,

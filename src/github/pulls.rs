@@ -15,6 +15,8 @@ const READ: &str = "pull-requests: read";
 const MOST_PAGES: u32 = 50;
 /// GitHub tells no more of one pull request.
 const MOST_FILES: u32 = 3000;
+/// 100 commits each; GitHub tells 250 of one pull request at most.
+const COMMIT_PAGES: u32 = 3;
 
 impl GitHub {
     /// Reads one pull request.
@@ -57,6 +59,18 @@ impl GitHub {
             .into_iter()
             .flat_map(|file| [Some(file.filename), file.previous_filename]);
         Ok(Some(names.flatten().collect()))
+    }
+
+    /// Reads which commits a pull request consists of, the oldest first: at most 250.
+    pub async fn pull_commits(&self, pr: PrNumber) -> Result<Vec<CommitSha>, GitHubError> {
+        #[derive(Deserialize)]
+        struct Wire {
+            sha: CommitSha,
+        }
+        let path = self.path(&format!("/pulls/{pr}/commits?per_page=100"));
+        let call = Call::get(path, format!("list the commits of #{pr}"), READ);
+        let commits: Vec<Wire> = self.pages(call, COMMIT_PAGES).await?;
+        Ok(commits.into_iter().map(|commit| commit.sha).collect())
     }
 
     /// Reads the open pull requests that come from a branch of this name, in whichever repository of this owner.

@@ -136,6 +136,8 @@ reason_codes! {
     PullRequestClosed = "pull-request-closed",
     /// A newer commit or run took over.
     Superseded = "superseded",
+    /// The commit that was named is none of the pull request's.
+    CommitUnknown = "commit-unknown",
     /// All slots are taken.
     AtCapacity = "at-capacity",
     /// The run was cancelled.

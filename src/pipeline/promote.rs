@@ -287,7 +287,8 @@ impl Line<'_> {
     /// That the place is for another commit than the newest one, where only builds deploy: its successor asks for a place of its own.
     fn unbuilt(&self, record: &Record, pull: &PullRequest) -> Option<Denied> {
         self.basis.ports.settings.build_workflow.as_ref()?;
-        let due = record.due.as_ref().filter(|due| **due != pull.head_sha)?;
+        let wanted = record.wanted(&pull.head_sha);
+        let due = record.due.as_ref().filter(|due| *due != wanted)?;
         Some(Denied {
             reason: ReasonCode::BuildIgnored,
             cause: format!(
@@ -308,11 +309,12 @@ impl Line<'_> {
         let word = Word::Promoted {
             governs: self.governs,
         };
-        let (request, sources): (_, Sources) =
-            self.basis.request(word, pull.head_sha.clone(), pull);
+        let record = self.record(&preview.in_ledger());
+        let sha = record.wanted(&pull.head_sha);
+        let (request, sources): (_, Sources) = self.basis.request(word, sha.clone(), pull);
         let name = &self.basis.repository.name;
         let mut teller = Teller::open(self.basis.ports, preview, name, &|_| {});
-        teller.about(&pull.head_sha);
+        teller.about(sha);
         if wakes {
             let woken = Bed::of(self.basis.ports, preview, pull);
             let woken = async { Box::pin(woken?.wake(&mut teller)).await };
@@ -328,8 +330,9 @@ impl Line<'_> {
     /// A sleeper that was rolled back from this very commit, or whose newest one was not built, asked for a slot to wake up as it
     /// was; where hosts are made of slots it can only be deployed.
     fn wakes(&self, record: &Record, pull: &PullRequest) -> bool {
-        let other =
-            record.held.as_ref() == Some(&pull.head_sha) || self.unbuilt(record, pull).is_some();
+        let held = record.held.as_ref() == Some(&pull.head_sha);
+        let named = record.wanted(&pull.head_sha) != &pull.head_sha;
+        let other = (held && !named) || self.unbuilt(record, pull).is_some();
         record.asleep.is_some() && other && self.basis.ports.settings.url_mode != UrlMode::Slot
     }
 
@@ -397,8 +400,10 @@ impl Line<'_> {
             ("command", command.to_owned()),
             ("pr", pull.number.to_string()),
         ];
-        if pull.from_fork() && !wakes {
-            inputs.push(("sha", pull.head_sha.to_string()));
+        let record = self.record(&pull.number.to_string());
+        let sha = record.wanted(&pull.head_sha);
+        if (pull.from_fork() || *sha != pull.head_sha) && !wakes {
+            inputs.push(("sha", sha.to_string()));
         }
         match github.start_workflow(workflow, &branch, &inputs).await {
             // It may go on all the same, and is looked for before anybody is called again.
@@ -548,7 +553,7 @@ impl Line<'_> {
         }
         let name = &self.basis.repository.name;
         let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
-        teller.about(&pull.head_sha);
+        teller.about(self.record(&waiting.key).wanted(&pull.head_sha));
         teller.waits(house).await
     }
 }

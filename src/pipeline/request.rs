@@ -62,6 +62,7 @@ impl Basis<'_> {
             repository: self.repository.clone(),
             pr: pull.number,
             sha,
+            head: pull.head_sha.clone(),
             branch: pull.head_branch.clone(),
             author: pull.author.login.clone(),
             fork: pull.from_fork(),

@@ -461,12 +461,15 @@ impl<'a> Story<'a> {
                     if let Some(ending) = Box::pin(bed.wake(&mut teller)).await? {
                         return Ok(ending);
                     }
-                    let pinned = self.request.pin(&pull).and_then(|sha| current(sha, &pull));
-                    if let Err(denied) = pinned {
+                    if let Err(denied) = self.current(&pull) {
                         return self.overtaken(&pull, denied).await;
                     }
                     match self.gate(&pull).await? {
-                        Ok(()) => Ok(self.deploy_at(&pull.head_sha, &pull).await),
+                        Ok(()) => {
+                            let status = inspect::status(self.ports, &preview).await?;
+                            let sha = status.record.wanted(&pull.head_sha);
+                            Ok(self.deploy_at(sha, &pull).await)
+                        }
                         Err(ending) => Ok(ending),
                     }
                 };

@@ -213,6 +213,7 @@ impl Back<'_> {
                     // What was asked for before is revoked by this.
                     record.removing = None;
                     record.removed_on_purpose = false;
+                    record.due = None;
                     record.held = Some(chosen.head.clone()).filter(|head| *head != chosen.mark.sha);
                 } else if state == State::Failed {
                     record.serving = None;

@@ -3,7 +3,7 @@
 //! Who takes is put first in line before anything is removed, so that no other run gives the slot away meanwhile.
 
 use super::{
-    Blame, Failure, Ports, RemoveReason, RemoveRequest,
+    Blame, DeployRequest, Failure, Ports, RemoveReason, RemoveRequest,
     desk::{self, Desk},
     remove,
     teller::Teller,
@@ -21,8 +21,6 @@ pub(super) struct Taking<'a> {
     pub(super) repository: &'a Repository,
     /// Who wants it.
     pub(super) preview: PreviewKey,
-    /// Login of its author.
-    pub(super) owner: &'a str,
     /// Who has it.
     pub(super) from: PrNumber,
 }
@@ -31,6 +29,7 @@ impl Taking<'_> {
     /// Makes room, or says why that slot is not to be had; what people should know of it comes back as a sentence.
     pub(super) async fn make_room(
         &self,
+        request: &DeployRequest,
         by: &str,
     ) -> Result<Result<Option<String>, Denied>, Failure> {
         let mut ledger = desk::ledger(self.ports, &self.preview).await?;
@@ -48,7 +47,7 @@ impl Taking<'_> {
         };
         let cluster = self.ports.cluster()?;
         let desk = Desk::new(self.ports, cluster, self.preview.clone(), false);
-        desk.goes_first(self.owner).await?;
+        desk.goes_first(request).await?;
         let aside = RemoveRequest::new(
             self.ports,
             &self.repository.name,

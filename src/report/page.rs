@@ -65,6 +65,7 @@ pub(super) struct Page {
     aftermath: Option<After>,
     asleep: Option<Asleep>,
     rolled_back: bool,
+    named: Option<Markdown>,
     fork: bool,
     push_deploys: bool,
     approval: Option<Approval>,
@@ -292,6 +293,11 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             keeps_slot: asleep.keeps_slot,
         }),
         rolled_back: view.rolled_back,
+        named: view
+            .named_before
+            .as_ref()
+            .and(view.sha.as_ref())
+            .map(|sha| Markdown::ours(sha.to_string())),
         fork: view.fork,
         push_deploys: view.auto_deploy && !view.fork,
         approval: view.approval.as_ref().map(|one| approval(view, one)),

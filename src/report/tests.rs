@@ -337,7 +337,18 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             view.rolled_back = true;
             view
         }),
+        ("named", {
+            let mut view = ready();
+            view.newer = Some(sha('b'));
+            view.named_before = Some(sha('b'));
+            view
+        }),
         ("failed", failed()),
+        ("failed-named", {
+            let mut view = failed();
+            view.named_before = Some(sha('c'));
+            view
+        }),
         ("restoring", {
             let mut view = failed();
             view.state = State::Deploying;

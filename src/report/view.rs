@@ -78,6 +78,8 @@ pub struct StatusView {
     pub stalled: Option<Stalled>,
     /// True when [`StatusView::newer`] is deployed only when somebody asks.
     pub on_request: bool,
+    /// The newest commit, when somebody has asked for `sha` by its name instead.
+    pub named_before: Option<CommitSha>,
     /// True when the preview was rolled back: only another push or `/deploy` brings a newer commit.
     pub rolled_back: bool,
     /// True when it comes from a fork: a push deploys nothing then.
@@ -130,6 +132,7 @@ impl StatusView {
             asleep: None,
             stalled: None,
             on_request: false,
+            named_before: None,
             rolled_back: false,
             fork: false,
             auto_deploy: true,

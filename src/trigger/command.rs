@@ -11,9 +11,9 @@ use std::time::Duration;
 /// What somebody asks for in a comment or in a run started by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// `/deploy`, with the commit that must be the head.
+    /// `/deploy`, with the commit that is to be deployed.
     Deploy(Option<CommitSha>),
-    /// `/deploy --take`, with the commit that must be the head, and the pull request whose slot is taken.
+    /// `/deploy --take`, with the commit that is to be deployed, and the pull request whose slot is taken.
     Take(Option<CommitSha>, PrNumber),
     /// `/approve`, with the one commit of a fork that may run.
     Approve(CommitSha),

@@ -117,7 +117,7 @@ fn sha(event: &DispatchEvent, command: &str) -> Result<Option<CommitSha>, Denied
                 "input `sha` is {}, which is no full commit id",
                 shown(&event.sha)
             ),
-            "write all 40 hexadecimal digits of the pull request's head, or leave `sha` empty",
+            "write all 40 hexadecimal digits of a commit of the pull request, or leave `sha` empty",
         )
     })?;
     Ok(Some(parsed))

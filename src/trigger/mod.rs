@@ -293,7 +293,7 @@ pub enum Commit {
     Payload(CommitSha),
     /// The one that GitHub names as head when the run begins.
     Head,
-    /// The one that somebody named; it must be the head.
+    /// The one that somebody named; it must be one of the pull request's, and of a fork the head.
     Named(CommitSha),
     /// The one that a plan has named; when it is the head no more, nothing is deployed.
     Planned(CommitSha),

@@ -12,6 +12,9 @@ use crate::{
 /// Who a workflow's own token is.
 const WORKFLOW_BOT: &str = "github-actions[bot]";
 
+/// GitHub lists no more commits of a pull request.
+const LISTED: usize = 250;
+
 impl Asked {
     /// The comment that asked, if one did.
     pub fn comment(&self) -> Option<u64> {
@@ -202,7 +205,39 @@ pub fn may_live(pull: &PullRequest) -> Result<(), Denied> {
     Ok(())
 }
 
+/// Lets a commit be deployed by its name that is one of the pull request's, as GitHub lists them.
+pub fn may_name(sha: &CommitSha, pull: &PullRequest, commits: &[CommitSha]) -> Result<(), Denied> {
+    if commits.contains(sha) {
+        return Ok(());
+    }
+    let (number, short) = (pull.number, sha.short());
+    Err(Denied {
+        reason: ReasonCode::CommitUnknown,
+        cause: match commits.len() {
+            LISTED.. => format!(
+                "{short} is none of the {LISTED} commits of pull request #{number} that GitHub lists at most"
+            ),
+            _ => format!("{short} is no commit of pull request #{number}"),
+        },
+        remedy: format!(
+            "name one of its commits by all 40 digits, such as its newest: `/deploy {}`",
+            pull.head_sha
+        ),
+    })
+}
+
 impl Request {
+    /// The commit that somebody named, where GitHub must say whether it is the pull request's: it is open, comes from no fork, and
+    /// has another newest one.
+    pub fn names_another(&self, pull: &PullRequest) -> Option<&CommitSha> {
+        match &self.commit {
+            Commit::Named(sha) if pull.open && !pull.from_fork() => {
+                Some(sha).filter(|sha| **sha != pull.head_sha)
+            }
+            _ => None,
+        }
+    }
+
     /// The commit that is deployed, pinned for the whole run; a commit that somebody named must be the head.
     pub fn pin(&self, pull: &PullRequest) -> Result<CommitSha, Denied> {
         match &self.commit {
@@ -474,5 +509,66 @@ mod tests {
         let denied = request(Commit::Named(other)).pin(&pull()).unwrap_err();
         assert_eq!(denied.reason, ReasonCode::Superseded);
         assert!(denied.remedy.contains(head.as_str()), "{}", denied.remedy);
+    }
+
+    #[test]
+    fn only_a_commit_that_github_lists_may_be_named() {
+        let sha = |digit: &str| digit.repeat(40).parse::<CommitSha>().unwrap();
+        let (named, mut listed) = (sha("c"), vec![sha("d"), sha("c"), sha("a")]);
+        assert_eq!(may_name(&named, &pull(), &listed), Ok(()));
+        listed.remove(1);
+        let denied = may_name(&named, &pull(), &listed).unwrap_err();
+        assert_eq!(denied.reason, ReasonCode::CommitUnknown);
+        assert_eq!(denied.cause, "ccccccc is no commit of pull request #12");
+        assert!(
+            denied.remedy.ends_with(&format!("`/deploy {}`", sha("a"))),
+            "{}",
+            denied.remedy
+        );
+        let many = vec![sha("d"); 250];
+        let denied = may_name(&named, &pull(), &many).unwrap_err();
+        assert!(
+            denied.cause.contains("250 commits"),
+            "what GitHub does not list is not called foreign: {}",
+            denied.cause
+        );
+    }
+
+    #[test]
+    fn github_is_asked_only_about_another_commit_of_the_repositorys_own_open_pull_request() {
+        let request = |commit| Request {
+            repository: Repository {
+                id: RepoId(4711),
+                name: "acme/web".parse().unwrap(),
+                default_branch: None,
+            },
+            pr: PrNumber::new(12).unwrap(),
+            commit,
+            asked: Asked::Dispatch {
+                sender: user("alice"),
+            },
+        };
+        let other: CommitSha = "c".repeat(40).parse().unwrap();
+        let named = request(Commit::Named(other.clone()));
+        assert_eq!(named.names_another(&pull()), Some(&other));
+        let fork = PullRequest {
+            head_repository: Some(RepoId(9822)),
+            ..pull()
+        };
+        let closed = PullRequest {
+            open: false,
+            ..pull()
+        };
+        for pull in [fork, closed] {
+            assert_eq!(named.names_another(&pull), None);
+        }
+        for commit in [
+            Commit::Head,
+            Commit::Named(pull().head_sha),
+            Commit::Planned(other.clone()),
+            Commit::Payload(other),
+        ] {
+            assert_eq!(request(commit).names_another(&pull()), None);
+        }
     }
 }

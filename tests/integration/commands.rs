@@ -1,9 +1,6 @@
 //! Who may ask for what, and what everybody else's words do: nothing.
 
-use crate::{
-    reactions::reactions,
-    support::{CONFIGURATION, Event, SHOP, Shop},
-};
+use crate::support::{CONFIGURATION, Event, SHOP, Shop};
 use preview_action::simulate::{Fault, github};
 use serde_json::json;
 
@@ -34,41 +31,6 @@ async fn the_four_commands_do_what_they_say() {
         .ends(0, "removed-by-command");
     hears("/deploy").await.ends(0, "deployed");
     shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
-    shop.ends();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_is_named_must_be_the_head() {
-    let shop = Shop::open().await;
-    shop.opens(1);
-    let first = shop.world.github.head(SHOP, 1);
-    shop.pushes(1);
-    let head = shop.world.github.head(SHOP, 1);
-    let event = shop.says(1, "alice", &format!("/deploy {first}"));
-    let older = shop.hears(&event).await;
-    older.ends(0, "superseded");
-    older.says("nothing was deployed");
-    older.says(&format!("/deploy {head}"));
-    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
-    assert_eq!(shop.namespaces().len(), 0);
-    let right = shop
-        .hears(&shop.says(1, "alice", &format!("/deploy {head}")))
-        .await;
-    right.ends(0, "deployed");
-    // What is live keeps its comment.
-    let event = shop.says(1, "alice", &format!("/deploy {first}"));
-    let older = shop.hears(&event).await;
-    older.ends(0, "superseded");
-    for text in [
-        "Preview ready",
-        "http://pr-1.preview.example.test",
-        "is not the head",
-        &format!("/deploy {head}"),
-    ] {
-        older.says(text);
-    }
-    older.one_comment();
-    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
     shop.ends();
 }
 

@@ -37,6 +37,7 @@ mod life;
 mod limits;
 mod many;
 mod metrics;
+mod named;
 mod outrun;
 mod overtaken;
 mod permissions;

@@ -673,8 +673,8 @@ async fn what_comes_to_nothing_is_answered_by_the_plan_before_an_approval() {
         ("/extend soon".into(), "not-a-command", "`/extend` takes"),
         (
             format!("/deploy {}", "0".repeat(40)),
-            "superseded",
-            "is not the head of pull request",
+            "commit-unknown",
+            "is no commit of pull request",
         ),
         (
             format!("/approve {head}"),

@@ -627,7 +627,7 @@ async fn a_maintainer_takes_a_slot_and_its_owner_is_told_by_whom_and_for_whom() 
 
     let sha = "0".repeat(40);
     let other = shop.says(6, "mia", &format!("/deploy {sha} --take #2"));
-    shop.hears(&other).await.ends(0, "superseded");
+    shop.hears(&other).await.ends(0, "commit-unknown");
     assert_eq!((shop.holders(), shop.line()), (vec![1, 2, 3], vec![4, 5]));
     let sha = shop.world.github.head(SHOP, 6);
     let named = shop.says(6, "mia", &format!("/deploy {sha} --take #2"));

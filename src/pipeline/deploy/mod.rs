@@ -59,6 +59,8 @@ pub struct DeployRequest {
     pub pr: PrNumber,
     /// Commit: pinned, never looked up again.
     pub sha: CommitSha,
+    /// The newest commit when this was decided; where `sha` is another one, somebody has asked for that by name.
+    pub head: CommitSha,
     /// Branch that it comes from: untrusted text.
     pub branch: String,
     /// Login of the pull request's author.
@@ -100,6 +102,9 @@ pub async fn deploy(
         Ok(cluster) => cluster,
         Err(failure) => return teller.failed(failure).await,
     };
+    if let Some(head) = request.holds() {
+        teller.is_named_before(head);
+    }
     let facts = request.facts(ports.now());
     let desk = Desk::new(ports, cluster, facts.key(&ports.settings), request.governs)
         .unless_after(request.seen);
@@ -130,6 +135,11 @@ pub async fn deploy(
 }
 
 impl DeployRequest {
+    /// The newest commit, where another one is deployed in its place: it is held until somebody pushes or asks for it.
+    pub(super) fn holds(&self) -> Option<&CommitSha> {
+        Some(&self.head).filter(|head| **head != self.sha)
+    }
+
     /// The facts that a plan is made from, to the second: people read the times.
     pub(super) fn facts(&self, now: jiff::Timestamp) -> Facts {
         let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
@@ -161,7 +171,7 @@ pub(super) enum Stopped {
     Overtaken,
     /// Hosts are made of slots, and the slot is another one than was thought.
     OtherSlot(u32),
-    /// The commit was rolled back and waits until somebody asks for it.
+    /// The preview stays at an earlier commit until somebody asks for this one.
     Held,
     /// It comes from a fork, and nobody has approved it.
     Unapproved,
@@ -257,6 +267,7 @@ impl Work<'_> {
     async fn run(&self, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
         let asking = Asking {
             removed_on_purpose: self.request.asked.then_some(false),
+            holds: self.request.holds().cloned(),
             by_command: (self.request.entrance != Entrance::FromQueue)
                 .then_some(self.request.asked),
             removal: Begun::Revoked,
@@ -280,11 +291,14 @@ impl Work<'_> {
         }
         let removed = taken.record.removed_on_purpose;
         let held = taken.record.held.as_ref() == Some(&self.request.sha);
+        // Who waits in line to wake has nothing alive and keeps that place; what somebody has named may have failed.
+        let waits = taken.waiting.is_some() || taken.record.is_named();
+        let waits = waits && self.request.entrance != Entrance::FromQueue;
         if (removed || held) && !self.request.asked {
             // A removal that failed has left the preview alive, and then there is something to bring up to date.
             match self.alive(&taken).await? {
                 false if removed => return Err(Stopped::RemovedOnPurpose),
-                true if held => return Err(Stopped::Held),
+                alive if held && (alive || waits) => return Err(Stopped::Held),
                 _ => {}
             }
         }
@@ -495,7 +509,7 @@ impl Work<'_> {
             Err(error) => {
                 teller.warn(format!(
                     "whether {} is still the newest commit could not be asked: {}",
-                    self.request.sha.short(),
+                    self.request.head.short(),
                     Failure::from(error).line()
                 ));
                 Ok(())
@@ -510,18 +524,18 @@ impl Work<'_> {
                 && filter::keeps_back(self.ports, pull).await.is_none()
     }
 
-    /// Ends the run when the pull request was closed or its head has moved since the commit was pinned.
+    /// Ends the run when the pull request was closed or its head has moved since that was looked up.
     async fn still_head(&self) -> Result<(), Stopped> {
         superseded(self.moved_on().await?)
     }
 
-    /// What came after the commit that was pinned: nothing, a newer one, or the end of the pull request.
+    /// What came after the commit that was the newest: nothing, a newer one, or the end of the pull request.
     async fn moved_on(&self) -> Result<Option<Option<Newer>>, GitHubError> {
         let Some(github) = &self.ports.github else {
             return Ok(None);
         };
         let pull = github.pull(self.request.pr).await?;
-        if pull.open && pull.head_sha == self.request.sha {
+        if pull.open && pull.head_sha == self.request.head {
             return Ok(None);
         }
         tracing::info!(head = %pull.head_sha, open = pull.open, "the pull request has moved on");

@@ -274,7 +274,7 @@ impl Work<'_> {
             record.comment.clone_from(&notes.comment);
         }
         if tried {
-            record.held = None;
+            record.held = self.request.holds().cloned();
         }
         if done {
             record.removed_on_purpose = false;

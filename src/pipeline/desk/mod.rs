@@ -13,13 +13,13 @@ pub(super) use cap::keep_cap;
 pub(super) use house::{House, Lodger, held_by, rooms};
 pub(super) use rebuild::{anew, begin, is_labelled_asleep, mend, owned_by_label};
 
-use super::{Adopted, Failure, Ports, life::Home};
+use super::{Adopted, DeployRequest, Failure, Ports, life::Home};
 use crate::{
     capacity::{
         self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn, UnderWay,
     },
     cluster::{Cluster, ClusterError, Existing, Moment, Step},
-    names::{Namespace, PreviewKey, ReasonCode, State},
+    names::{CommitSha, Namespace, PreviewKey, ReasonCode, State},
 };
 use std::{sync::PoisonError, time::Duration};
 use tokio::{
@@ -57,6 +57,8 @@ pub(super) struct Desk<'a> {
 pub(super) struct Asking {
     /// What somebody decided about the preview, recorded with the turn: a run that overtakes this one keeps to it.
     pub(super) removed_on_purpose: Option<bool>,
+    /// The newest commit, where somebody asks for another one by its name.
+    pub(super) holds: Option<CommitSha>,
     /// Whether somebody asks for this deploy by command; none when that stays what it was.
     pub(super) by_command: Option<bool>,
     /// What the turn means for a removal that was begun.
@@ -121,16 +123,24 @@ pub(super) enum Begun {
 }
 
 impl Asking {
-    fn note(&self, record: &mut Record, turn: &Turn, now: jiff::Timestamp) {
+    /// True for what comes by itself while somebody has asked for another commit instead.
+    fn is_held(&self, record: &Record) -> bool {
+        let shown = self.shows.as_ref().map(|shows| &shows.sha);
+        self.by_command == Some(false) && shown.is_some() && record.held.as_ref() == shown
+    }
+
+    fn note(&self, record: &mut Record, turn: &Turn, stands: bool, now: jiff::Timestamp) {
         if let Some(removed) = self.removed_on_purpose {
             record.removed_on_purpose = removed;
             // Who asks for the preview ends a hold as well.
-            record.held = None;
+            record.held.clone_from(&self.holds);
         }
-        if let Some(by_command) = self.by_command {
+        // What was asked for before is what a place in line is for still.
+        let stays = stands && self.is_held(record);
+        if let Some(by_command) = self.by_command.filter(|_| !stays) {
             record.by_command = by_command;
         }
-        if let (Some(shows), Turn::Ours(_) | Turn::After(_)) = (&self.shows, turn) {
+        if let (Some(shows), Turn::Ours(_) | Turn::After(_), false) = (&self.shows, turn, stays) {
             record.due = Some(shows.sha.clone());
         }
         // What waits for its turn has not begun yet.
@@ -311,7 +321,8 @@ impl<'a> Desk<'a> {
                     };
                     let gone = (asking.from_queue && !waits(ledger, &self.key, now))
                         || self.is_outrun(&taken.record, now);
-                    if gone || (asking.yields && other && taken.record.is_active(now)) {
+                    let yields = asking.yields || asking.is_held(&taken.record);
+                    if gone || (yields && other && taken.record.is_active(now)) {
                         return Step::Keep((Turn::Superseded, taken));
                     }
                     // A push does not overrule what somebody asked for; only a later command does, and it says so here.
@@ -322,7 +333,9 @@ impl<'a> Desk<'a> {
                     if let (Turn::Ours(_) | Turn::After(_), Some(record)) =
                         (&turn, ledger.previews.get_mut(&self.key))
                     {
-                        asking.note(record, &turn, now);
+                        let bound = taken.holder.as_ref().is_some_and(|one| one.uid.is_some());
+                        let stands = bound || taken.waiting.is_some() || record.is_named();
+                        asking.note(record, &turn, stands, now);
                         taken.record.last_activity = record.last_activity;
                     }
                     // If this write wins, nobody had the turn between the ledger's last version and now.
@@ -428,13 +441,15 @@ impl<'a> Desk<'a> {
     }
 
     /// Puts this preview first in line because a maintainer makes room for it.
-    pub(super) async fn goes_first(&self, owner: &str) -> Result<(), Failure> {
+    pub(super) async fn goes_first(&self, request: &DeployRequest) -> Result<(), Failure> {
         self.transact(|ledger, now| {
+            let owner = &request.author;
             capacity::put_first(ledger, &self.key, self.preview.pr, owner, now);
             let record = ledger.previews.entry(self.key.clone()).or_default();
             // That is as good as `/deploy`.
             record.removed_on_purpose = false;
-            record.held = None;
+            record.held = request.holds().cloned();
+            record.due = Some(request.sha.clone());
             Step::Write(())
         })
         .await
@@ -493,7 +508,7 @@ impl<'a> Desk<'a> {
     /// `settle` changes the record and the holder in the same write.
     pub(super) async fn finish(
         &self,
-        attempt: Option<(crate::names::CommitSha, State)>,
+        attempt: Option<(CommitSha, State)>,
         settle: impl FnMut(&mut Ledger, &str, &RunId) + Send,
     ) -> Result<bool, Failure> {
         self.finish_shown(attempt, &[], settle).await
@@ -502,7 +517,7 @@ impl<'a> Desk<'a> {
     /// The same; what was promised and is ended is forgotten, whoever is newest.
     pub(super) async fn finish_shown(
         &self,
-        attempt: Option<(crate::names::CommitSha, State)>,
+        attempt: Option<(CommitSha, State)>,
         ended: &[UnderWay],
         mut settle: impl FnMut(&mut Ledger, &str, &RunId) + Send,
     ) -> Result<bool, Failure> {

@@ -10,7 +10,7 @@ use crate::{
         Blame, DeployRequest, Ending, Entrance, Failure, Sources, deploy, heap::heap, inspect,
         render, request::Word, take::Taking,
     },
-    trigger::{Asked, permission},
+    trigger::{Asked, Denied, permission},
 };
 
 impl Story<'_> {
@@ -26,22 +26,22 @@ impl Story<'_> {
         if let Err(ending) = self.gate(&pull).await? {
             return Ok(ending);
         }
-        if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
-            return self.overtaken(&pull, denied).await;
-        }
-        let mut teller = self.teller(&pull.head_sha, pull.open);
+        let sha = match self.pinned(&pull).await? {
+            Ok(sha) => sha,
+            Err(denied) => return self.overtaken(&pull, denied).await,
+        };
+        let mut teller = self.teller(&sha, pull.open);
         let taking = Taking {
             ports: self.ports,
             repository: &self.request.repository,
             preview: self.preview(),
-            owner: &pull.author.login,
             from,
         };
         let basis = basis(self.ports, &self.request.repository, self.caller);
         let word = Word::Asked(Entrance::First);
-        let (request, sources) = basis.request(word, pull.head_sha.clone(), &pull);
+        let (request, sources) = basis.request(word, sha, &pull);
         let made = match render::manifests(self.ports, &request, &sources).await {
-            Ok(_) => taking.make_room(teller.asker()).await?,
+            Ok(_) => taking.make_room(&request, teller.asker()).await?,
             // Nobody is moved aside for what cannot be deployed; the deploy says why.
             Err(failure) if failure.blame == Blame::Yours => Ok(None),
             Err(failure) => return Err(failure),
@@ -67,11 +67,27 @@ impl Story<'_> {
             Ok(pull) => pull,
             Err(ending) => return Ok(ending),
         };
-        let sha = match self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
-            Ok(sha) => sha,
-            Err(denied) => return self.overtaken(&pull, denied).await,
+        match self.pinned(&pull).await? {
+            Ok(sha) => Ok(self.deploy_at(&sha, &pull).await),
+            Err(denied) => self.overtaken(&pull, denied).await,
+        }
+    }
+
+    /// The commit that is deployed where it must be the newest.
+    pub(super) fn current(&self, pull: &PullRequest) -> Result<CommitSha, Denied> {
+        self.request.pin(pull).and_then(|sha| current(sha, pull))
+    }
+
+    /// The commit that is deployed: the newest, or another one of the pull request that somebody has named.
+    pub(super) async fn pinned(
+        &self,
+        pull: &PullRequest,
+    ) -> Result<Result<CommitSha, Denied>, Failure> {
+        let Some(sha) = self.request.names_another(pull) else {
+            return Ok(self.current(pull));
         };
-        Ok(self.deploy_at(&sha, &pull).await)
+        let commits = self.ports.github()?.pull_commits(pull.number).await?;
+        Ok(permission::may_name(sha, pull, &commits).map(|()| sha.clone()))
     }
 
     pub(super) async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
@@ -103,7 +119,7 @@ impl Story<'_> {
             Ok(pull) => pull,
             Err(ending) => return Ok(ending),
         };
-        if let Err(denied) = self.request.pin(&pull).and_then(|sha| current(sha, &pull)) {
+        if let Err(denied) = self.current(&pull) {
             return Ok(quiet(denied));
         }
         let mut teller = self.teller(&pull.head_sha, pull.open);

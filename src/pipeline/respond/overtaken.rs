@@ -1,4 +1,4 @@
-//! Ends a request whose commit is not the newest, or no more, and says so where nobody else would.
+//! Ends a request whose commit is not the newest, or none of the pull request's, and says so where nobody else would.
 //! It deploys nothing: what was built or approved was another commit.
 //! The push that came between has a run of its own, unless automatic deploys are off or a filter keeps it back.
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Story<'_> {
-    /// Says that the commit which a plan or somebody has named was not deployed; any other refusal is told as ever.
+    /// Says that the commit which a plan or somebody has named was not deployed, and why; any other refusal is told as ever.
     pub(super) async fn overtaken(
         &self,
         pull: &PullRequest,
@@ -21,6 +21,7 @@ impl Story<'_> {
             || self.ports.settings.auto_deploy
                 && filter::keeps_back(self.ports, pull).await.is_none();
         let remedy = match &self.request.commit {
+            Commit::Named(_) if denied.reason == ReasonCode::CommitUnknown => &denied.remedy,
             _ if denied.reason != ReasonCode::Superseded => {
                 return self.denied(pull, denied).await;
             }
@@ -32,9 +33,9 @@ impl Story<'_> {
         let mut teller = self.teller(&pull.head_sha, pull.open);
         teller.answer_with(&line);
         let mut ending = self.show(pull, &mut teller).await?;
-        if ending.failure.is_none() {
+        if ending.failure.is_none() && denied.reason == ReasonCode::Superseded {
             ending.state = Some(State::Superseded);
         }
-        Ok(ending.because(ReasonCode::Superseded).answering(line))
+        Ok(ending.because(denied.reason).answering(line))
     }
 }

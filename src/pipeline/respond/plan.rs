@@ -9,7 +9,7 @@ use super::{
 use crate::{
     event::PullRequest,
     inputs::ApprovalGate,
-    names::ReasonCode,
+    names::{CommitSha, ReasonCode},
     pipeline::{Audience, Caller, Ending, Exit, Failure, Ports},
     report::Note,
     trigger::{Asked, Commit, Denied, Trigger, filters, permission},
@@ -159,9 +159,14 @@ impl Story<'_> {
         {
             return Ok(Err(quiet(denied)));
         }
-        let refused = self.may(&pull).err();
+        let pinned = match self.trigger {
+            Trigger::Approve(_) => self.current(&pull),
+            _ => self.pinned(&pull).await?,
+        };
+        let refused = self.may(&pull, &pinned).err();
+        let sha = pinned.as_ref().unwrap_or(&pull.head_sha);
         if answers(self.ports)
-            && let Err(failure) = self.say(&pull, refused.as_ref()).await
+            && let Err(failure) = self.say(&pull, sha, refused.as_ref()).await
         {
             // The decision is none the worse for it: GitHub itself shows who waits, and the summary says why.
             let line = failure.line();
@@ -181,8 +186,13 @@ impl Story<'_> {
     }
 
     /// Says in the comment what no run says after this plan: that the commit waits for approval, or why a command is not followed.
-    async fn say(&self, pull: &PullRequest, refused: Option<&Denied>) -> Result<(), Failure> {
-        let mut teller = self.teller(&pull.head_sha, pull.open);
+    async fn say(
+        &self,
+        pull: &PullRequest,
+        sha: &CommitSha,
+        refused: Option<&Denied>,
+    ) -> Result<(), Failure> {
+        let mut teller = self.teller(sha, pull.open);
         match (refused, self.trigger) {
             (Some(_), _) if self.request.asked.is_event() => Ok(()),
             // The proof of the removal says more than that a closed pull request has no preview.
@@ -204,17 +214,14 @@ impl Story<'_> {
             (
                 None,
                 Trigger::Deploy(_) | Trigger::Take { .. } | Trigger::Approve(_) | Trigger::Wake(_),
-            ) => teller.awaits_gate(&pull.head_sha).await,
+            ) => teller.awaits_gate(sha).await,
             (None, _) => Ok(()),
         }
     }
 
     /// What is refused without asking the ledger: of a fork only it knows what was approved.
-    fn may(&self, pull: &PullRequest) -> Result<(), Denied> {
-        let current = || {
-            let sha = self.request.pin(pull)?;
-            super::current(sha, pull).map(drop)
-        };
+    fn may(&self, pull: &PullRequest, pinned: &Result<CommitSha, Denied>) -> Result<(), Denied> {
+        let current = || pinned.clone().map(drop);
         match self.trigger {
             Trigger::Deploy(_) | Trigger::Announce(_) => {
                 permission::may_live(pull)?;

@@ -191,6 +191,10 @@ impl<'a> Broom<'a> {
         let mut teller = self.teller(preview);
         let shown = taken.record.shown.under_way.as_ref();
         teller.about(shown.map_or(&pull.head_sha, |shown| &shown.sha));
+        let wanted = taken.record.wanted(&pull.head_sha);
+        if *wanted != pull.head_sha && shown.is_some_and(|shown| shown.sha == *wanted) {
+            teller.is_named_before(&pull.head_sha);
+        }
         let promises = teller.promises().await?;
         let hangs = !promises && taken.record.shown.promises();
         // Where no comment was begun, nothing but the status knows how far that run came.

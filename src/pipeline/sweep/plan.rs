@@ -308,7 +308,7 @@ impl Sight<'_> {
                 self.is_stalled(preview, pull) || touched.is_none_or(|ago| ago >= SETTLED);
             let wanted = !self.is_stranger(preview) || self.is_alive(pull, *touched);
             (self.mandate.deploys && settled && wanted && self.is_missed(preview, pull))
-                .then(|| Action::Deploy(pull.head_sha.clone()))
+                .then(|| Action::Deploy(self.wanted(preview, pull).clone()))
         };
         let Some(record) = self.record(preview) else {
             return missed()
@@ -390,8 +390,7 @@ impl Sight<'_> {
             let tried = record.attempted.as_ref().map(|last| &last.sha);
             let holds = record.held.as_ref() == Some(&pull.head_sha);
             let passed = tried == Some(&pull.head_sha) || record.rests(&pull.head_sha);
-            (!passed || stalled)
-                && !holds
+            (!passed && !holds || stalled)
                 && !record.removed_on_purpose
                 && record.removing.is_none()
         });
@@ -431,12 +430,18 @@ impl Sight<'_> {
         !record.is_some_and(skipped) && filters::passes(filters, pull).is_ok()
     }
 
-    /// True when a deploy of the head was begun, and GitHub was in its way.
+    /// The head, or the commit that somebody has asked for in its place.
+    fn wanted<'b>(&'b self, preview: &PreviewKey, pull: &'b PullRequest) -> &'b CommitSha {
+        let head = &pull.head_sha;
+        self.record(preview).map_or(head, |one| one.wanted(head))
+    }
+
+    /// True when a deploy of what is wanted was begun, and GitHub was in its way.
     pub(super) fn is_stalled(&self, preview: &PreviewKey, pull: &PullRequest) -> bool {
         let stalled = self
             .record(preview)
             .and_then(|record| record.stalled.as_ref());
-        stalled == Some(&pull.head_sha)
+        stalled == Some(self.wanted(preview, pull))
     }
 
     /// True when nobody knows of a run for it: it is older than this action, its events were lost, or the ledger was.

@@ -29,6 +29,7 @@ pub(in crate::pipeline) struct Newer {
 impl Teller<'_> {
     pub(in crate::pipeline) async fn ready(&mut self, unchanged: bool) -> Ending {
         self.view.serving = None;
+        self.view.newer = self.view.newer.take().or(self.view.named_before.clone());
         let reason = if unchanged {
             ReasonCode::Unchanged
         } else {
@@ -84,6 +85,11 @@ impl Teller<'_> {
         self.view.on_request = newer.on_request;
     }
 
+    /// Says which commit is the newest while this is about another one, because somebody has named that.
+    pub(in crate::pipeline) fn is_named_before(&mut self, head: &CommitSha) {
+        self.view.named_before = Some(head.clone());
+    }
+
     /// Notes whether another run has stopped for this one, and what was tried before it.
     pub(in crate::pipeline) fn comes_after(&mut self, another: bool, tried: Option<&CommitSha>) {
         self.after_another = another;
@@ -92,7 +98,9 @@ impl Teller<'_> {
 
     /// True when a newer commit was left to a run that came before this one: it has stopped for it, or has ended.
     pub(in crate::pipeline) fn leaves_it_to_nobody(&self) -> bool {
-        let newer = self.view.newer.as_ref().filter(|_| !self.view.on_request);
+        let held = self.view.named_before.as_ref();
+        let newer = self.view.newer.as_ref();
+        let newer = newer.filter(|newer| !self.view.on_request && held != Some(newer));
         newer.is_some() && (self.after_another || self.tried.as_ref() == newer)
     }
 
@@ -374,9 +382,9 @@ impl Teller<'_> {
         self.forget();
     }
 
-    /// The preview was rolled back and stays so; its comment says that already.
+    /// The preview was rolled back, or an earlier commit was asked for, and stays so; its comment says that already.
     pub(in crate::pipeline) fn held() -> Ending {
-        let why = "the preview was rolled back and stays so until the next push or `/deploy`";
+        let why = "the preview is held at an earlier commit until the next push or `/deploy`";
         Ending::quiet(State::Ready, ReasonCode::RolledBack, why)
     }
 
@@ -468,12 +476,13 @@ impl Teller<'_> {
             self.view.aftermath = (self.view.serving.is_some() && self.view.serving == live)
                 .then_some(Aftermath::Restored);
         }
-        self.view.rolled_back = status.record.held.as_ref() == Some(head);
-        self.view.sha = Some(
-            tried
-                .or_else(|| live.clone())
-                .unwrap_or_else(|| head.clone()),
-        );
+        let wanted = status.record.wanted(head);
+        let sha = tried.or_else(|| live.clone());
+        let sha = sha.unwrap_or_else(|| wanted.clone());
+        let named = wanted != head && sha == *wanted;
+        self.view.named_before = named.then(|| head.clone());
+        self.view.rolled_back = !named && status.record.held.as_ref() == Some(head);
+        self.view.sha = Some(sha);
         self.view.newer = live
             .filter(|live| live != head && self.view.sha.as_ref() != Some(head))
             .map(|_| head.clone());

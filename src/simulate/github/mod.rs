@@ -284,6 +284,20 @@ impl Handle {
             .unwrap_or_default()
     }
 
+    /// Pushes by force, so that an older commit is the head of a pull request again.
+    pub fn reset(&self, full_name: &str, number: u64, sha: &str) {
+        self.with_pull(full_name, number, |pull| sha.clone_into(&mut pull.head));
+    }
+
+    /// Returns the commits of a pull request, the oldest first.
+    pub fn commits(&self, full_name: &str, number: u64) -> Vec<String> {
+        let model = self.inner.model();
+        let repository = model.repositories.get(full_name);
+        let commits = repository.and_then(|one| Some(one.commits_of(one.pulls.get(&number)?)));
+        let commits = commits.into_iter().flatten();
+        commits.map(|commit| commit.sha.clone()).collect()
+    }
+
     /// Returns the head SHA of a pull request; empty if there is no such pull request.
     pub fn head(&self, full_name: &str, number: u64) -> String {
         self.with_pull(full_name, number, |pull| pull.head.clone())

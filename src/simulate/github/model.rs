@@ -170,6 +170,23 @@ impl Repository {
         self.full_name.rsplit('/').next().unwrap_or_default()
     }
 
+    /// The commits of a pull request that are not in its base, the oldest first.
+    pub(super) fn commits_of(&self, pull: &Pull) -> Vec<&Commit> {
+        let base: BTreeSet<&str> = self.history(&pull.base).map(|one| &*one.sha).collect();
+        let mut commits: Vec<&Commit> = self
+            .history(&pull.head)
+            .take_while(|one| !base.contains(&*one.sha))
+            .collect();
+        commits.reverse();
+        commits
+    }
+
+    /// A commit and its first parents.
+    fn history(&self, sha: &str) -> impl Iterator<Item = &Commit> {
+        let before = |one: &&Commit| self.commits.get(one.parents.first()?);
+        std::iter::successors(self.commits.get(sha), before)
+    }
+
     /// Finds a commit by branch, full SHA or unambiguous beginning of one.
     pub(super) fn commit(&self, reference: &str) -> Option<&Commit> {
         let branch = reference

@@ -13,6 +13,9 @@ use crate::simulate::http::{Reply, Request};
 /// The longest comment, in characters, as GitHub's refusal says.
 const BODY_LIMIT: usize = 65_536;
 
+/// The most commits of a pull request that are listed.
+const MOST_COMMITS: usize = 250;
+
 /// Answers one request to the REST API.
 pub(super) fn answer(inner: &Inner, request: &Request) -> Reply {
     let prefix = inner.options.prefix.as_str();
@@ -203,6 +206,20 @@ impl Asked<'_> {
                     let files: Vec<&Value> = files.iter().collect();
                     let path = format!("pulls/{number}/files");
                     self.page(repository, &path, &files, Value::clone)
+                })
+            }
+            ["pulls", number, "commits"] => {
+                let pull = number
+                    .parse()
+                    .ok()
+                    .and_then(|number: u64| repository.pulls.get(&number));
+                pull.map_or_else(not_found, |pull| {
+                    let mut commits = repository.commits_of(pull);
+                    commits.truncate(MOST_COMMITS);
+                    let path = format!("pulls/{number}/commits");
+                    self.page(repository, &path, &commits, |commit| {
+                        views::commit(repository, commit)
+                    })
                 })
             }
             ["issues", number, "comments"] => self.list_comments(repository, number),

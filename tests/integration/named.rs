@@ -1,0 +1,528 @@
+//! `/deploy <sha>`: any commit of the repository's own pull request, until the next push.
+
+use crate::{
+    queue::comment_says,
+    reactions::reactions,
+    support::{Event, SHOP, Seen, Shop},
+};
+use preview_action::simulate::{Fault, github};
+use rstest::rstest;
+use serde_json::json;
+use std::time::Duration;
+
+const QUARTER: Duration = Duration::from_secs(901);
+
+const CONFIGURATION: &str = "/repos/acme/shop/contents/.github/preview.yml";
+
+fn head(shop: &Shop, pr: u64) -> String {
+    shop.world.github.head(SHOP, pr)
+}
+
+async fn names(shop: &Shop, pr: u64, sha: &str) -> Seen {
+    shop.hears(&named(shop, pr, sha)).await
+}
+
+fn named(shop: &Shop, pr: u64, sha: &str) -> Event {
+    shop.says(pr, "alice", &format!("/deploy {sha}"))
+}
+
+/// A pull request whose two commits were deployed one after the other.
+async fn twice_deployed(shop: &Shop) -> (String, String) {
+    shop.deployed(1).await;
+    let first = head(shop, 1);
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    (first, head(shop, 1))
+}
+
+/// How often GitHub was asked for the commits of a pull request.
+fn asked(shop: &Shop, since: usize) -> usize {
+    let all = shop.requests("github", since);
+    all.iter()
+        .filter(|one| one.path.ends_with("/commits"))
+        .count()
+}
+
+#[track_caller]
+fn serves(shop: &Shop, pr: u64, sha: &str) {
+    let image = shop.image(&format!("pr-shop-{pr}"), "web");
+    assert!(image.ends_with(&sha[..7]), "{image} is not of {sha}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_commit_is_deployed_and_held_until_the_next_push() {
+    let shop = Shop::open().await;
+    let (first, second) = twice_deployed(&shop).await;
+    let since = shop.now();
+    let event = named(&shop, 1, &first);
+    let seen = shop.hears(&event).await;
+    seen.ends(0, "deployed");
+    assert_eq!(seen.output("sha"), first);
+    assert_eq!(asked(&shop, since), 1);
+    seen.one_comment();
+    for text in [
+        "Preview ready",
+        &first[..7],
+        "asked for this commit by name",
+        &format!("{}`](", &second[..7]),
+        "is newer and is **not** deployed until the next push",
+        "```\n/deploy\n```",
+    ] {
+        seen.says(text);
+    }
+    serves(&shop, 1, &first);
+    assert_eq!(shop.record(1)["held"], second);
+    assert_eq!(shop.record(1)["attempted"]["sha"], first);
+    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "+1"]);
+
+    // Nothing brings the newest commit by itself, and looking changes no word.
+    shop.world.advance(QUARTER);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    let again = shop.pull_event(1, "reopened");
+    shop.hears(&again).await.ends(0, "rolled-back");
+    serves(&shop, 1, &first);
+    let status = shop.hears(&shop.says(1, "bob", "/status")).await;
+    status.says("asked for this commit by name");
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    serves(&shop, 1, &head(&shop, 1));
+    assert!(shop.record(1)["held"].is_null());
+    assert!(!shop.comment(1).contains("by name"));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_commit_is_named_without_asking_for_others_and_a_bare_deploy_ends_the_hold() {
+    let shop = Shop::open().await;
+    let (first, second) = twice_deployed(&shop).await;
+    names(&shop, 1, &first).await.ends(0, "deployed");
+    let since = shop.now();
+    names(&shop, 1, &second).await.ends(0, "deployed");
+    assert_eq!(asked(&shop, since), 0);
+    assert!(shop.record(1)["held"].is_null());
+    names(&shop, 1, &first).await.ends(0, "deployed");
+    shop.hears(&shop.says(1, "bob", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    serves(&shop, 1, &second);
+    assert!(shop.record(1)["held"].is_null());
+    // Run again it is the same command.
+    names(&shop, 1, &first).await.ends(0, "deployed");
+    names(&shop, 1, &first).await.ends(0, "unchanged");
+    assert_eq!(shop.record(1)["held"], second);
+    comment_says(&shop, 1, "asked for this commit by name");
+    // Back from there is back to the newest, and that is no hold.
+    let back = shop.hears(&shop.says(1, "bob", "/rollback")).await;
+    back.ends(0, "rolled-back");
+    assert_eq!(back.output("sha"), second);
+    assert!(shop.record(1)["held"].is_null());
+    shop.ends();
+}
+
+#[rstest]
+#[case::another_pull_requests("another")]
+#[case::of_the_base_before_it("base")]
+#[case::of_the_base_since_then("main")]
+#[case::a_forks("fork")]
+#[case::pushed_away("deleted")]
+#[case::nobodys("nobody")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_none_of_the_pull_requests_is_refused(#[case] whose: &str) {
+    let shop = Shop::open().await;
+    let (first, live) = twice_deployed(&shop).await;
+    let base = shop.pull_event(1, "opened").payload["pull_request"]["base"]["sha"].clone();
+    let fork = github::NewPull {
+        author: "mallory".into(),
+        fork: Some("mallory/shop".into()),
+        ..github::NewPull::default()
+    };
+    let sha = match whose {
+        "another" => {
+            shop.opens(2);
+            head(&shop, 2)
+        }
+        "base" => base.as_str().unwrap().to_owned(),
+        "main" => shop.world.github.commit(SHOP, "main", &[("a", "b")]),
+        "fork" => {
+            shop.opens_as(2, fork);
+            head(&shop, 2)
+        }
+        "deleted" => {
+            shop.world.github.push(SHOP, 1, &[]);
+            let deleted = head(&shop, 1);
+            shop.world.github.reset(SHOP, 1, &live);
+            deleted
+        }
+        _ => "0123456789".repeat(4),
+    };
+    assert_ne!(sha, first);
+    let event = named(&shop, 1, &sha);
+    let seen = shop.hears(&event).await;
+    seen.ends(0, "commit-unknown");
+    // What is live keeps its comment.
+    for text in [
+        "Preview ready",
+        "http://pr-1.preview.example.test",
+        "nothing was deployed",
+        "is no commit of pull request",
+        &format!("/deploy {live}"),
+    ] {
+        seen.says(text);
+    }
+    assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
+    serves(&shop, 1, &live);
+    assert!(shop.record(1)["held"].is_null());
+    let taken = shop.says(1, "mia", &format!("/deploy {sha} --take #9"));
+    shop.world
+        .github
+        .set_permission(SHOP, "mia", "admin", "admin");
+    shop.hears(&taken).await.ends(0, "commit-unknown");
+    let mut dispatched = shop.dispatches(1, "deploy");
+    dispatched.payload["inputs"]["sha"] = json!(sha);
+    shop.hears(&dispatched).await.ends(0, "commit-unknown");
+    serves(&shop, 1, &live);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_fork_only_the_newest_commit_is_named() {
+    let whole = crate::support::ONE_SERVICE.replace("{short-sha}", "{sha}");
+    let shop = Shop::selling(&whole).await;
+    let fork = github::NewPull {
+        author: "mallory".into(),
+        fork: Some("mallory/shop".into()),
+        ..github::NewPull::default()
+    };
+    shop.opens_as(1, fork);
+    let first = head(&shop, 1);
+    shop.world.github.push(SHOP, 1, &[]);
+    shop.world
+        .github
+        .set_permission(SHOP, "mia", "admin", "admin");
+    let approve = shop.says(1, "mia", &format!("/approve {}", head(&shop, 1)));
+    shop.hears(&approve).await.ends(0, "deployed");
+    let since = shop.now();
+    let seen = shop
+        .hears(&shop.says(1, "mia", &format!("/deploy {first}")))
+        .await;
+    seen.ends(0, "superseded");
+    seen.says("is not the head");
+    assert_eq!(asked(&shop, since), 0);
+    let image = shop.image("pr-shop-1", "web");
+    assert!(image.ends_with(&head(&shop, 1)), "{image}");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_pages_of_the_commits_count_and_a_list_that_cannot_be_read_lets_nothing_through() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    for _ in 0..250 {
+        shop.world.github.push(SHOP, 1, &[]);
+    }
+    let commits: Vec<String> = shop.world.github.commits(SHOP, 1);
+    assert_eq!(commits.len(), 251);
+    let since = shop.now();
+    names(&shop, 1, &commits[249]).await.ends(0, "deployed");
+    assert_eq!(asked(&shop, since), 3);
+    serves(&shop, 1, &commits[249]);
+    // The newest is not listed, and needs not be.
+    names(&shop, 1, &commits[250]).await.ends(0, "deployed");
+    let unlisted = head(&shop, 1);
+    shop.world.github.push(SHOP, 1, &[]);
+    let seen = names(&shop, 1, &unlisted).await;
+    seen.ends(0, "commit-unknown");
+    seen.says("is none of the 250 commits of pull request");
+    let broken = Fault::answer("GET", "/repos/acme/shop/pulls/1/commits", 500, json!({}));
+    shop.world.github.inject(broken.always());
+    let since = shop.now();
+    let seen = names(&shop, 1, &commits[0]).await;
+    seen.ends(3, "github-unreachable");
+    assert_eq!(
+        shop.cluster_requests(since)
+            .iter()
+            .filter(|one| one.method == "PATCH")
+            .count(),
+        0
+    );
+    shop.world.github.clear_faults();
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_tried_again_by_its_name_and_brings_no_newer_commit() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    shop.pushes_files(1, &[(".github/preview.yml", "version: 7\n")]);
+    let broken = head(&shop, 1);
+    shop.pushes_files(1, &[(".github/preview.yml", crate::support::ONE_SERVICE)]);
+    let newest = head(&shop, 1);
+    let seen = names(&shop, 1, &broken).await;
+    seen.ends(1, "bad-configuration");
+    seen.says("Preview failed");
+    seen.says(&format!("```\n/deploy {broken}\n```"));
+    seen.says("The newest commit is deployed by `/deploy`");
+    assert_eq!(seen.output("sha"), broken);
+    shop.world.advance(QUARTER);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    shop.hears(&shop.pull_event(1, "reopened"))
+        .await
+        .ends(0, "rolled-back");
+    assert_eq!(
+        shop.namespaces().len(),
+        0,
+        "the newest one was not asked for"
+    );
+    assert_eq!(shop.record(1)["held"], newest);
+    shop.hears(&shop.says(1, "bob", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    serves(&shop, 1, &newest);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_that_waits_for_github_goes_on_with_the_commit_that_was_named() {
+    let shop = Shop::open().await;
+    let (first, second) = twice_deployed(&shop).await;
+    let body = json!({"message": "You have exceeded a secondary rate limit."});
+    let limited = Fault::answer("GET", CONFIGURATION, 429, body).header("retry-after", "3600");
+    shop.world.github.inject(limited);
+    names(&shop, 1, &first).await.ends(3, "github-unreachable");
+    assert_eq!(shop.record(1)["stalled"], first);
+    shop.world.advance(Duration::from_secs(3600));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    serves(&shop, 1, &first);
+    assert_eq!(shop.record(1)["held"], second);
+    assert!(shop.record(1)["stalled"].is_null());
+    comment_says(&shop, 1, "asked for this commit by name");
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_in_line_is_for_the_commit_that_was_named() {
+    for promote in ["run", "dispatch"] {
+        let shop = Shop::open().await;
+        for pr in 1..=3 {
+            shop.deployed(pr).await;
+        }
+        shop.opens(4);
+        let first = head(&shop, 4);
+        shop.pushes(4);
+        let second = head(&shop, 4);
+        let event = named(&shop, 4, &first);
+        let seen = shop.run(&event).input("auto-deploy", "false").go().await;
+        seen.ends(0, "queued");
+        seen.says(&first[..7]);
+        shop.hears(&shop.opens(5)).await.ends(0, "queued");
+        // An event of the newest commit takes nothing of that away.
+        let event = shop.pull_event(4, "reopened");
+        shop.hears(&event).await.ends(0, "rolled-back");
+        let status = shop.hears(&shop.says(4, "bob", "/status")).await;
+        status.says("number 1 in line");
+        status.says(&first[..7]);
+        let close = shop.closes(1);
+        let closed = shop.run(&close).input("promote", promote).go().await;
+        closed.ends(0, "removed");
+        if promote == "dispatch" {
+            let started = shop.world.github.started(SHOP).remove(0).inputs;
+            assert_eq!(
+                started,
+                json!({"command": "deploy", "pr": "4", "sha": first})
+            );
+            let mut dispatched = shop.dispatches(4, "deploy");
+            dispatched.payload["inputs"]["sha"] = json!(first);
+            shop.hears(&dispatched).await.ends(0, "deployed");
+        }
+        serves(&shop, 4, &first);
+        assert_eq!(shop.record(4)["held"], second);
+        comment_says(&shop, 4, "asked for this commit by name");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_while_it_waits_in_line_is_what_is_deployed() {
+    let shop = Shop::open().await;
+    for pr in 1..=3 {
+        shop.deployed(pr).await;
+    }
+    shop.opens(4);
+    let first = head(&shop, 4);
+    shop.pushes(4);
+    names(&shop, 4, &first).await.ends(0, "queued");
+    shop.world.github.push(SHOP, 4, &[]);
+    shop.hears(&shop.closes(2)).await.ends(0, "removed");
+    serves(&shop, 4, &head(&shop, 4));
+    assert!(shop.record(4)["held"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_is_taken_for_the_commit_that_is_named() {
+    let shop = Shop::open().await;
+    for pr in 1..=3 {
+        shop.deployed(pr).await;
+    }
+    shop.opens(4);
+    let first = head(&shop, 4);
+    shop.pushes(4);
+    shop.world
+        .github
+        .set_permission(SHOP, "mia", "admin", "admin");
+    let taking = shop.says(4, "mia", &format!("/deploy {first} --take #2"));
+    let taken = shop.hears(&taking).await;
+    taken.ends(0, "deployed");
+    taken.says("asked for this commit by name");
+    assert_eq!(taken.output("sha"), first);
+    serves(&shop, 4, &first);
+    assert_eq!(shop.holders(), [1, 3, 4]);
+    assert_eq!(shop.record(4)["held"], head(&shop, 4));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_wakes_at_the_commit_that_was_named() {
+    for mode in ["pr", "slot"] {
+        let shop = Shop::open().await;
+        let (first, second) = twice_deployed(&shop).await;
+        let inputs = [("url-mode", mode), ("sleep-keeps-slot", "false")];
+        let says = async |body: &str| {
+            let event = shop.says(1, "alice", body);
+            shop.run(&event).inputs(&inputs).go().await
+        };
+        says("/sleep").await.ends(0, "slept");
+        says(&format!("/deploy {first}")).await.ends(0, "deployed");
+        serves(&shop, 1, &first);
+        assert!(shop.record(1)["asleep"].is_null());
+        says("/pin").await.ends(0, "pinned");
+        says("/sleep").await.ends(0, "slept");
+        let woken = says("/wake").await;
+        assert_eq!(woken.exit, 0, "{woken:#?}");
+        serves(&shop, 1, &first);
+        assert_eq!(shop.record(1)["held"], second);
+        says("/status").await.says("asked for this commit by name");
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_names_it_and_the_run_that_follows_deploys_it() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let first = head(&shop, 1);
+    shop.pushes(1);
+    let event = named(&shop, 1, &first);
+    let plan = shop
+        .run(&event)
+        .input("mode", "plan")
+        .input("kubeconfig", "");
+    let planned = plan.input("approval-gate", "true").go().await;
+    planned.ends(0, "planned");
+    assert_eq!(
+        (planned.output("decision"), planned.output("sha")),
+        ("deploy", &*first)
+    );
+    planned.says(&first[..7]);
+    assert_eq!(shop.namespaces().len(), 0);
+    let deployed = shop.run(&event).input("sha", &first).go().await;
+    deployed.ends(0, "deployed");
+    serves(&shop, 1, &first);
+    assert_eq!(shop.record(1)["held"], head(&shop, 1));
+    // A plan refuses what the run would.
+    shop.opens(2);
+    let event = named(&shop, 1, &head(&shop, 2));
+    let refused = shop
+        .run(&event)
+        .input("mode", "plan")
+        .input("kubeconfig", "")
+        .go()
+        .await;
+    refused.ends(0, "commit-unknown");
+    assert_eq!(refused.output("decision"), "ignore");
+    shop.ends();
+}
+
+/// Waits until a run for this commit has its turn.
+async fn has_turn(shop: &Shop, sha: &str) {
+    let begun = |_: &_| shop.record(1)["due"] == sha && !shop.record(1)["active"].is_null();
+    shop.world.cluster.wait_until(begun).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_while_it_is_at_work_goes_first() {
+    for has_run in [true, false] {
+        let shop = Shop::open().await;
+        let (first, _) = twice_deployed(&shop).await;
+        let event = named(&shop, 1, &first);
+        shop.world.cluster.hold();
+        let newer = async {
+            has_turn(&shop, &first).await;
+            let push = shop.pushes(1);
+            let run = async {
+                match has_run {
+                    true => Some(shop.hears(&push).await),
+                    false => None,
+                }
+            };
+            let release = async {
+                if has_run {
+                    has_turn(&shop, &head(&shop, 1)).await;
+                }
+                shop.world.cluster.release();
+            };
+            tokio::join!(run, release).0
+        };
+        let (older, newer) = tokio::join!(shop.hears(&event), newer);
+        older.ends(0, "superseded");
+        let newest = head(&shop, 1);
+        match newer {
+            Some(newer) => {
+                newer.ends(0, "deployed");
+                serves(&shop, 1, &newest);
+                assert!(shop.record(1)["held"].is_null());
+                newer.one_comment();
+            }
+            None => {
+                older.says("Preview superseded");
+                older.says(&newest[..7]);
+            }
+        }
+        assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
+        shop.ends();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_the_held_commit_does_not_stop_it() {
+    let shop = Shop::open().await;
+    let (first, second) = twice_deployed(&shop).await;
+    let event = named(&shop, 1, &first);
+    shop.world.cluster.hold();
+    let late = async {
+        has_turn(&shop, &first).await;
+        let again = shop.pull_event(1, "reopened");
+        let late = shop.hears(&again).await;
+        assert_eq!(shop.record(1)["due"], first);
+        shop.world.cluster.release();
+        late
+    };
+    let (seen, late) = tokio::join!(shop.hears(&event), late);
+    late.ends(0, "superseded");
+    seen.ends(0, "deployed");
+    serves(&shop, 1, &first);
+    assert_eq!(shop.record(1)["held"], second);
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_leaves_the_newest_commit_alone_and_its_comment_names_what_was_asked_for() {
+    let shop = Shop::open().await;
+    let (first, second) = twice_deployed(&shop).await;
+    let event = named(&shop, 1, &first);
+    assert!(shop.run(&event).dies_at("cluster", 12).await);
+    assert_eq!(shop.record(1)["held"], second);
+    shop.world.advance(QUARTER);
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    comment_says(&shop, 1, &format!("```\n/deploy {first}\n```"));
+    names(&shop, 1, &first).await.ends(0, "deployed");
+    shop.ends();
+}
