@@ -277,7 +277,8 @@ impl<'a> Bed<'a> {
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.untold = untold;
                 teller.note(record);
-                if !placed {
+                // Who waits for a deploy already wakes by it.
+                if !placed && taken.waiting.is_none() {
                     record.due = None;
                 }
                 match &mut record.asleep {

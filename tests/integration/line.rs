@@ -227,6 +227,20 @@ async fn who_waits_to_wake_up_wakes_as_it_was_unless_a_push_is_deployed_by_itsel
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_that_waits_for_a_deploy_does_so_whoever_asks_to_wake_it() {
+    let shop = Shop::open().await;
+    one_sleeps(&shop).await;
+    one(&shop, &shop.pushes(1), &[]).await.ends(0, "queued");
+    let wake = shop.says(1, "alice", "/wake");
+    one(&shop, &wake, &[]).await.ends(0, "queued");
+    one(&shop, &shop.closes(2), &[]).await.ends(0, "removed");
+    assert_eq!(shop.holders(), [1]);
+    let head = shop.world.github.head(SHOP, 1);
+    assert!(shop.image(NAMESPACE, "web").ends_with(&head[..7]));
+    shop.ends();
+}
+
 /// What is done before each deploy has not been done for what was pushed since.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_is_not_deployed_at_a_commit_that_its_own_command_has_not_built() {
