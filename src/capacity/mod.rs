@@ -314,7 +314,7 @@ pub struct Record {
     /// What GitHub shows of it besides.
     #[serde(flatten)]
     pub shown: Shown,
-    /// Commit that was to be deployed last: a place in line is for this one, whatever is shown of it.
+    /// Commit that was to be deployed last: a place in line is for this one, whatever is shown of it, and without one for waking up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<CommitSha>,
     /// Fields of a newer version.
@@ -338,6 +338,11 @@ impl Record {
     /// True when something of it was ready, as it stands now: what comes is an update and not the first deploy.
     pub fn was_ready(&self) -> bool {
         self.serving.is_some() || self.good.is_some()
+    }
+
+    /// True when it sleeps, and nobody has asked for more since than to wake it as it is.
+    pub fn only_wakes(&self) -> bool {
+        self.asleep.is_some() && self.due.is_none()
     }
 
     /// True when what was ready has broken since.

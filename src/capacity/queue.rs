@@ -23,6 +23,9 @@ const KEPT_FREE: SignedDuration = SignedDuration::from_hours(6);
 /// A slot is kept for who is first and whom GitHub does not show for so long.
 const UNSEEN: SignedDuration = SignedDuration::from_hours(1);
 
+/// A run that was started for who waits has so long to come to it, also where reviewers are asked first.
+const COMES: SignedDuration = SignedDuration::from_hours(1);
+
 /// What becomes of a preview that finds no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenFull {
@@ -173,9 +176,15 @@ impl Waiting {
         })
     }
 
+    /// True when a run was started for it in vain, or one has not come to it for an hour: it may be started again, but none waits for it.
+    fn does_not_come(&self, now: Timestamp) -> bool {
+        let long = |called: Timestamp| now.duration_since(called) >= COMES;
+        self.in_vain > 0 || self.called.is_some_and(long)
+    }
+
     /// True when others pass it, so that no slot is kept free for it either.
     fn is_passed(&self, holders: &[Holder], now: Timestamp) -> bool {
-        self.lacks_still(holders, now) && !self.starves(now)
+        self.does_not_come(now) || self.lacks_still(holders, now) && !self.starves(now)
     }
 }
 
@@ -323,18 +332,25 @@ pub fn leave(ledger: &mut Ledger, key: &str) -> bool {
 
 /// Who may have a slot now: the first in line for whom one is free, who is not among `tried` and does not lack room.
 ///
-/// Whoever is passed over keeps its place, and the slot that is free for it unless it lacks room; who has lacked that for an hour is passed by nobody for the next five.
+/// Whoever is passed over keeps its place, and the slot that is free for it unless it lacks room or the run that was started for
+/// it does not come; who has lacked room for an hour is passed by nobody for the next five.
 pub fn next(ledger: &mut Ledger, tried: &[String], now: Timestamp) -> Option<Waiting> {
     give_up_old_claims(ledger, now);
     let holders = &ledger.holders;
-    let may =
-        |waiting: &Waiting| !tried.contains(&waiting.key) && !waiting.lacks_still(holders, now);
-    let line = ledger.queue.iter();
-    let mut line = line
-        .filter(|waiting| !waiting.is_passed(holders, now))
-        .take(ledger.free());
-    let first = line.find(|waiting| may(waiting) || waiting.starves(now))?;
-    may(first).then(|| first.clone())
+    let mut free = ledger.free();
+    for waiting in &ledger.queue {
+        if free == 0 {
+            return None;
+        }
+        if !tried.contains(&waiting.key) && !waiting.lacks_still(holders, now) {
+            return Some(waiting.clone());
+        }
+        if waiting.starves(now) {
+            return None;
+        }
+        free -= usize::from(!waiting.is_passed(holders, now));
+    }
+    None
 }
 
 #[cfg(test)]

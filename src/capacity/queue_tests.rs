@@ -385,3 +385,25 @@ fn what_a_newer_version_noted_goes_along_from_the_line_to_the_slot_and_back() {
     withdraw(&mut ledger, "2", &RunId("r".into()));
     assert_eq!(noted(&ledger.queue[0].rest), r#"{"later":7,"more":8}"#);
 }
+
+#[test]
+fn whose_run_does_not_come_keeps_its_place_and_no_slot() {
+    let mut ledger = Ledger::empty(1);
+    held(&mut ledger, [1]);
+    for pr in [2, 3] {
+        asks(&mut ledger, pr);
+    }
+    drop_holder(&mut ledger, "1", "uid-1");
+    ledger.queue[0].called = Some(at(0));
+    let (tried, both) = (["2".into()], ["2".into(), "3".into()]);
+    assert_eq!(next(&mut ledger, &tried, at(3599)), None);
+    let other = next(&mut ledger, &tried, at(3600)).unwrap();
+    assert_eq!(other.pr.get(), 3);
+    (ledger.queue[0].called, ledger.queue[0].in_vain) = (Some(at(60)), 1);
+    assert_eq!(next(&mut ledger, &[], at(60)).unwrap().pr.get(), 2);
+    assert_eq!(next(&mut ledger, &both, at(60)), None);
+    assert_eq!(ledger.spare(at(60)), 0, "a newcomer waits behind the third");
+    assert!(matches!(asks(&mut ledger, 3), Claim::Unconfirmed { .. }));
+    assert_eq!(asks(&mut ledger, 2), Claim::Queued(1));
+    assert_eq!(ledger.queue[0].in_vain, 0, "it has come");
+}

@@ -2,8 +2,10 @@
 //! It changes nothing of how the run itself ended: a promoted deploy tells its own pull request how it went.
 //! Every run looks at the ledger that it has written last, so a run that sees no queue asks nobody anything.
 
+mod call;
+
 use super::{
-    Blame, Ending, Failure, Ports, Sources, approval,
+    Ending, Failure, Ports, Sources, approval,
     deploy::deploy,
     desk::{Desk, House, keep_cap, rooms},
     filter,
@@ -17,23 +19,18 @@ use crate::{
     capacity::{self, Holder, Ledger, LedgerName, Record, Waiting},
     cluster::{Cluster, Step},
     event::{PullRequest, Repository},
-    github::{GitHubError, Unended},
+    github::GitHubError,
     inputs::{Promote, UrlMode},
     names::{PrNumber, PreviewKey, ReasonCode},
+    plan,
     trigger::{Denied, permission},
 };
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeSet, time::Duration};
 
-/// A workflow that was started to deploy a preview gets this long to begin with it, twice as long after each time in vain.
-const CALLED: SignedDuration = SignedDuration::from_mins(10);
-
-/// A run that was started for who waits is known by its age: GitHub makes it within this time.
-const STARTS: SignedDuration = SignedDuration::from_mins(2);
-
-/// How often that is doubled at most: ten hours.
-const DOUBLED: u64 = 6;
+/// A Namespace that has been going for so long holds up no run more.
+const GOES: SignedDuration = SignedDuration::from_mins(2);
 
 /// What telling one place may take: the word on a preview is anybody's again half a minute after it was taken.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -146,7 +143,7 @@ impl Line<'_> {
         let pull = self.pull(&first).await?;
         let record = self.record(&first.key);
         let wakes = self.wakes(&record, &pull);
-        if permission::may_deploy(&pull, record.approved()).is_ok()
+        if (wakes || permission::may_deploy(&pull, record.approved()).is_ok())
             && self.keeps_back(&record, wakes, &pull).await.is_none()
         {
             give_way(self.basis.ports, self.basis.repository, &weak, first.pr).await;
@@ -188,32 +185,70 @@ impl Line<'_> {
         if !pull.open {
             return self.close(preview, &record, &pull).await;
         }
-        if let Err(denied) = permission::may_deploy(&pull, record.approved()) {
+        let wakes = self.wakes(&record, &pull);
+        if !wakes && let Err(denied) = permission::may_deploy(&pull, record.approved()) {
             if !self.leave(&waiting.key, &record, &denied).await? {
                 return Ok(None);
             }
-            if denied.reason == ReasonCode::ApprovalNeeded {
-                let name = &self.basis.repository.name;
-                let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
-                approval::ask(self.basis.ports, &preview, &pull, false, &mut teller).await?;
-            }
+            self.ask(&preview, &pull, &denied).await?;
             return Ok(None);
         }
-        let wakes = self.wakes(&record, &pull);
         if let Some(denied) = self.keeps_back(&record, wakes, &pull).await {
             if !self.leave(&waiting.key, &record, &denied).await? {
                 return Ok(None);
             }
-            let name = &self.basis.repository.name;
-            let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
-            let head = &pull.head_sha;
+            let (head, mut teller) = (&pull.head_sha, self.teller(&preview));
             filter::left_line(self.basis.ports, &preview, head, &denied, &mut teller).await?;
             return Ok(None);
         }
-        match self.basis.ports.settings.promote {
-            Promote::Run => Ok(self.deploy(&preview, wakes, &pull).await),
-            Promote::Dispatch => self.call(waiting, wakes, &pull).await,
+        if !wakes && self.is_stuck(&preview).await? {
+            let back = |ledger: &mut Ledger, _| capacity::step_back(ledger, &waiting.key);
+            self.note(back).await?;
+            tracing::info!(pr = %waiting.pr, "its namespace is going and does not go");
+            return Ok(None);
         }
+        match self.basis.ports.settings.promote {
+            Promote::Run if wakes => self.wake(&preview, &record, &pull).await,
+            Promote::Run
+                if self
+                    .basis
+                    .has_manifests_of(record.wanted(&pull.head_sha), &pull) =>
+            {
+                Ok(self.deploy(&preview, &pull).await)
+            }
+            _ => self.call(waiting, wakes, &pull).await,
+        }
+    }
+
+    fn teller(&self, preview: &PreviewKey) -> Teller<'_> {
+        let name = &self.basis.repository.name;
+        Teller::open(self.basis.ports, preview, name, &|_| {})
+    }
+
+    /// Says that a fork's newest commit needs approval, if it was that which kept it back.
+    async fn ask(
+        &self,
+        preview: &PreviewKey,
+        pull: &PullRequest,
+        denied: &Denied,
+    ) -> Result<(), Failure> {
+        if denied.reason == ReasonCode::ApprovalNeeded {
+            let mut teller = self.teller(preview);
+            approval::ask(self.basis.ports, preview, pull, false, &mut teller).await?;
+        }
+        Ok(())
+    }
+
+    /// True when its Namespace has been going for so long that it makes no sense to wait for its end once more.
+    async fn is_stuck(&self, preview: &PreviewKey) -> Result<bool, Failure> {
+        let (settings, name) = (&self.basis.ports.settings, &self.basis.repository.name);
+        let Ok(namespace) = plan::namespace(settings, name, preview) else {
+            return Ok(false);
+        };
+        let found = self.cluster.namespace(&namespace).await?;
+        let since = found.and_then(|found| found.deleting);
+        let now = self.basis.ports.now();
+        Ok(since.is_some_and(|since| now.duration_since(since) >= GOES))
     }
 
     /// The pull request of one who waits. Not to be read is not to be closed: the entry stays, and is in nobody's way where GitHub
@@ -284,9 +319,15 @@ impl Line<'_> {
         }
     }
 
-    /// That the place is for another commit than the newest one, where only builds deploy: its successor asks for a place of its own.
+    /// That the place is for another commit than the newest one, where something is done before each deploy: its successor asks for a
+    /// place of its own.
     fn unbuilt(&self, record: &Record, pull: &PullRequest) -> Option<Denied> {
-        self.basis.ports.settings.build_workflow.as_ref()?;
+        let settings = &self.basis.ports.settings;
+        let (by_itself, command) = match (&settings.build_workflow, &settings.deploy_command) {
+            (Some(_), _) => ("the end of the newer commit's build", "/deploy"),
+            (None, Some(command)) => ("the newer commit's own run", command.as_str()),
+            (None, None) => return None,
+        };
         let wanted = record.wanted(&pull.head_sha);
         let due = record.due.as_ref().filter(|due| *due != wanted)?;
         Some(Denied {
@@ -296,149 +337,57 @@ impl Line<'_> {
                 due.short(),
                 pull.head_sha.short()
             ),
-            remedy: "the end of the newer commit's build deploys it, unless `auto-deploy` is off, and so does `/deploy`".into(),
+            remedy: format!(
+                "{by_itself} deploys it, unless `auto-deploy` is off, and so does `{command}`"
+            ),
         })
     }
 
-    async fn deploy(
+    /// Wakes who waits as it was; what its newest commit needs is said again behind that.
+    async fn wake(
         &self,
         preview: &PreviewKey,
-        wakes: bool,
+        record: &Record,
         pull: &PullRequest,
-    ) -> Option<Ending> {
+    ) -> Result<Option<Ending>, Failure> {
+        let mut teller = self.teller(preview);
+        teller.about(&pull.head_sha);
+        let bed = Bed::of(self.basis.ports, preview, pull)?;
+        let woken = Box::pin(bed.wake(&mut teller)).await?;
+        let told = woken
+            .as_ref()
+            .is_some_and(|ending| ending.reason == ReasonCode::Woken);
+        if told
+            && let Err(denied) = permission::may_deploy(pull, record.approved())
+            && let Err(failure) = self.ask(preview, pull, &denied).await
+        {
+            tracing::warn!(reason = %failure.reason(), "that the newest commit needs approval is not said again: {}", failure.line());
+        }
+        Ok(woken)
+    }
+
+    async fn deploy(&self, preview: &PreviewKey, pull: &PullRequest) -> Option<Ending> {
         let word = Word::Promoted {
             governs: self.governs,
         };
         let record = self.record(&preview.in_ledger());
         let sha = record.wanted(&pull.head_sha);
         let (request, sources): (_, Sources) = self.basis.request(word, sha.clone(), pull);
-        let name = &self.basis.repository.name;
-        let mut teller = Teller::open(self.basis.ports, preview, name, &|_| {});
+        let mut teller = self.teller(preview);
         teller.about(sha);
-        if wakes {
-            let woken = Bed::of(self.basis.ports, preview, pull);
-            let woken = async { Box::pin(woken?.wake(&mut teller)).await };
-            return woken
-                .await
-                .unwrap_or_else(|failure| Some(Ending::failed(failure)));
-        }
         let ending = heap(|| deploy(self.basis.ports, &request, &sources, &mut teller)).await;
         let elsewhere = ending.reason == ReasonCode::Superseded && ending.view.is_none();
         (!elsewhere).then_some(ending)
     }
 
-    /// A sleeper that was rolled back from this very commit, or whose newest one was not built, asked for a slot to wake up as it
-    /// was; where hosts are made of slots it can only be deployed.
+    /// A sleeper whose place is for no commit asked for a slot to wake up as it was, and so does one that was rolled back from this very
+    /// commit, or whose newest one was not built; where hosts are made of slots it can only be deployed.
     fn wakes(&self, record: &Record, pull: &PullRequest) -> bool {
         let held = record.held.as_ref() == Some(&pull.head_sha);
         let named = record.wanted(&pull.head_sha) != &pull.head_sha;
         let other = (held && !named) || self.unbuilt(record, pull).is_some();
-        record.asleep.is_some() && other && self.basis.ports.settings.url_mode != UrlMode::Slot
-    }
-
-    /// Starts a workflow that deploys it, unless one was started a moment ago or waits for its reviewer.
-    async fn call(
-        &self,
-        waiting: &Waiting,
-        wakes: bool,
-        pull: &PullRequest,
-    ) -> Result<Option<Ending>, Failure> {
-        let workflow = self.basis.ports.links.workflow.as_ref();
-        if let (Some(called), Some(workflow)) = (waiting.called, workflow)
-            && self.has_not_ended(called, workflow).await?
-        {
-            tracing::info!(pr = %waiting.pr, "a run that was started for who waits has not ended");
-            return Ok(None);
-        }
-        let called = self.call_noted(&waiting.key, true).await?;
-        if !called {
-            return Ok(None);
-        }
-        let started = self.start(wakes, pull).await;
-        if let Err(failure) = started {
-            self.call_noted(&waiting.key, false).await?;
-            return Err(failure);
-        }
-        let why = format!("a run was started to deploy #{}", waiting.pr);
-        Ok(Some(Ending::quiet(None, ReasonCode::Queued, why)))
-    }
-
-    /// True while a run goes on that was started at that time, by anybody: GitHub does not say what for.
-    async fn has_not_ended(&self, called: Timestamp, workflow: &str) -> Result<bool, Failure> {
-        let ports = self.basis.ports;
-        let runs = ports.github()?.unended_runs(workflow).await?;
-        // Each age by the clock of the server that knows it.
-        let waits = ports.now().duration_since(called);
-        let then = |age: SignedDuration| (age - waits).abs() <= STARTS;
-        let theirs = |run: &Unended| ports.run.workflow_run() != Some(run.id);
-        Ok(runs
-            .iter()
-            .any(|run| theirs(run) && run.age.is_none_or(then)))
-    }
-
-    /// Of a fork it names the commit, which is approved: a plan, which sees no approvals, would let no other through.
-    async fn start(&self, wakes: bool, pull: &PullRequest) -> Result<(), Failure> {
-        let github = self.basis.ports.github()?;
-        let Some(workflow) = &self.basis.ports.links.workflow else {
-            return Err(Failure::new(
-                Blame::Yours,
-                ReasonCode::BadInput,
-                "input `promote`: the runner does not say which workflow this is",
-                "set it to `run`",
-            ));
-        };
-        let branch = match &self.basis.repository.default_branch {
-            Some(branch) => branch.clone(),
-            None => github
-                .repository()
-                .await?
-                .default_branch
-                .unwrap_or_else(|| "main".into()),
-        };
-        let command = if wakes { "wake" } else { "deploy" };
-        let mut inputs = vec![
-            ("command", command.to_owned()),
-            ("pr", pull.number.to_string()),
-        ];
-        let record = self.record(&pull.number.to_string());
-        let sha = record.wanted(&pull.head_sha);
-        if (pull.from_fork() || *sha != pull.head_sha) && !wakes {
-            inputs.push(("sha", sha.to_string()));
-        }
-        match github.start_workflow(workflow, &branch, &inputs).await {
-            // It may go on all the same, and is looked for before anybody is called again.
-            Err(error) if error.may_have_happened() => {
-                tracing::warn!(pr = %pull.number, "whether a run was started is not known: {error}");
-                Ok(())
-            }
-            started => Ok(started?),
-        }
-    }
-
-    /// Notes that a workflow was started, or that it was not; false when another run has just done so.
-    async fn call_noted(&self, key: &str, called: bool) -> Result<bool, Failure> {
-        // An answer may be lost: then the second look finds what the first one wrote.
-        let mut ours = None;
-        let noted = self.cluster.transact(&self.ledger, |ledger, moment| {
-            let waiting = ledger.queue.iter_mut().find(|one| one.key == key);
-            let patience =
-                CALLED * (1 << waiting.as_ref().map_or(0, |one| one.in_vain.min(DOUBLED)));
-            let young = |at: &Timestamp| moment.now.duration_since(*at) < patience;
-            match waiting {
-                Some(waiting) if !called => waiting.called = None,
-                Some(waiting) if ours.is_some() && waiting.called == ours => {
-                    return Step::Keep(true);
-                }
-                Some(waiting) if !waiting.called.as_ref().is_some_and(young) => {
-                    ours = Some(moment.now);
-                    waiting.in_vain += u64::from(waiting.called.is_some());
-                    waiting.called = ours;
-                }
-                _ => return Step::Keep(false),
-            }
-            Step::Write(true)
-        });
-        Ok(noted.await?.unwrap_or_default())
+        let as_it_was = record.only_wakes() || (record.asleep.is_some() && other);
+        as_it_was && self.basis.ports.settings.url_mode != UrlMode::Slot
     }
 
     /// Writes the ledger if `change` says that it has changed something.
@@ -551,8 +500,7 @@ impl Line<'_> {
         if !pull.open {
             return Ok(());
         }
-        let name = &self.basis.repository.name;
-        let mut teller = Teller::open(self.basis.ports, &preview, name, &|_| {});
+        let mut teller = self.teller(&preview);
         teller.about(self.record(&waiting.key).wanted(&pull.head_sha));
         teller.waits(house).await
     }

@@ -85,6 +85,14 @@ impl Basis<'_> {
         (request, sources)
     }
 
+    /// True when this run can deploy a commit with all that earlier steps write for it, or as well as any other run: nothing of a
+    /// fork is read.
+    pub(super) fn has_manifests_of(&self, sha: &CommitSha, pull: &PullRequest) -> bool {
+        self.ports.settings.manifests.is_empty()
+            || pull.from_fork()
+            || self.workspace.and_then(checked_out).as_ref() == Some(sha)
+    }
+
     /// Lets the workspace's manifests in where they must be this commit's: never a fork's, and in runs that others have
     /// started only when the workspace is at that very commit.
     fn manifests_for(

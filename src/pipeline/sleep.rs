@@ -4,7 +4,7 @@
 
 use super::{
     Blame, Ending, Failure, Ports,
-    deploy::{self, Stopped, Waiting},
+    deploy::{self, InLine, Stopped, Waiting},
     desk::{self, Desk, Place, Taken},
     life::{self, Home},
     restore,
@@ -255,6 +255,10 @@ impl<'a> Bed<'a> {
         let waits = matches!(result, Err(Stopped::Full(_)));
         // What was cancelled sleeps on, however far it had come.
         let cancelled = matches!(result, Err(Stopped::Cancelled));
+        let line = match &result {
+            Err(Stopped::Failed(failure)) => InLine::after(failure),
+            _ => InLine::Stays,
+        };
         let ending = match result {
             Ok(()) => teller.woken().await,
             Err(Stopped::Failed(failure)) => teller.failed(failure).await,
@@ -268,10 +272,18 @@ impl<'a> Bed<'a> {
         let ended = self.desk.finish(None, |ledger, key, run| {
             capacity::withdraw(ledger, key, run);
             let roused = roused.load(Ordering::Relaxed) && !cancelled;
-            let awake = roused && ledger.holder(key).is_some();
+            let placed = ledger.holder(key).is_some();
+            if !placed {
+                line.note(ledger, key);
+            }
+            let awake = roused && placed;
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.untold = untold;
                 teller.note(record);
+                // Who waits for a deploy already wakes by it.
+                if !placed && taken.waiting.is_none() {
+                    record.due = None;
+                }
                 match &mut record.asleep {
                     Some(_) if awake => record.asleep = None,
                     // What keeps it asleep stands still: it can be woken again, or the sweep gives its slot back and says so.

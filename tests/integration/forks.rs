@@ -925,3 +925,33 @@ async fn an_image_that_may_become_another_commits_is_not_deployed_for_a_fork() {
     seen.says("may become that of another commit");
     assert_eq!(shop.namespaces(), [""; 0]);
 }
+
+/// A waking runs nothing that nobody has approved, so it needs no approval of what was pushed since.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_to_wake_up_does_so_beside_a_commit_that_needs_approval() {
+    let shop = guarded().await;
+    let one = async |event: Event| shop.run(&event).input("max-previews", "1").go().await;
+    let opened = opens(&shop);
+    drop(opened);
+    let first = head(&shop);
+    one(shop.says(6, "mia", &format!("/approve {first}")))
+        .await
+        .ends(0, "deployed");
+    one(shop.says(6, "alice", "/sleep")).await.ends(0, "slept");
+    one(shop.opens(7)).await.ends(0, "deployed");
+    shop.pushes(6);
+    one(shop.says(6, "alice", "/wake")).await.ends(0, "queued");
+    shop.world.advance(QUARTER);
+    one(shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![7], vec![6]));
+    one(shop.closes(7)).await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![6], vec![]));
+    assert_eq!(shop.image(NAMESPACE, "web"), image_of(&first));
+    let comment = shop.comment(6);
+    assert!(comment.contains("stays live at"), "{comment}");
+    assert!(
+        comment.contains(&format!("/approve {}", head(&shop))),
+        "{comment}"
+    );
+    shop.ends();
+}

@@ -35,6 +35,7 @@ mod judges;
 mod kept;
 mod life;
 mod limits;
+mod line;
 mod many;
 mod metrics;
 mod named;

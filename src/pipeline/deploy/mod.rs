@@ -10,6 +10,7 @@ mod settle;
 mod wait;
 
 pub(super) use room::finds_room;
+pub(super) use settle::InLine;
 pub(super) use wait::Waiting;
 
 use super::{

@@ -8,7 +8,7 @@ use crate::{
     cluster::LastFailure,
     manifests,
     metrics::Action,
-    names::State,
+    names::{ReasonCode, State},
     pipeline::{
         Blame, Ending, Failure, desk, heap::heap, metrics, restore, show::announced, teller::Teller,
     },
@@ -21,8 +21,10 @@ const WORD: Duration = Duration::from_secs(2);
 
 /// What becomes of a place in line when a deploy ends without a slot.
 #[derive(Clone, Copy)]
-enum InLine {
+pub(in crate::pipeline) enum InLine {
     Stays,
+    /// What only an operator can mend comes back by itself then, and nobody waits behind it until then.
+    Back,
     /// Its comment names this place now.
     Told(usize),
     /// What cannot be deployed as it is must not keep others waiting; a push or `/deploy` begins anew.
@@ -30,9 +32,20 @@ enum InLine {
 }
 
 impl InLine {
-    fn note(self, ledger: &mut Ledger, key: &str) {
+    pub(in crate::pipeline) fn after(failure: &Failure) -> Self {
+        match failure.blame {
+            Blame::Theirs if failure.reason() == ReasonCode::NamespaceTerminating => Self::Back,
+            Blame::Theirs => Self::Stays,
+            _ => Self::Leaves,
+        }
+    }
+
+    pub(in crate::pipeline) fn note(self, ledger: &mut Ledger, key: &str) {
         match self {
             Self::Stays => {}
+            Self::Back => {
+                capacity::step_back(ledger, key);
+            }
             Self::Leaves => {
                 capacity::leave(ledger, key);
             }
@@ -75,7 +88,7 @@ impl Work<'_> {
                 // Who is refused waits for nothing, even if it did so under other settings.
                 None => InLine::Leaves,
             },
-            Err(Stopped::Failed(failure)) if failure.blame != Blame::Theirs => InLine::Leaves,
+            Err(Stopped::Failed(failure)) => InLine::after(failure),
             Err(Stopped::RemovedOnPurpose | Stopped::Unapproved) => InLine::Leaves,
             _ => InLine::Stays,
         };

@@ -21,7 +21,7 @@ impl Desk<'_> {
             .map(|_| ())
     }
 
-    /// Notes that the newest commit of a fork waits for approval, and so for no slot; what is known of the preview then.
+    /// Notes that the newest commit of a fork waits for approval, and so for no slot but one to wake up in; what is known of the preview then.
     pub(in crate::pipeline) async fn request_approval(
         &self,
         head: &CommitSha,
@@ -34,7 +34,9 @@ impl Desk<'_> {
             }
             record.request(head, asks, now);
             let record = record.clone();
-            capacity::leave(ledger, &self.key);
+            if !record.only_wakes() {
+                capacity::leave(ledger, &self.key);
+            }
             Step::Write(record)
         })
         .await

@@ -395,10 +395,11 @@ impl Sight<'_> {
                 && record.removing.is_none()
         });
         let spared = self.is_found(preview);
-        // Whether a commit was built, and well, only the end of its build says.
+        // Whether a commit was built, and well, only the end of its build says; its manifests are written by its own run.
         let by_itself = self.mandate.pushes
             && self.settings.auto_deploy
-            && self.settings.build_workflow.is_none();
+            && self.settings.build_workflow.is_none()
+            && self.settings.manifests.is_empty();
         (by_itself || stalled)
             && preview.variant.is_none()
             && self.may_run(preview, pull)
