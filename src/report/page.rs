@@ -6,7 +6,7 @@ use super::{
     approval::{Approval, approval},
     engine::Markdown,
     link::Link,
-    view::{Aftermath, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView},
+    view::{Aftermath, AtCap, Coming, HolderView, Reached, Removal, RemovedBecause, StatusView},
     words,
 };
 use crate::{
@@ -69,6 +69,7 @@ pub(super) struct Page {
     push_deploys: bool,
     approval: Option<Approval>,
     on_request: bool,
+    comes_later: bool,
     stalled: Option<Waits>,
 }
 
@@ -295,7 +296,8 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
         fork: view.fork,
         push_deploys: view.auto_deploy && !view.fork,
         approval: view.approval.as_ref().map(|one| approval(view, one)),
-        on_request: view.on_request,
+        on_request: view.coming == Coming::OnRequest,
+        comes_later: view.coming == Coming::Later,
         stalled: view.stalled.as_ref().map(|stalled| Waits {
             until: stalled.until.map(words::time),
             cause: stalled.cause.clone(),

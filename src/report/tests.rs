@@ -319,7 +319,14 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             "superseded-on-request",
             with(State::Superseded, |view| {
                 view.newer = Some(sha('b'));
-                view.on_request = true;
+                view.coming = Coming::OnRequest;
+            }),
+        ),
+        (
+            "superseded-later",
+            with(State::Superseded, |view| {
+                view.newer = Some(sha('b'));
+                view.coming = Coming::Later;
             }),
         ),
         ("deploying", deploying()),
@@ -329,6 +336,12 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             view.urls.truncate(1);
             view.newer = Some(sha('b'));
             view.images[0].other_revision = Some("0123456789abcdef".into());
+            view
+        }),
+        ("ready-newer-later", {
+            let mut view = ready();
+            view.newer = Some(sha('b'));
+            view.coming = Coming::Later;
             view
         }),
         ("rolled-back", {

@@ -14,7 +14,8 @@ use crate::{
         remove::{Proof, RemoveReason},
     },
     report::{
-        self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot, Stalled,
+        self, Aftermath, AtCap, Coming, HolderView, Note, Reached, Removal, RemovedBecause, Slot,
+        Stalled,
     },
     trigger::Denied,
 };
@@ -22,8 +23,7 @@ use crate::{
 /// What came after the commit that a run is about.
 pub(in crate::pipeline) struct Newer {
     pub(in crate::pipeline) sha: CommitSha,
-    /// True when nobody deploys it until somebody asks.
-    pub(in crate::pipeline) on_request: bool,
+    pub(in crate::pipeline) coming: Coming,
 }
 
 impl Teller<'_> {
@@ -78,10 +78,10 @@ impl Teller<'_> {
         .await
     }
 
-    /// Says which commit is newer than the one that this is about, and whether it is deployed only when somebody asks.
+    /// Says which commit is newer than the one that this is about, and how it comes to be deployed.
     pub(in crate::pipeline) fn overtaken_by(&mut self, newer: &Newer) {
         self.view.newer = Some(newer.sha.clone());
-        self.view.on_request = newer.on_request;
+        self.view.coming = newer.coming;
     }
 
     /// Notes whether another run has stopped for this one, and what was tried before it.
@@ -92,7 +92,8 @@ impl Teller<'_> {
 
     /// True when a newer commit was left to a run that came before this one: it has stopped for it, or has ended.
     pub(in crate::pipeline) fn leaves_it_to_nobody(&self) -> bool {
-        let newer = self.view.newer.as_ref().filter(|_| !self.view.on_request);
+        let at_once = self.view.coming == Coming::AtOnce;
+        let newer = self.view.newer.as_ref().filter(|_| at_once);
         newer.is_some() && (self.after_another || self.tried.as_ref() == newer)
     }
 
