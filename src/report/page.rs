@@ -39,7 +39,7 @@ pub(super) struct Page {
     more_services: usize,
     addresses: bool,
     images: Vec<Image>,
-    namespace: Option<String>,
+    namespace: Option<Markdown>,
     workloads: Vec<Markdown>,
     slot: Option<Slot>,
     at_cap: Option<Cap>,
@@ -231,7 +231,8 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             .namespace
             .as_ref()
             .filter(|_| alive)
-            .map(ToString::to_string),
+            // It stands there as it is, because people copy it; nothing but letters, digits and dashes can be in it.
+            .map(|namespace| Markdown::ours(namespace.to_string())),
         workloads: view
             .services
             .iter()

@@ -16,6 +16,7 @@ use crate::{
 use jiff::Timestamp;
 use std::time::Duration;
 
+mod copied;
 mod kinds;
 
 fn at(text: &str) -> Timestamp {

@@ -83,14 +83,14 @@ pub(super) async fn look<'a>(
         let pr = preview.pr;
         if let Some(spare) = sight.lodge(preview, info) {
             ports.notice(format!(
-                "namespace {spare} is labelled as a preview of #{pr}, which has another one; if nobody needs it: kubectl delete namespace {spare}"
+                "namespace {spare} is labelled as a preview of #{pr}, which has another one; if nobody needs it: `kubectl delete namespace {spare}`"
             ));
         }
     }
     sight.closed = closed(github, sight.doubtful()).await;
     for pr in sight.unknown() {
         ports.notice(format!(
-            "the preview of #{pr} is kept, also when its time is over: GitHub does not tell whether the pull request is closed; if nobody needs it: preview-action remove --pr {pr}"
+            "the preview of #{pr} is kept, also when its time is over: GitHub does not tell whether the pull request is closed; if nobody needs it: `preview-action remove --pr {pr}`"
         ));
     }
     Ok(sight)
