@@ -281,11 +281,17 @@ pub(super) async fn show(
     let status = status(ports, preview).await?;
     let state = status.state();
     if status.busy {
-        return Ok(Ending::quiet(
-            state,
-            ReasonCode::StatusShown,
-            "a run is at work on this preview; its comment is up to date",
-        ));
+        let (reason, why) = match teller.is_kept_true().await? {
+            true => (
+                ReasonCode::StatusShown,
+                "a run is at work on this preview; its comment is up to date",
+            ),
+            false => (
+                ReasonCode::Busy,
+                "a run is at work on this preview and writes no comment; give the command again once it has ended",
+            ),
+        };
+        return Ok(Ending::quiet(state, reason, why));
     }
     let ending = teller.status(&status, head, ReasonCode::StatusShown).await;
     looks_again(ports, preview, status.record.sequence).await;
