@@ -300,7 +300,7 @@ pub(super) async fn show(
 
 /// Has the sweep say what is so where another run has begun since this one looked: without a turn its word may have come later
 /// than that run's last one.
-async fn looks_again(ports: &Ports, preview: &PreviewKey, seen: u64) {
+pub(super) async fn looks_again(ports: &Ports, preview: &PreviewKey, seen: u64) {
     let key = preview.in_ledger();
     let step = |ledger: &mut Ledger, _: Moment| match ledger.previews.get_mut(&key) {
         Some(record) if record.sequence != seen => {

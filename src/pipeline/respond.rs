@@ -385,7 +385,11 @@ impl<'a> Story<'a> {
             Err(_) => teller.comment_so_far().await?.is_some(),
         };
         if !stands {
-            return Ok(teller.denied(&denied).await);
+            let ending = teller.denied(&denied).await;
+            if let Ok(status) = &status {
+                inspect::looks_again(self.ports, &self.preview(), status.record.sequence).await;
+            }
+            return Ok(ending);
         }
         teller.answer_with(&line);
         let shown = match status {
