@@ -100,7 +100,10 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
-            Trigger::Deny(_, denied) => Ok(quiet(denied.clone())),
+            Trigger::Deny(request, denied) => {
+                let story = story(request);
+                heap(|| async { Ok(story.unheard(denied).await) }).await
+            }
             Trigger::Built(build) => heap(|| built::deploy(ports, build, caller, audience)).await,
             // On the heap, because the largest of them would be the size of all.
             Trigger::Sweep(repository, asked) => {

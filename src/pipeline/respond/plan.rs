@@ -139,7 +139,7 @@ impl Story<'_> {
             return self.gate_ended().await.map(Err);
         }
         if let Trigger::Deny(_, denied) = self.trigger {
-            return Ok(Err(quiet(denied.clone())));
+            return Ok(Err(self.unheard(denied).await));
         }
         let allows: Allows = match self.trigger {
             Trigger::Take { .. } => (permission::may_take, self.maintainers()),
