@@ -36,7 +36,7 @@ use crate::{
     github::Reaction,
     inputs::{MinPermission, Mode},
     metrics::Action,
-    names::{AccessLevel, CommitSha, PreviewKey, ReasonCode, State},
+    names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
     trigger::{Asked, Commit, Denied, Life, Request, Trigger, permission},
 };
 use futures::FutureExt as _;
@@ -186,7 +186,9 @@ pub async fn respond(
     if patient && ports.stop.is_cancelled() && ending.exit == Exit::Done && ending.view.is_none() {
         ending = Ending::cancelled();
     }
-    heap(|| plan::gate_is_over(ports, trigger, audience, &ending)).await;
+    if let Some(Request { repository, pr, .. }) = trigger.request() {
+        heap(|| plan::gate_is_over(ports, repository, *pr, audience, &ending)).await;
+    }
     if let Some(reaction) = verdict(trigger, &ending).filter(|_| !ports.stop.is_cancelled()) {
         react(ports, trigger, reaction).await;
     }
@@ -259,10 +261,14 @@ fn basis<'a>(ports: &'a Ports, repository: &'a Repository, caller: &Caller<'a>) 
 }
 
 fn preview(ports: &Ports, request: &Request) -> PreviewKey {
+    preview_of(ports, &request.repository, request.pr)
+}
+
+fn preview_of(ports: &Ports, repository: &Repository, pr: PrNumber) -> PreviewKey {
     PreviewKey {
-        repository: request.repository.id,
+        repository: repository.id,
         environment: ports.settings.environment.clone(),
-        pr: request.pr,
+        pr,
         variant: None,
     }
 }
