@@ -325,7 +325,11 @@ impl<'a> Story<'a> {
             }
         };
         let (pull, heard, ()) = tokio::join!(github.pull(self.request.pr), heard, started);
-        Ok(match heard? {
+        let stands = match heard? {
+            Ok(()) => self.in_time().await,
+            denied => denied,
+        };
+        Ok(match stands {
             Ok(()) => {
                 let pull = pull?;
                 self.head.get_or_init(|| pull.head_sha.clone());
@@ -369,9 +373,9 @@ impl<'a> Story<'a> {
         teller.about(sha);
         teller.closed(!open);
         match &self.request.asked {
-            Asked::Event { sender, .. } | Asked::Build { sender } | Asked::Dispatch { sender } => {
-                teller.asked_by(&sender.login)
-            }
+            Asked::Event { sender, .. }
+            | Asked::Build { sender, .. }
+            | Asked::Dispatch { sender } => teller.asked_by(&sender.login),
             Asked::Comment { author, .. } => teller.asked_by(&author.login),
         }
         teller
