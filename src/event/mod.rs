@@ -119,6 +119,7 @@ fn pull_request(whole: &Field<'_>, target: bool) -> Result<Event, EventError> {
         target,
         repository: payload::repository(&whole.get("repository"))?,
         pull: payload::pull_request(&whole.get("pull_request"))?,
+        at: whole.get("pull_request").get("updated_at").moment(),
         sender: payload::user(&whole.get("sender"))?,
         label: payload::label(&whole.get("label"))?,
     }))
@@ -228,6 +229,7 @@ fn build(whole: &Field<'_>) -> Result<Event, EventError> {
         branch: run.get("head_branch").text()?.into(),
         head_repository: head.id,
         head_owner: head.name.owner().to_owned(),
+        at: run.get("updated_at").moment(),
         sender: payload::user(&whole.get("sender"))?,
     }))
 }
@@ -266,6 +268,8 @@ pub struct PullRequestEvent {
     pub repository: Repository,
     /// The pull request as it was.
     pub pull: PullRequest,
+    /// When that was, if the payload says it.
+    pub at: Option<Timestamp>,
     /// Who caused the event.
     pub sender: User,
     /// The label that was added or taken away, if that is what happened: untrusted text.
@@ -385,6 +389,8 @@ pub struct BuildEvent {
     pub head_repository: RepoId,
     /// Login of who owns that repository.
     pub head_owner: String,
+    /// When it ended, if the payload says it.
+    pub at: Option<Timestamp>,
     /// Who caused the event.
     pub sender: User,
 }

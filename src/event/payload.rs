@@ -123,6 +123,11 @@ impl<'a> Field<'a> {
         self.valid(self.text()?.parse().ok(), "is not a time")
     }
 
+    /// The moment that its text is, if it is one.
+    pub(super) fn moment(&self) -> Option<Timestamp> {
+        self.value.as_str()?.parse().ok()
+    }
+
     /// Its boolean; false when it is null.
     pub(super) fn flag(&self) -> Result<bool, EventError> {
         if self.is_null() {

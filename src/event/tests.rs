@@ -76,6 +76,7 @@ fn a_pull_request_event_keeps_what_we_read() {
             base_branch: "main".into(),
             base_repository: RepoId(4711),
         },
+        at: "2026-11-20T09:41:14Z".parse().ok(),
         sender: person("alice"),
         label: None,
     };

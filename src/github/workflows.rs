@@ -48,6 +48,14 @@ impl GitHub {
         self.ask(&call).await.map(drop)
     }
 
+    /// When a run was begun, whoever approved it since; asked of runs by hand, because their event does not say it.
+    pub async fn run_begun(&self, run: u64) -> Result<Option<Timestamp>, GitHubError> {
+        let path = self.path(&format!("/actions/runs/{run}"));
+        let call = Call::get(path, "read when this run was begun", "actions: read");
+        let found: Run = self.ask(&call).await?.read(&call.doing)?;
+        Ok(found.created_at)
+    }
+
     /// The runs of this file that were started so and are under way, or wait for a runner or for a reviewer.
     pub async fn unended_runs(&self, file: &str) -> Result<Vec<Unended>, GitHubError> {
         let path = format!(

@@ -280,6 +280,8 @@ reason_codes! {
     PathsSkipped = "paths-skipped",
     /// There is nothing that could be approved, or it is another commit than the one that was named.
     NothingToApprove = "nothing-to-approve",
+    /// What was planned was approved too late to be deployed.
+    ApprovalLapsed = "approval-lapsed",
     /// Another run was at work on the preview for longer than was waited.
     Busy = "busy",
 }

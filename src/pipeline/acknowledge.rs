@@ -6,6 +6,7 @@ use super::{Ending, Exit, Ports};
 use crate::{
     github::{GitHubError, Reaction},
     names::{ReasonCode, State},
+    report::Coming,
     trigger::{Asked, Commit, Request, Trigger},
 };
 use std::time::Duration;
@@ -55,15 +56,14 @@ pub(super) async fn courtesy<T>(
 /// Only what is named here as done gets a thumbs-up: whatever else may end a run has kept the command from being followed.
 pub(super) fn verdict(trigger: &Trigger, ending: &Ending) -> Option<Reaction> {
     let refused = ending.view.as_ref().map(|view| view.state) == Some(State::Refused);
+    let coming = ending.view.as_ref().map(|view| view.coming);
     match ending.reason {
         ReasonCode::TooManyCommands if is_strange(trigger) => None,
         ReasonCode::PermissionDenied => Some(Reaction::MinusOne),
         // Whoever names a commit means no other.
         ReasonCode::Superseded if named(trigger) => Some(Reaction::Confused),
         // Nobody goes on with what was asked for.
-        ReasonCode::Superseded if ending.view.as_ref().is_some_and(|view| view.on_request) => {
-            Some(Reaction::Confused)
-        }
+        ReasonCode::Superseded if coming == Some(Coming::OnRequest) => Some(Reaction::Confused),
         ReasonCode::Superseded | ReasonCode::Cancelled => None,
         _ if refused || ending.failure.is_some() || ending.exit != Exit::Done => {
             Some(Reaction::Confused)

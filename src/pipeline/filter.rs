@@ -48,6 +48,11 @@ pub(super) async fn keeps_back(ports: &Ports, pull: &PullRequest) -> Option<Deni
     filters::touches(paths, &files).err()
 }
 
+/// True where a push has a run of its own that deploys it, be it behind a build, a plan or an approval.
+pub(super) async fn lets_pushes_come(ports: &Ports, pull: &PullRequest) -> bool {
+    ports.settings.auto_deploy && keeps_back(ports, pull).await.is_none()
+}
+
 /// Notes that a commit changes no file that is wanted, so that GitHub is not asked again about it.
 pub(super) fn note(filters: &Filters, record: &mut Record, sha: &CommitSha) {
     record.skipped = Some(sha.clone());

@@ -281,11 +281,17 @@ pub(super) async fn show(
     let status = status(ports, preview).await?;
     let state = status.state();
     if status.busy {
-        return Ok(Ending::quiet(
-            state,
-            ReasonCode::StatusShown,
-            "a run is at work on this preview; its comment is up to date",
-        ));
+        let (reason, why) = match teller.is_kept_true().await? {
+            true => (
+                ReasonCode::StatusShown,
+                "a run is at work on this preview; its comment is up to date",
+            ),
+            false => (
+                ReasonCode::Busy,
+                "a run is at work on this preview and writes no comment; give the command again once it has ended",
+            ),
+        };
+        return Ok(Ending::quiet(state, reason, why));
     }
     let ending = teller.status(&status, head, ReasonCode::StatusShown).await;
     looks_again(ports, preview, status.record.sequence).await;
@@ -294,7 +300,7 @@ pub(super) async fn show(
 
 /// Has the sweep say what is so where another run has begun since this one looked: without a turn its word may have come later
 /// than that run's last one.
-async fn looks_again(ports: &Ports, preview: &PreviewKey, seen: u64) {
+pub(super) async fn looks_again(ports: &Ports, preview: &PreviewKey, seen: u64) {
     let key = preview.in_ledger();
     let step = |ledger: &mut Ledger, _: Moment| match ledger.previews.get_mut(&key) {
         Some(record) if record.sequence != seen => {

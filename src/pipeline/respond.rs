@@ -36,7 +36,7 @@ use crate::{
     github::Reaction,
     inputs::{MinPermission, Mode},
     metrics::Action,
-    names::{AccessLevel, CommitSha, PreviewKey, ReasonCode, State},
+    names::{AccessLevel, CommitSha, PrNumber, PreviewKey, ReasonCode, State},
     trigger::{Asked, Commit, Denied, Life, Request, Trigger, permission},
 };
 use futures::FutureExt as _;
@@ -100,7 +100,10 @@ pub async fn respond(
     let answer = async {
         match trigger {
             Trigger::Ignore(_) => Ok(ignored(trigger)),
-            Trigger::Deny(_, denied) => Ok(quiet(denied.clone())),
+            Trigger::Deny(request, denied) => {
+                let story = story(request);
+                heap(|| async { Ok(story.unheard(denied).await) }).await
+            }
             Trigger::Built(build) => heap(|| built::deploy(ports, build, caller, audience)).await,
             // On the heap, because the largest of them would be the size of all.
             Trigger::Sweep(repository, asked) => {
@@ -183,7 +186,9 @@ pub async fn respond(
     if patient && ports.stop.is_cancelled() && ending.exit == Exit::Done && ending.view.is_none() {
         ending = Ending::cancelled();
     }
-    heap(|| plan::gate_is_over(ports, trigger, audience, &ending)).await;
+    if let Some(Request { repository, pr, .. }) = trigger.request() {
+        heap(|| plan::gate_is_over(ports, repository, *pr, audience, &ending)).await;
+    }
     if let Some(reaction) = verdict(trigger, &ending).filter(|_| !ports.stop.is_cancelled()) {
         react(ports, trigger, reaction).await;
     }
@@ -256,10 +261,14 @@ fn basis<'a>(ports: &'a Ports, repository: &'a Repository, caller: &Caller<'a>) 
 }
 
 fn preview(ports: &Ports, request: &Request) -> PreviewKey {
+    preview_of(ports, &request.repository, request.pr)
+}
+
+fn preview_of(ports: &Ports, repository: &Repository, pr: PrNumber) -> PreviewKey {
     PreviewKey {
-        repository: request.repository.id,
+        repository: repository.id,
         environment: ports.settings.environment.clone(),
-        pr: request.pr,
+        pr,
         variant: None,
     }
 }
@@ -316,7 +325,11 @@ impl<'a> Story<'a> {
             }
         };
         let (pull, heard, ()) = tokio::join!(github.pull(self.request.pr), heard, started);
-        Ok(match heard? {
+        let stands = match heard? {
+            Ok(()) => self.in_time().await,
+            denied => denied,
+        };
+        Ok(match stands {
             Ok(()) => {
                 let pull = pull?;
                 self.head.get_or_init(|| pull.head_sha.clone());
@@ -360,9 +373,9 @@ impl<'a> Story<'a> {
         teller.about(sha);
         teller.closed(!open);
         match &self.request.asked {
-            Asked::Event { sender, .. } | Asked::Build { sender } | Asked::Dispatch { sender } => {
-                teller.asked_by(&sender.login)
-            }
+            Asked::Event { sender, .. }
+            | Asked::Build { sender, .. }
+            | Asked::Dispatch { sender } => teller.asked_by(&sender.login),
             Asked::Comment { author, .. } => teller.asked_by(&author.login),
         }
         teller
@@ -385,7 +398,11 @@ impl<'a> Story<'a> {
             Err(_) => teller.comment_so_far().await?.is_some(),
         };
         if !stands {
-            return Ok(teller.denied(&denied).await);
+            let ending = teller.denied(&denied).await;
+            if let Ok(status) = &status {
+                inspect::looks_again(self.ports, &self.preview(), status.record.sequence).await;
+            }
+            return Ok(ending);
         }
         teller.answer_with(&line);
         let shown = match status {

@@ -32,8 +32,8 @@ pub use operator::{operator, operator_marker};
 pub use outputs::{Outcome, outputs};
 pub use summary::{Summary, Timing, summary};
 pub use view::{
-    Aftermath, ApprovalView, AsleepView, AtCap, HolderView, ImageView, Leaving, Note, Reached,
-    Removal, RemovedBecause, Slot, Stalled, StatusView,
+    Aftermath, ApprovalView, AsleepView, AtCap, Coming, HolderView, ImageView, Leaving, Note,
+    Reached, Removal, RemovedBecause, Slot, Stalled, StatusView,
 };
 
 /// A report cannot be rendered: a bug of ours in a template.

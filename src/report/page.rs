@@ -6,7 +6,7 @@ use super::{
     approval::{Approval, approval},
     engine::Markdown,
     link::Link,
-    view::{Aftermath, AtCap, HolderView, Reached, Removal, RemovedBecause, StatusView},
+    view::{Aftermath, AtCap, Coming, HolderView, Reached, Removal, RemovedBecause, StatusView},
     words,
 };
 use crate::{
@@ -39,7 +39,7 @@ pub(super) struct Page {
     more_services: usize,
     addresses: bool,
     images: Vec<Image>,
-    namespace: Option<String>,
+    namespace: Option<Markdown>,
     workloads: Vec<Markdown>,
     slot: Option<Slot>,
     at_cap: Option<Cap>,
@@ -70,6 +70,7 @@ pub(super) struct Page {
     push_deploys: bool,
     approval: Option<Approval>,
     on_request: bool,
+    comes_later: bool,
     stalled: Option<Waits>,
 }
 
@@ -231,7 +232,8 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             .namespace
             .as_ref()
             .filter(|_| alive)
-            .map(ToString::to_string),
+            // It stands there as it is, because people copy it; nothing but letters, digits and dashes can be in it.
+            .map(|namespace| Markdown::ours(namespace.to_string())),
         workloads: view
             .services
             .iter()
@@ -301,7 +303,8 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
         fork: view.fork,
         push_deploys: view.auto_deploy && !view.fork,
         approval: view.approval.as_ref().map(|one| approval(view, one)),
-        on_request: view.on_request,
+        on_request: view.coming == Coming::OnRequest,
+        comes_later: view.coming == Coming::Later,
         stalled: view.stalled.as_ref().map(|stalled| Waits {
             until: stalled.until.map(words::time),
             cause: stalled.cause.clone(),

@@ -16,6 +16,7 @@ use crate::{
 use jiff::Timestamp;
 use std::time::Duration;
 
+mod copied;
 mod kinds;
 
 fn at(text: &str) -> Timestamp {
@@ -319,7 +320,14 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             "superseded-on-request",
             with(State::Superseded, |view| {
                 view.newer = Some(sha('b'));
-                view.on_request = true;
+                view.coming = Coming::OnRequest;
+            }),
+        ),
+        (
+            "superseded-later",
+            with(State::Superseded, |view| {
+                view.newer = Some(sha('b'));
+                view.coming = Coming::Later;
             }),
         ),
         ("deploying", deploying()),
@@ -329,6 +337,12 @@ fn examples() -> Vec<(&'static str, StatusView)> {
             view.urls.truncate(1);
             view.newer = Some(sha('b'));
             view.images[0].other_revision = Some("0123456789abcdef".into());
+            view
+        }),
+        ("ready-newer-later", {
+            let mut view = ready();
+            view.newer = Some(sha('b'));
+            view.coming = Coming::Later;
             view
         }),
         ("rolled-back", {

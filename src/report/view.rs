@@ -76,8 +76,8 @@ pub struct StatusView {
     pub asleep: Option<AsleepView>,
     /// That the deploy waits for GitHub, if it does; the sweep goes on with it.
     pub stalled: Option<Stalled>,
-    /// True when [`StatusView::newer`] is deployed only when somebody asks.
-    pub on_request: bool,
+    /// How [`StatusView::newer`] comes to be deployed.
+    pub coming: Coming,
     /// The newest commit, when somebody has asked for `sha` by its name instead.
     pub named_before: Option<CommitSha>,
     /// True when the preview was rolled back: only another push or `/deploy` brings a newer commit.
@@ -131,7 +131,7 @@ impl StatusView {
             aftermath: None,
             asleep: None,
             stalled: None,
-            on_request: false,
+            coming: Coming::AtOnce,
             named_before: None,
             rolled_back: false,
             fork: false,
@@ -333,6 +333,17 @@ pub struct Note {
     pub cause: String,
     /// Remedy in one sentence; empty when there is none.
     pub remedy: String,
+}
+
+/// How a commit that is newer than the one that a run is about comes to be deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coming {
+    /// Its run takes over.
+    AtOnce,
+    /// By a run of its own, once it was built or approved.
+    Later,
+    /// Only when somebody asks.
+    OnRequest,
 }
 
 /// How far a commit came before its deploy ended.

@@ -8,6 +8,7 @@ use crate::{
     inputs::Settings,
     names::{CommitSha, ReasonCode, RepoId},
 };
+use jiff::Timestamp;
 
 /// A commit that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Build {
     pub head_repository: RepoId,
     /// Login of who owns that repository.
     pub head_owner: String,
+    /// When it was built, if the event says it.
+    pub at: Option<Timestamp>,
     /// Who caused the event.
     pub sender: User,
 }
@@ -47,6 +50,7 @@ pub(super) fn decide(event: &BuildEvent, settings: &Settings) -> Trigger {
                 branch: event.branch.clone(),
                 head_repository: event.head_repository,
                 head_owner: event.head_owner.clone(),
+                at: event.at,
                 sender: event.sender.clone(),
             });
         }

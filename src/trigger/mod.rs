@@ -71,6 +71,7 @@ fn pull_request(event: &PullRequestEvent, settings: &Settings) -> Trigger {
             sender: event.sender.clone(),
             closed,
             target: event.target,
+            at: event.at,
         },
     };
     if closed {
@@ -310,6 +311,8 @@ pub enum Asked {
         closed: bool,
         /// True for `pull_request_target`.
         target: bool,
+        /// When it happened, if the event says it.
+        at: Option<Timestamp>,
     },
     /// A comment: needs write permission.
     Comment {
@@ -328,6 +331,8 @@ pub enum Asked {
     Build {
         /// Who caused that.
         sender: User,
+        /// When it ended, if the event says it.
+        at: Option<Timestamp>,
     },
     /// A run started by hand, or by a workflow of the repository: people need write permission.
     Dispatch {

@@ -113,7 +113,7 @@ fn a_pull_request_event_means_the_commit_of_its_payload() {
     assert_eq!(request.pr.get(), 12);
     assert!(matches!(
         &request.asked,
-        Asked::Event { sender, closed: false, target: false } if sender.login == "alice"
+        Asked::Event { sender, closed: false, target: false, .. } if sender.login == "alice"
     ));
 }
 

@@ -133,3 +133,33 @@ async fn strangers_cost_four_requests_and_one_each_once_there_are_too_many() {
     assert_eq!(shop.namespaces(), ["pr-shop-1"]);
     shop.ends();
 }
+
+/// Whom the association alone refuses costs a request and a reaction, and nothing more than the first in a flood.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_by_association_is_not_told_so_a_thousand_times() {
+    let shop = Shop::open().await;
+    shop.opens(1);
+    let owners = [("author-association", "OWNER")];
+    for mode in ["run", "plan"] {
+        for number in 1..=21 {
+            let mut event = shop.says(1, "mallory", "/undeploy");
+            event.payload["comment"]["author_association"] = json!("NONE");
+            let flood = number > 20 || mode == "plan";
+            if (2..=20).contains(&number) {
+                continue;
+            }
+            let since = shop.now();
+            let run = shop.run(&event).inputs(&owners).input("mode", mode);
+            let (reason, given): (_, &[&str]) = match flood {
+                true => ("too-many-commands", &[]),
+                false => ("permission-denied", &["-1"]),
+            };
+            run.go().await.ends(0, reason);
+            assert_eq!(reactions(&shop, &event), given, "{mode} {number}");
+            let written = shop.requests("github", since);
+            let written = written.iter().filter(|one| one.method != "GET").count();
+            assert_eq!(written, given.len());
+        }
+    }
+    shop.ends();
+}

@@ -27,6 +27,7 @@ mod faults;
 mod fence;
 mod filters;
 mod forks;
+mod gate;
 mod ghes;
 mod heard;
 mod hosts;

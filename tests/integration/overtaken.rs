@@ -307,3 +307,34 @@ async fn who_only_looks_has_the_sweep_say_it_again_where_another_run_has_begun_s
         shop.ends();
     }
 }
+
+/// Where nothing stands that a comment would be about, a denial is the comment; it has no turn either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_without_a_turn_is_looked_after_where_another_run_has_begun_since() {
+    for begins in [false, true] {
+        let shop = Arc::new(Shop::open().await);
+        shop.deployed(1).await;
+        shop.hears(&shop.says(1, "alice", "/undeploy"))
+            .await
+            .ends(0, "removed");
+        let id = shop.status_comments(1)[0].id;
+        assert!(shop.world.github.delete_comment(SHOP, id));
+        shop.world.github.merge(SHOP, 1);
+        let weak = Arc::downgrade(&shop);
+        let newer = Fault::run("POST", "/repos/acme/shop/issues/1/comments", move || {
+            let Some(shop) = weak.upgrade().filter(|_| begins) else {
+                return;
+            };
+            shop.change_record(1, |record| {
+                record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
+                record["newest"] = json!("another/1");
+            });
+        });
+        shop.world.github.inject(newer);
+        let denied = shop.hears(&shop.says(1, "alice", "/wake")).await;
+        denied.ends(0, "pull-request-closed");
+        denied.says("Preview refused");
+        assert_eq!(shop.record(1)["untold"] == json!(true), begins);
+        shop.ends();
+    }
+}

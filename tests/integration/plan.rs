@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// A step without any secret but the workflow's own token.
-async fn plan(shop: &Shop, event: &Event, inputs: &[(&str, &str)]) -> Seen {
+pub(crate) async fn plan(shop: &Shop, event: &Event, inputs: &[(&str, &str)]) -> Seen {
     let run = shop
         .run(event)
         .input("kubeconfig", "")
@@ -15,7 +15,7 @@ async fn plan(shop: &Shop, event: &Event, inputs: &[(&str, &str)]) -> Seen {
 }
 
 #[track_caller]
-fn decides(seen: &Seen, decision: &str, reason: &str) {
+pub(crate) fn decides(seen: &Seen, decision: &str, reason: &str) {
     assert_eq!(
         (
             seen.exit,

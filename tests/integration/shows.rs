@@ -677,6 +677,42 @@ async fn without_comments_all_else_is_told() {
     shop.ends();
 }
 
+/// While a run is at work nobody else writes: without a comment there is nothing then that could be called up to date.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_comment_a_status_during_a_deploy_shows_nothing_and_says_so() {
+    for mode in ["off", "on-failure", "sticky"] {
+        let shop = Shop::open().await;
+        let inputs = [("comment", mode)];
+        let opened = shop.opens(1);
+        let event = shop.says(1, "alice", "/status");
+        shop.world.cluster.hold();
+        let asks = async {
+            let applied = |log: &[Record]| {
+                let mut all = log.iter();
+                all.any(|one| one.method == "PATCH" && one.path.ends_with("/ingresses/web"))
+            };
+            shop.world.log.wait_until(applied).await;
+            let asked = go(&shop, &event, &inputs).await;
+            shop.world.cluster.release();
+            asked
+        };
+        let (deployed, asked) = tokio::join!(go(&shop, &opened, &inputs), asks);
+        deployed.ends(0, "deployed");
+        let (reason, last) = match mode {
+            "sticky" => ("status-shown", "+1"),
+            _ => ("busy", "confused"),
+        };
+        asked.ends(0, reason);
+        assert_eq!(
+            crate::reactions::reactions(&shop, &event).last().unwrap(),
+            last
+        );
+        let honest = asked.log.contains("writes no comment");
+        assert_eq!(honest, mode != "sticky", "{}", asked.log);
+        shop.ends();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_comments_none_of_their_rights_is_needed() {
     let shop = Shop::open().await;

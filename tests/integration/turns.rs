@@ -1,6 +1,6 @@
 //! Several runs of one preview: the newest has the word, and a run that died is made good by the next.
 
-use crate::support::{LEDGER, ONE_SERVICE, Seen, Shop};
+use crate::support::{Event, LEDGER, ONE_SERVICE, Seen, Shop};
 use preview_action::simulate::{Fault, Record};
 use std::{sync::Arc, time::Duration};
 
@@ -315,6 +315,46 @@ async fn where_nobody_deploys_the_newer_commit_an_overtaken_deploy_names_it_and_
     }
 }
 
+/// What waits for its build or its approval has a run of its own: nobody is told to ask for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_later_run_deploys_the_newer_commit_an_overtaken_deploy_says_so() {
+    const BUILD: &str = ".github/workflows/build.yml";
+    for input in ["sha", "build-workflow"] {
+        let shop = Arc::new(Shop::open().await);
+        shop.opens(1);
+        let older = shop.world.github.head("acme/shop", 1);
+        let (event, value) = match input {
+            "sha" => (shop.says(1, "alice", "/deploy"), older.as_str()),
+            _ => {
+                let payload = shop.world.github.workflow_run_event("acme/shop", 1, BUILD);
+                (Event::new("workflow_run", payload, 1), BUILD)
+            }
+        };
+        let weak = Arc::downgrade(&shop);
+        let push = move || {
+            if let Some(shop) = weak.upgrade() {
+                shop.pushes(1);
+            }
+        };
+        let second_look = Fault::run("GET", "/repos/acme/shop/pulls/1", push).nth(2);
+        shop.world.github.inject(second_look);
+        let seen = shop.run(&event).input(input, value).go().await;
+        let newer = shop.world.github.head("acme/shop", 1);
+        seen.ends(0, "superseded");
+        for text in [&older[..7], &newer[..7], "has a run of its own"] {
+            seen.says(text);
+        }
+        assert!(!seen.comment().contains("/deploy"), "{}", seen.comment());
+        let asked = shop.world.github.comments("acme/shop", 1);
+        let mut reactions = asked.iter().flat_map(|one| &one.reactions);
+        assert!(
+            reactions.all(|one| one.1 != "confused"),
+            "a run goes on with it"
+        );
+        quiet_end(&shop, &[]);
+    }
+}
+
 #[track_caller]
 fn ready_beside_the_newer(shop: &Shop, seen: &Seen, [older, newer]: [&str; 2]) {
     seen.ends(0, "deployed");
@@ -381,6 +421,8 @@ async fn what_is_ready_is_called_so_where_the_newer_commit_does_not_come_by_itse
         }
         println!("{input}");
         ready_beside_the_newer(&shop, &seen, [&older, &newer]);
+        let asks = seen.comment().contains("```\n/deploy\n```");
+        assert_eq!(asks, input == "drafts", "{}", seen.comment());
         assert_eq!(shop.record(1)["attempted"]["outcome"], "ready", "{input}");
         quiet_end(&shop, &[1]);
     }

@@ -37,7 +37,7 @@ use crate::{
     manifests::ManifestSet,
     names::{CommitSha, PrNumber, Secret, State},
     plan::{self, Facts, Plan},
-    report::Aftermath,
+    report::{Aftermath, Coming},
 };
 use std::{
     sync::{
@@ -501,8 +501,8 @@ impl Work<'_> {
     /// The same as [`Self::still_head`] once the preview is ready: that GitHub does not answer makes no preview less ready.
     async fn still_head_at_the_end(&self, teller: &mut Teller<'_>) -> Result<(), Stopped> {
         match self.moved_on().await {
-            // Nobody else deploys the newer commit, and this one is ready.
-            Ok(Some(Some(newer))) if newer.on_request => {
+            // Nobody else deploys the newer commit now, and this one is ready.
+            Ok(Some(Some(newer))) if newer.coming != Coming::AtOnce => {
                 teller.overtaken_by(&newer);
                 Ok(())
             }
@@ -518,11 +518,16 @@ impl Work<'_> {
         }
     }
 
-    /// True when the newest commit is deployed without anybody's word; of a fork it is what needs an approval of its own.
-    async fn comes_by_itself(&self, pull: &PullRequest) -> bool {
-        pull.from_fork()
-            || self.ports.settings.deploys_pushes()
-                && filter::keeps_back(self.ports, pull).await.is_none()
+    /// How the newest commit comes to be deployed; of a fork it is what needs an approval of its own.
+    async fn coming(&self, pull: &PullRequest) -> Coming {
+        if pull.from_fork() {
+            return Coming::AtOnce;
+        }
+        match filter::lets_pushes_come(self.ports, pull).await {
+            true if self.ports.settings.deploys_pushes() => Coming::AtOnce,
+            true => Coming::Later,
+            false => Coming::OnRequest,
+        }
     }
 
     /// Ends the run when the pull request was closed or its head has moved since that was looked up.
@@ -543,9 +548,9 @@ impl Work<'_> {
         if !pull.open {
             return Ok(Some(None));
         }
-        let on_request = !self.comes_by_itself(&pull).await;
+        let coming = self.coming(&pull).await;
         let sha = pull.head_sha;
-        Ok(Some(Some(Newer { sha, on_request })))
+        Ok(Some(Some(Newer { sha, coming })))
     }
 
     /// Ends the run while GitHub still takes the word that says why: what was applied must be told of.

@@ -94,9 +94,9 @@ impl Story<'_> {
 
     fn asker(&self) -> &str {
         match &self.request.asked {
-            Asked::Event { sender, .. } | Asked::Build { sender } | Asked::Dispatch { sender } => {
-                &sender.login
-            }
+            Asked::Event { sender, .. }
+            | Asked::Build { sender, .. }
+            | Asked::Dispatch { sender } => &sender.login,
             Asked::Comment { author, .. } => &author.login,
         }
     }

@@ -2,19 +2,28 @@
 //! It believes nothing that the build could have written: commit and repository are GitHub's own words, and so are the pull requests.
 //! A build of what is no head any more deploys nothing: its successor is on its way.
 
-use super::{Audience, Caller, Ending, Exit, Failure, Ports, Story, Subject, quiet, subject};
+use super::{
+    Audience, Caller, Ending, Exit, Failure, Ports, Story, Subject, plan::gate_is_over, quiet,
+    subject,
+};
 use crate::{
     event::PullRequest,
-    names::ReasonCode,
+    names::{PrNumber, ReasonCode},
     trigger::{Asked, Build, Commit, Denied, Request, Trigger},
 };
 use std::sync::OnceLock;
+
+/// A build that is of no newest commit: how its run ends, and the pull requests that have moved on.
+pub(super) struct Outrun {
+    pub(super) ending: Ending,
+    pub(super) pulls: Vec<PrNumber>,
+}
 
 /// One deploy for each open pull request whose newest commit was built; else how the run ends.
 pub(super) async fn deploys(
     ports: &Ports,
     build: &Build,
-) -> Result<Result<Vec<Trigger>, Ending>, Failure> {
+) -> Result<Result<Vec<Trigger>, Outrun>, Failure> {
     let owner = &build.head_owner;
     let pulls = ports.github()?.pulls_from(owner, &build.branch).await?;
     // The owner may have several forks, and a branch of this name in each.
@@ -26,7 +35,10 @@ pub(super) async fn deploys(
         .into_iter()
         .partition(|pull| pull.head_sha == build.sha);
     if current.is_empty() {
-        return Ok(Err(none(build, moved.first())));
+        return Ok(Err(Outrun {
+            ending: none(build, moved.first()),
+            pulls: moved.iter().map(|pull| pull.number).collect(),
+        }));
     }
     let deploy = |pull: PullRequest| {
         Trigger::Deploy(Request {
@@ -35,6 +47,7 @@ pub(super) async fn deploys(
             commit: Commit::Payload(build.sha.clone()),
             asked: Asked::Build {
                 sender: build.sender.clone(),
+                at: build.at,
             },
         })
     };
@@ -72,6 +85,8 @@ fn none(build: &Build, moved: Option<&PullRequest>) -> Ending {
 }
 
 /// Deploys each of them; the first one's ending is the run's, and what became of the others is told beside it.
+///
+/// None of them calls for an approval of that commit any more.
 pub(super) async fn deploy(
     ports: &Ports,
     build: &Build,
@@ -80,7 +95,12 @@ pub(super) async fn deploy(
 ) -> Result<Ending, Failure> {
     let deploys = match deploys(ports, build).await? {
         Ok(deploys) => deploys,
-        Err(ending) => return Ok(ending),
+        Err(Outrun { ending, pulls }) => {
+            for pr in pulls {
+                gate_is_over(ports, &build.repository, pr, audience, &ending).await;
+            }
+            return Ok(ending);
+        }
     };
     let mut first: Option<Ending> = None;
     for trigger in &deploys {
@@ -99,6 +119,7 @@ pub(super) async fn deploy(
             .await
             .unwrap_or_else(Ending::failed);
         ending.subject = ending.subject.or(subject(trigger, None));
+        gate_is_over(ports, &build.repository, request.pr, audience, &ending).await;
         match &mut first {
             None => first = Some(ending),
             Some(first) => {

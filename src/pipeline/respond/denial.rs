@@ -2,7 +2,7 @@
 //! Names are a courtesy: where GitHub does not give them, the denial says the role and stands as it is.
 //! It mentions nobody, so that no stranger can ring anybody's bell through us.
 
-use super::{Allows, Caller, Failure, Ports, Story, courtesy};
+use super::{Allows, Caller, Ending, Failure, Ports, Story, courtesy, quiet};
 use crate::{
     inputs::MinPermission,
     trigger::{Asked, Denied, permission},
@@ -41,6 +41,18 @@ pub(super) async fn may_sweep(
 }
 
 impl Story<'_> {
+    /// The ending of a command that nobody is asked about; who floods us with such ones is not even told.
+    pub(super) async fn unheard(&self, denied: &Denied) -> Ending {
+        let heard = match self.request.asked.is_strange() {
+            true => self.heard().await,
+            false => Ok(Ok(())),
+        };
+        match heard {
+            Ok(Err(other)) => quiet(other),
+            _ => quiet(denied.clone()),
+        }
+    }
+
     /// The role that maintainers have here.
     pub(super) fn maintainers(&self) -> MinPermission {
         let needed = self.ports.settings.min_permission;

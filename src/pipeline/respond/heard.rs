@@ -1,13 +1,13 @@
-//! Whether a command still stands as it was given: runs wait in queues, and comments are changed and deleted meanwhile.
-//! It judges nothing but the comment; who may give commands is the permission's business.
+//! Whether a command still stands as it was given: runs wait in queues and for approvals, and comments are changed and deleted meanwhile.
+//! It judges nothing but the comment and its age; who may give commands is the permission's business.
 //! One request answers both questions: what the comment says now, and how much its author has asked for within the last minute.
 
-use super::Story;
+use super::{Story, courtesy};
 use crate::{
     github::{Comment, CommentId},
     names::ReasonCode,
     pipeline::Failure,
-    trigger::{self, Asked, Denied, command},
+    trigger::{self, Asked, Denied, Trigger, command},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,6 +19,8 @@ const STRANGE: SignedDuration = SignedDuration::from_mins(10);
 const MOST: usize = 20;
 /// How long a command may wait for its run. After a day others have gone on, and whoever gave it has given up.
 const WAIT: SignedDuration = SignedDuration::from_hours(24);
+/// How long a plan may wait for its approval: GitHub itself would let it through for thirty days.
+const APPROVAL: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Story<'_> {
     /// Lets a command through that still stands as the event has it; what is no comment stands anyway.
@@ -63,6 +65,46 @@ impl Story<'_> {
             }),
             Some(_) => Ok(()),
         })
+    }
+
+    /// Lets through what was approved in time; nobody waits for anything where no plan came before.
+    ///
+    /// Where GitHub does not tell how old a run by hand is, somebody has approved it all the same.
+    pub(super) async fn in_time(&self) -> Result<(), Denied> {
+        let brings = matches!(
+            self.trigger,
+            Trigger::Deploy(_) | Trigger::Take { .. } | Trigger::Approve(_) | Trigger::Wake(_)
+        );
+        // Who runs it again has it planned or approved again.
+        let planned = self.ports.settings.sha.is_some() && self.caller.attempt < 2;
+        if !(brings && planned) {
+            return Ok(());
+        }
+        let (asked, remedy) = match &self.request.asked {
+            Asked::Comment { written, .. } => (Some(*written), "give the command again"),
+            Asked::Event { at, .. } | Asked::Build { at, .. } => {
+                (*at, "push again or comment `/deploy`")
+            }
+            Asked::Dispatch { .. } => (self.begun().await, "start it again"),
+        };
+        let late = |at: Timestamp| self.ports.now().duration_since(at) > APPROVAL;
+        if !asked.is_some_and(late) {
+            return Ok(());
+        }
+        Err(Denied {
+            reason: ReasonCode::ApprovalLapsed,
+            cause: "it was asked for more than seven days ago, so its approval came too late"
+                .into(),
+            remedy: remedy.into(),
+        })
+    }
+
+    /// When this run was begun, if GitHub tells it.
+    async fn begun(&self) -> Option<Timestamp> {
+        let (run, github) = (self.ports.run.workflow_run()?, self.ports.github.as_ref()?);
+        courtesy("nobody knows how old this run is", github.run_begun(run))
+            .await
+            .flatten()
     }
 
     /// The commands that somebody gave within the stretch before a comment.

@@ -79,6 +79,10 @@ impl Story<'_> {
         let mut teller = self.teller(&pull.head_sha, pull.open);
         teller.answers();
         let mut ending = self.show(&pull, &mut teller).await?;
+        if ending.reason == ReasonCode::Busy {
+            let why = ending.why.clone();
+            return Ok(ending.answering(why));
+        }
         if ending.failure.is_none() {
             ending.reason = ReasonCode::StatusShown;
         }

@@ -17,9 +17,8 @@ impl Story<'_> {
         pull: &PullRequest,
         denied: Denied,
     ) -> Result<Ending, Failure> {
-        let followed = self.request.asked.is_event()
-            || self.ports.settings.auto_deploy
-                && filter::keeps_back(self.ports, pull).await.is_none();
+        let followed =
+            self.request.asked.is_event() || filter::lets_pushes_come(self.ports, pull).await;
         let remedy = match &self.request.commit {
             Commit::Named(_) if denied.reason == ReasonCode::CommitUnknown => &denied.remedy,
             _ if denied.reason != ReasonCode::Superseded => {

@@ -3,13 +3,15 @@
 //! The decision is an output: a build, or the approval of an environment, comes between it and the run that acts on it.
 
 use super::{
-    Allows, Story, Teller, approve::NO_FORK, built, denial, filter, ignored, quiet, react, seen,
-    subject, verdict,
+    Allows, Story, Teller,
+    approve::NO_FORK,
+    built::{self, Outrun},
+    denial, filter, ignored, quiet, react, seen, subject, verdict,
 };
 use crate::{
-    event::PullRequest,
+    event::{PullRequest, Repository},
     inputs::ApprovalGate,
-    names::{CommitSha, ReasonCode},
+    names::{CommitSha, PrNumber, ReasonCode},
     pipeline::{Audience, Caller, Ending, Exit, Failure, Ports},
     report::Note,
     trigger::{Asked, Commit, Denied, Trigger, filters, permission},
@@ -41,7 +43,12 @@ pub async fn plan(
             }
             Trigger::Built(build) => match built::deploys(ports, build).await? {
                 Ok(deploys) => any(ports, trigger, &deploys, caller, audience).await,
-                Err(ending) => Ok(Err(ending)),
+                Err(Outrun { mut ending, pulls }) => {
+                    for pr in pulls.into_iter().filter(|_| has_ended(ports)) {
+                        ending = gate_ended(ports, &build.repository, pr, audience).await?;
+                    }
+                    Ok(Err(ending))
+                }
             },
             one_request => one(ports, one_request, caller, audience).await,
         }
@@ -57,7 +64,8 @@ pub async fn plan(
         Err(failure) => ("ignore", Ending::failed(failure)),
     };
     let denied = ending.reason == ReasonCode::PermissionDenied;
-    let last = ending.failure.is_some() || decision == "ignore" && answers(ports);
+    let gated = ports.settings.approval_gate != ApprovalGate::None;
+    let last = ending.failure.is_some() || decision == "ignore" && gated;
     if let Some(reaction) = verdict(trigger, &ending).filter(|_| denied || last) {
         react(ports, trigger, reaction).await;
     }
@@ -71,7 +79,12 @@ fn answers(ports: &Ports) -> bool {
     ports.settings.approval_gate == ApprovalGate::Waits
 }
 
-/// Those that share a commit share the plan: it deploys where one of them would be deployed.
+/// True where the job that was to be approved has ended, so that nothing is left but to say so.
+fn has_ended(ports: &Ports) -> bool {
+    ports.settings.approval_gate == ApprovalGate::Ended
+}
+
+/// Those that share a commit share the plan: it deploys where one of them would be deployed, and all of those wait for the approval.
 async fn any(
     ports: &Ports,
     trigger: &Trigger,
@@ -79,16 +92,17 @@ async fn any(
     caller: &Caller<'_>,
     audience: Audience<'_>,
 ) -> Result<Result<Ending, Ending>, Failure> {
-    let mut refused = None;
+    let (mut planned, mut refused) = (None, None);
     for deploy in deploys {
         match one(ports, deploy, caller, audience).await? {
-            Ok(ending) => return Ok(Ok(ending)),
+            Ok(ending) if !answers(ports) => return Ok(Ok(ending)),
+            Ok(ending) => planned = planned.or(Some(ending)),
             Err(ending) => refused = refused.or(Some(ending)),
         }
     }
-    Ok(match refused {
-        Some(ending) => Err(ending),
-        None => Ok(would(trigger)),
+    Ok(match (planned, refused) {
+        (None, Some(ending)) => Err(ending),
+        (planned, _) => Ok(planned.unwrap_or_else(|| would(trigger))),
     })
 }
 
@@ -135,11 +149,13 @@ fn would(trigger: &Trigger) -> Ending {
 impl Story<'_> {
     /// Lets through what a run would do; else how it would end.
     async fn plan(&self) -> Result<Result<(), Ending>, Failure> {
-        if self.ports.settings.approval_gate == ApprovalGate::Ended {
-            return self.gate_ended().await.map(Err);
+        if has_ended(self.ports) {
+            let request = self.request;
+            let ended = gate_ended(self.ports, &request.repository, request.pr, self.audience);
+            return ended.await.map(Err);
         }
         if let Trigger::Deny(_, denied) = self.trigger {
-            return Ok(Err(quiet(denied.clone())));
+            return Ok(Err(self.unheard(denied).await));
         }
         let allows: Allows = match self.trigger {
             Trigger::Take { .. } => (permission::may_take, self.maintainers()),
@@ -266,28 +282,33 @@ impl Story<'_> {
     fn called(&self) -> bool {
         self.request.asked.is_workflow() && matches!(self.request.commit, Commit::Named(_))
     }
+}
 
-    /// Takes that back where it stands there still, because the job has ended without a word of its own.
-    async fn gate_ended(&self) -> Result<Ending, Failure> {
-        let Some(sha) = &self.ports.settings.sha else {
-            return Err(Failure::yours(
-                ReasonCode::BadInput,
-                "input `approval-gate`: `ended` needs the commit that was to be approved",
-                "set `sha` to the output `sha` of the step that has planned",
-            ));
-        };
-        let name = &self.request.repository.name;
-        let mut teller = Teller::open(self.ports, &self.preview(), name, self.audience);
-        let ended = Note {
-            cause: "its run has ended, and nobody has approved it or the run has failed".into(),
-            remedy: "push again or give the command again".into(),
-        };
-        let why = match teller.gate_ended(sha, ended).await? {
-            true => "the comment does not call for an approval any more",
-            false => "the comment calls for no approval of that commit",
-        };
-        Ok(Ending::quiet(None, ReasonCode::Planned, why))
-    }
+/// Takes the call for an approval back where it stands there still, because the job has ended without a word of its own.
+async fn gate_ended(
+    ports: &Ports,
+    repository: &Repository,
+    pr: PrNumber,
+    audience: Audience<'_>,
+) -> Result<Ending, Failure> {
+    let Some(sha) = &ports.settings.sha else {
+        return Err(Failure::yours(
+            ReasonCode::BadInput,
+            "input `approval-gate`: `ended` needs the commit that was to be approved",
+            "set `sha` to the output `sha` of the step that has planned",
+        ));
+    };
+    let preview = super::preview_of(ports, repository, pr);
+    let mut teller = Teller::open(ports, &preview, &repository.name, audience);
+    let ended = Note {
+        cause: "its run has ended, and nobody has approved it or the run has failed".into(),
+        remedy: "push again or give the command again".into(),
+    };
+    let why = match teller.gate_ended(sha, ended).await? {
+        true => "the comment does not call for an approval any more",
+        false => "the comment calls for no approval of that commit",
+    };
+    Ok(Ending::quiet(None, ReasonCode::Planned, why))
 }
 
 /// What a plan knows of a fork's commit: not whether somebody has approved it before.
@@ -311,18 +332,19 @@ fn unasked(pull: &PullRequest, denied: Denied) -> Denied {
 /// Takes back the call to approve a commit whose run was let through and has come to nothing that it could tell.
 pub(super) async fn gate_is_over(
     ports: &Ports,
-    trigger: &Trigger,
+    repository: &Repository,
+    pr: PrNumber,
     audience: Audience<'_>,
     ending: &Ending,
 ) {
-    let (Some(sha), Some(request)) = (&ports.settings.sha, trigger.request()) else {
+    let Some(sha) = &ports.settings.sha else {
         return;
     };
     if ending.exit != Exit::Done || ending.view.is_some() || ports.stop.is_cancelled() {
         return;
     }
-    let preview = super::preview(ports, request);
-    let mut teller = Teller::open(ports, &preview, &request.repository.name, audience);
+    let preview = super::preview_of(ports, repository, pr);
+    let mut teller = Teller::open(ports, &preview, &repository.name, audience);
     let why = Note {
         cause: ending.why.clone(),
         remedy: String::new(),

@@ -14,7 +14,8 @@ use crate::{
         remove::{Proof, RemoveReason},
     },
     report::{
-        self, Aftermath, AtCap, HolderView, Note, Reached, Removal, RemovedBecause, Slot, Stalled,
+        self, Aftermath, AtCap, Coming, HolderView, Note, Reached, Removal, RemovedBecause, Slot,
+        Stalled,
     },
     trigger::Denied,
 };
@@ -22,8 +23,7 @@ use crate::{
 /// What came after the commit that a run is about.
 pub(in crate::pipeline) struct Newer {
     pub(in crate::pipeline) sha: CommitSha,
-    /// True when nobody deploys it until somebody asks.
-    pub(in crate::pipeline) on_request: bool,
+    pub(in crate::pipeline) coming: Coming,
 }
 
 impl Teller<'_> {
@@ -79,10 +79,10 @@ impl Teller<'_> {
         .await
     }
 
-    /// Says which commit is newer than the one that this is about, and whether it is deployed only when somebody asks.
+    /// Says which commit is newer than the one that this is about, and how it comes to be deployed.
     pub(in crate::pipeline) fn overtaken_by(&mut self, newer: &Newer) {
         self.view.newer = Some(newer.sha.clone());
-        self.view.on_request = newer.on_request;
+        self.view.coming = newer.coming;
     }
 
     /// Says which commit is the newest while this is about another one, because somebody has named that.
@@ -98,9 +98,10 @@ impl Teller<'_> {
 
     /// True when a newer commit was left to a run that came before this one: it has stopped for it, or has ended.
     pub(in crate::pipeline) fn leaves_it_to_nobody(&self) -> bool {
+        let at_once = self.view.coming == Coming::AtOnce;
         let held = self.view.named_before.as_ref();
         let newer = self.view.newer.as_ref();
-        let newer = newer.filter(|newer| !self.view.on_request && held != Some(newer));
+        let newer = newer.filter(|newer| at_once && held != Some(newer));
         newer.is_some() && (self.after_another || self.tried.as_ref() == newer)
     }
 

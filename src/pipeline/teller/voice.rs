@@ -153,6 +153,12 @@ impl Teller<'_> {
         }
     }
 
+    /// True when whoever is at work keeps a comment true: each run begins one, or one stands there.
+    pub(in crate::pipeline) async fn is_kept_true(&mut self) -> Result<bool, Failure> {
+        let sticky = self.ports.settings.comment == CommentMode::Sticky;
+        Ok(sticky || self.comment_so_far().await?.is_some())
+    }
+
     /// True when there is a comment although none would be begun: it is kept true.
     async fn finds(&mut self, github: &GitHub) -> Result<bool, Failure> {
         if !self.looked {

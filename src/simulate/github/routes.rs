@@ -165,21 +165,17 @@ impl Asked<'_> {
         match rest {
             [] => Reply::json(200, &views::repository(repository)),
             ["issues"] => self.list_issues(repository),
+            ["actions", "runs", id] => {
+                let mut runs = repository.started.iter();
+                runs.find(|one| one.id.to_string() == *id)
+                    .map_or_else(not_found, |one| Reply::json(200, &views::run(one)))
+            }
             ["actions", "workflows", file, "runs"] => {
                 let runs = repository
                     .started
                     .iter()
                     .filter(|one| one.workflow == *file);
-                let runs: Vec<_> = runs
-                    .map(|one| {
-                        json!({
-                            "id": one.id,
-                            "status": one.status,
-                            "event": "workflow_dispatch",
-                            "created_at": one.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-                        })
-                    })
-                    .collect();
+                let runs: Vec<_> = runs.map(views::run).collect();
                 Reply::json(
                     200,
                     &json!({"total_count": runs.len(), "workflow_runs": runs}),

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::model::{Comment, Commit, Pull, Repository};
+use super::model::{Comment, Commit, Pull, Repository, Started};
 use crate::simulate::clock::stamp;
 
 /// Where people would read it: no host of GitHub itself, so that a test sees who leads there.
@@ -189,6 +189,13 @@ pub(super) fn dispatch_event(base: &Repository, inputs: &[(&str, &str)], sender:
     })
 }
 
+/// Shows a run that was started by hand.
+pub(super) fn run(run: &Started) -> Value {
+    json!({
+        "id": run.id, "status": run.status, "event": "workflow_dispatch", "created_at": stamp(run.created),
+    })
+}
+
 /// Builds the payload of a `workflow_run` event of a workflow that ran for a pull request and has ended well.
 pub(super) fn workflow_run_event(base: &Repository, number: u64, path: &str) -> Option<Value> {
     let found = base.pulls.get(&number)?;
@@ -202,7 +209,7 @@ pub(super) fn workflow_run_event(base: &Repository, number: u64, path: &str) -> 
         "action": "completed",
         "workflow_run": {
             "id": 77, "name": "build", "path": path, "event": "pull_request", "status": "completed",
-            "conclusion": "success", "run_attempt": 1, "head_sha": found.head, "head_branch": found.branch,
+            "conclusion": "success", "run_attempt": 1, "updated_at": stamp(found.updated_at), "head_sha": found.head, "head_branch": found.branch,
             "head_repository": shown["head"]["repo"], "repository": repository(base),
             "pull_requests": if own { vec![listed] } else { Vec::new() }, "actor": user(&found.author),
         },
