@@ -64,8 +64,8 @@ async fn who_names_another_commit_is_told_which_one_is_the_newest() {
     shop.deployed(1).await;
     let event = shop.says(1, "alice", &format!("/deploy {}", "0".repeat(40)));
     let seen = shop.hears(&event).await;
-    seen.ends(0, "superseded");
-    seen.says("is not the head of pull request");
+    seen.ends(0, "commit-unknown");
+    seen.says("is no commit of pull request");
     assert_eq!(reactions(&shop, &event), ["eyes", "rocket", "confused"]);
     seen.says("Preview ready");
     shop.ends();
