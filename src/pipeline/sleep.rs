@@ -88,9 +88,6 @@ impl<'a> Bed<'a> {
             teller.note(record);
             // Whoever wants it to sleep wants no deploy that was begun before.
             record.stalled = None;
-            if used {
-                record.rests_at = Some(self.pull.head_sha.clone());
-            }
             if let Some(asleep) = record.asleep.as_mut() {
                 asleep.unfinished = false;
             }
@@ -137,7 +134,14 @@ impl<'a> Bed<'a> {
         });
         let quota = self.cluster.sleeping_by(&found.name).await?;
         // First of all, so that whoever comes after a crash knows what to wake; the slot stays ours until nothing runs.
-        if self.desk.fall_asleep(&asleep, true).await?.is_none() {
+        // What was there when somebody asked for it is what it sleeps through.
+        let rests_at = Some(&self.pull.head_sha).filter(|_| !teller.asker().is_empty());
+        if self
+            .desk
+            .fall_asleep(&asleep, true, rests_at)
+            .await?
+            .is_none()
+        {
             return Ok(Some(Ending::superseded()));
         }
         // Without a slot nothing runs: then only the word is missing.
@@ -151,7 +155,7 @@ impl<'a> Bed<'a> {
         }
         // Nothing is undone any more: an answer that was lost may have given the slot away.
         let keeps = asleep.keeps_slot.unwrap_or(by_default) && slot.is_some();
-        let Some(record) = self.desk.fall_asleep(&asleep, keeps).await? else {
+        let Some(record) = self.desk.fall_asleep(&asleep, keeps, rests_at).await? else {
             return Ok(Some(Ending::superseded()));
         };
         let live = found.annotations.get(restore::SHA);

@@ -83,8 +83,7 @@ async fn beside_the_proof_of_a_removal() {
     shop.world
         .github
         .set_permission(SHOP, "mia", "write", "maintain");
-    let older = shop.world.github.head(SHOP, 1);
-    let named = format!("/deploy {older}");
+    let named = format!("/deploy {}", "0".repeat(40));
     let event = shop.says(1, "mia", "/deploy");
     let planned = shop.run(&event).input("mode", "plan").go().await;
     shop.pushes(1);
@@ -95,7 +94,7 @@ async fn beside_the_proof_of_a_removal() {
         ("/sleep", "no-preview", "no preview to put to sleep"),
         ("/logs", "no-preview", "no preview to show logs of"),
         ("/undploy", "not-a-command", "did you mean `/undeploy`"),
-        (&named, "superseded", "is not the head"),
+        (&named, "commit-unknown", "is no commit of"),
     ];
     answers(&shop, &commands).await;
     // The run of a plan that is overtaken, where no push is deployed.
@@ -111,7 +110,7 @@ async fn beside_the_proof_of_a_removal() {
 async fn while_a_run_is_at_work_the_runs_own_summary_answers() {
     let shop = Shop::open().await;
     shop.deployed(1).await;
-    let older = shop.world.github.head(SHOP, 1);
+    let named = format!("/deploy {}", "0".repeat(40));
     let pushed = shop.pushes(1);
     let before = shop.now();
     shop.world.cluster.hold();
@@ -123,7 +122,7 @@ async fn while_a_run_is_at_work_the_runs_own_summary_answers() {
         shop.world.log.wait_until(applied).await;
         for (body, reason, text) in [
             ("/deply".to_owned(), "not-a-command", "did you mean"),
-            (format!("/deploy {older}"), "superseded", "is not the head"),
+            (named, "commit-unknown", "is no commit of"),
         ] {
             let event = shop.says(1, "bob", &body);
             let seen = shop.hears(&event).await;

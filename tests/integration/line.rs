@@ -70,6 +70,28 @@ async fn manifests_of_who_waits_are_written_in_a_run_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_behind_one_whose_run_may_not_be_started() {
+    let shop = Shop::open().await;
+    let no = json!({"message": "Resource not accessible by integration"});
+    let path = "/repos/acme/shop/actions/workflows/*/dispatches";
+    let refused = Fault::answer("POST", path, 403, no);
+    shop.world.github.inject(refused.always());
+    for pr in 1..=3 {
+        written(&shop, &shop.opens(pr), pr)
+            .await
+            .ends(0, "deployed");
+    }
+    for pr in 4..=5 {
+        written(&shop, &shop.opens(pr), pr).await.ends(0, "queued");
+    }
+    written(&shop, &shop.closes(1), 1).await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3], vec![4, 5]));
+    written(&shop, &shop.opens(6), 6).await.ends(0, "deployed");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 6], vec![4, 5]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_sweep_tries_no_commit_whose_manifests_only_its_own_run_writes() {
     let shop = Shop::open().await;
     shop.opens(6);

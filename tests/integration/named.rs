@@ -288,6 +288,9 @@ async fn a_deploy_that_waits_for_github_goes_on_with_the_commit_that_was_named()
     shop.world.github.inject(limited);
     names(&shop, 1, &first).await.ends(3, "github-unreachable");
     assert_eq!(shop.record(1)["stalled"], first);
+    // An event of the newest commit changes nothing of that.
+    let event = shop.pull_event(1, "reopened");
+    shop.hears(&event).await.ends(0, "rolled-back");
     shop.world.advance(Duration::from_secs(3600));
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     serves(&shop, 1, &first);
@@ -337,6 +340,47 @@ async fn a_place_in_line_is_for_the_commit_that_was_named() {
         comment_says(&shop, 4, "asked for this commit by name");
         shop.ends();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_the_line_started_for_it_comes_too_late_behind_a_push() {
+    let shop = Shop::open().await;
+    let (first, _) = twice_deployed(&shop).await;
+    names(&shop, 1, &first).await.ends(0, "deployed");
+    let inputs = [("command", "deploy"), ("pr", "1"), ("sha", &first)];
+    let login = "github-actions[bot]";
+    let mut payload = shop.world.github.dispatch_event(SHOP, login, &inputs);
+    payload["sender"]["type"] = json!("Bot");
+    let started = Event::new("workflow_dispatch", payload, 1);
+    shop.hears(&started).await.ends(0, "unchanged");
+    serves(&shop, 1, &first);
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    let newest = head(&shop, 1);
+    shop.hears(&started).await.ends(0, "superseded");
+    serves(&shop, 1, &newest);
+    assert!(shop.record(1)["held"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_in_line_ends_the_hold_also_where_it_is_taken_back() {
+    let shop = Shop::open().await;
+    for pr in 1..=3 {
+        shop.deployed(pr).await;
+    }
+    shop.opens(4);
+    let first = head(&shop, 4);
+    shop.pushes(4);
+    let second = head(&shop, 4);
+    names(&shop, 4, &first).await.ends(0, "queued");
+    shop.hears(&shop.pushes(4)).await.ends(0, "queued");
+    shop.world.github.reset(SHOP, 4, &second);
+    let back = shop.pull_event(4, "synchronize");
+    shop.hears(&back).await.ends(0, "queued");
+    shop.hears(&shop.closes(1)).await.ends(0, "removed");
+    serves(&shop, 4, &second);
+    assert!(!shop.comment(4).contains("by name"), "{}", shop.comment(4));
+    shop.ends();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -209,6 +209,12 @@ async fn what_somebody_has_put_to_sleep_is_woken_by_no_push_from_before() {
     };
     later().await;
     assert_eq!((pods(&shop, "").len(), shop.holders()), (0, vec![]));
+    // As if that run had died before its last word.
+    shop.change_record(1, |record| record["asleep"]["unfinished"] = true.into());
+    for _ in 0..2 {
+        later().await;
+        assert_eq!((pods(&shop, "").len(), shop.holders()), (0, vec![]));
+    }
     shop.pushes(1);
     later().await;
     assert_eq!(shop.holders(), [1], "another commit");

@@ -256,7 +256,9 @@ impl Work<'_> {
                     line.note(ledger, key);
                 }
                 if let Some(record) = ledger.previews.get_mut(key) {
-                    record.stalled = stalled.then(|| self.request.sha.clone());
+                    if !lock(&self.notes).silent {
+                        record.stalled = stalled.then(|| self.request.sha.clone());
+                    }
                     self.note(record, tried, url.is_some());
                 }
                 let holder = |holder: &&mut Holder| holder.key == key;

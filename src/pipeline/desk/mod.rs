@@ -135,8 +135,12 @@ impl Asking {
             // Who asks for the preview ends a hold as well.
             record.held.clone_from(&self.holds);
         }
-        // What was asked for before is what a place in line is for still.
+        // What was asked for before is what a place in line is for still; another commit's turn ends the hold.
         let stays = stands && self.is_held(record);
+        let shown = self.shows.as_ref().map(|shows| &shows.sha);
+        if shown.is_some() && record.held.as_ref() != shown {
+            record.held.clone_from(&self.holds);
+        }
         if let Some(by_command) = self.by_command.filter(|_| !stays) {
             record.by_command = by_command;
         }

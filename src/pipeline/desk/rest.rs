@@ -6,6 +6,7 @@ use super::Desk;
 use crate::{
     capacity::{self, Asleep, Record},
     cluster::Step,
+    names::CommitSha,
     pipeline::Failure,
 };
 
@@ -15,13 +16,20 @@ impl Desk<'_> {
         &self,
         asleep: &Asleep,
         keeps_slot: bool,
+        rests_at: Option<&CommitSha>,
     ) -> Result<Option<Record>, Failure> {
         self.transact(|ledger, _| {
             let (key, run) = (&self.key, self.run());
-            match capacity::put_to_sleep(ledger, key, run, asleep, keeps_slot) {
-                true => Step::Write(ledger.previews.get(key).cloned()),
-                false => Step::Keep(None),
+            if !capacity::put_to_sleep(ledger, key, run, asleep, keeps_slot) {
+                return Step::Keep(None);
             }
+            let record = ledger.previews.get_mut(key);
+            Step::Write(record.map(|record| {
+                if let Some(sha) = rests_at {
+                    record.rests_at = Some(sha.clone());
+                }
+                record.clone()
+            }))
         })
         .await
     }

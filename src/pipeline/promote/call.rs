@@ -117,7 +117,11 @@ impl Line<'_> {
                 CALLED * (1 << waiting.as_ref().map_or(0, |one| one.in_vain.min(DOUBLED)));
             let young = |at: &Timestamp| moment.now.duration_since(*at) < patience;
             match waiting {
-                Some(waiting) if !called => waiting.called = None,
+                // It is tried again by every run, and nobody waits for that.
+                Some(waiting) if !called => {
+                    waiting.called = None;
+                    waiting.in_vain = waiting.in_vain.max(1);
+                }
                 Some(waiting) if ours.is_some() && waiting.called == ours => {
                     return Step::Keep(true);
                 }
