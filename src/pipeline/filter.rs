@@ -83,7 +83,7 @@ pub(super) async fn skipped(
 ) -> Ending {
     let why = format!("commit {} was not deployed: {denied}", head.short());
     let mut ending = Ending::quiet(None, denied.reason, why);
-    uses(ports, preview).await;
+    uses(ports, preview, head).await;
     if let Err(failure) = told(ports, preview, head, denied, teller).await {
         let line = failure.line();
         tracing::warn!(reason = %failure.reason(), "{line}");
@@ -94,8 +94,14 @@ pub(super) async fn skipped(
     ending
 }
 
+/// True of a commit that was deployed, or tried: what comes of it now is no push.
+fn is_known(record: &Record, head: &CommitSha) -> bool {
+    let tried = record.attempted.as_ref().map(|last| &last.sha);
+    tried == Some(head) || record.serving.as_ref() == Some(head)
+}
+
 /// Notes that what was kept back is use of what lives or sleeps: nothing expires while somebody works on it.
-async fn uses(ports: &Ports, preview: &PreviewKey) {
+async fn uses(ports: &Ports, preview: &PreviewKey, head: &CommitSha) {
     let Ok(cluster) = ports.cluster() else {
         return;
     };
@@ -103,7 +109,8 @@ async fn uses(ports: &Ports, preview: &PreviewKey) {
     let step = |ledger: &mut Ledger, moment: Moment| {
         let held = ledger.holder(&key).is_some();
         let record = ledger.previews.get_mut(&key);
-        match record.filter(|record| held || record.asleep.is_some()) {
+        let lives = |record: &&mut Record| held || record.asleep.is_some();
+        match record.filter(|record| lives(record) && !is_known(record, head)) {
             Some(record) => {
                 record.used(moment.now);
                 Step::Write(())
@@ -136,19 +143,17 @@ async fn told(
     let Some(taken) = desk.take_turn(asking).await? else {
         return Ok(());
     };
-    // Of a commit that somebody has deployed already this would be a lie.
-    let tried = taken.record.attempted.as_ref().map(|last| &last.sha);
-    let known = tried == Some(head) || taken.record.serving.as_ref() == Some(head);
     let lives = taken.holder.is_some() || taken.record.asleep.is_some();
     let told = async {
+        // Of a commit that somebody has deployed already this would be a lie.
+        if is_known(&taken.record, head) {
+            return Ok(());
+        }
         if lives {
             teller.lives(&taken.record);
             teller.relive().await?;
         }
-        match known {
-            true => Ok(()),
-            false => teller.skipped(head, denied).await,
-        }
+        teller.skipped(head, denied).await
     };
     let told = told.await;
     desk.finish(None, |_, _, _| {}).await?;
