@@ -186,7 +186,7 @@ async fn a_live_previews_comment_keeps_its_words_and_says_what_was_not_deployed(
         };
         comment.lines().filter(kept).map(str::to_owned).collect()
     };
-    assert_eq!(said(&seen.comment()), said(&before));
+    assert_eq!(said(seen.comment()), said(&before));
     // A second push replaces the line.
     let pushed = shop.pushes(1);
     let seen = with(&shop, &pushed, &filter).await;
