@@ -3,7 +3,7 @@
 use crate::queue::comment_says;
 use crate::sleep::quota;
 use crate::support::{Event, SHOP, Seen, Shop};
-use preview_action::simulate::{Record, cluster::Handle};
+use preview_action::simulate::{Action, Fault, Record, cluster::Handle};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -209,12 +209,6 @@ async fn what_somebody_has_put_to_sleep_is_woken_by_no_push_from_before() {
     };
     later().await;
     assert_eq!((pods(&shop, "").len(), shop.holders()), (0, vec![]));
-    // As if that run had died before its last word.
-    shop.change_record(1, |record| record["asleep"]["unfinished"] = true.into());
-    for _ in 0..2 {
-        later().await;
-        assert_eq!((pods(&shop, "").len(), shop.holders()), (0, vec![]));
-    }
     shop.pushes(1);
     later().await;
     assert_eq!(shop.holders(), [1], "another commit");
@@ -227,6 +221,35 @@ async fn what_somebody_has_put_to_sleep_is_woken_by_no_push_from_before() {
     later().await;
     let head = shop.world.github.head(SHOP, 1);
     assert!(shop.image(NAMESPACE, "web").ends_with(&head[..7]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleep_whose_run_died_before_its_word_is_not_ended_by_a_push_from_before() {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.pushes(1);
+    let said = shop.says(1, "alice", "/sleep");
+    let word = "/repos/acme/shop/issues/comments/*";
+    shop.world
+        .github
+        .inject(Fault::on("PATCH", word, Action::Hang).always());
+    let since = shop.now();
+    let asked = move |records: &[Record]| {
+        let mut all = records.iter().filter(|one| one.seq > since);
+        all.any(|one| one.method == "PATCH" && one.path.contains("/issues/comments/"))
+    };
+    tokio::select! {
+        seen = shop.hears(&said) => panic!("it did not die: {seen:#?}"),
+        () = shop.world.log.wait_until(asked) => {}
+    }
+    shop.world.github.clear_faults();
+    assert_eq!(shop.record(1)["asleep"]["unfinished"], true);
+    for _ in 0..2 {
+        shop.world.advance(QUARTER);
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert_eq!((pods(&shop, "").len(), shop.holders()), (0, vec![]));
+    }
     shop.ends();
 }
 
