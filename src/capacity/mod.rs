@@ -486,6 +486,12 @@ impl RunId {
     pub fn workflow_run(&self) -> Option<u64> {
         self.0.split('/').next()?.parse().ok()
     }
+
+    /// True unless the other run is known to have been started before this one: GitHub numbers workflow runs in their order.
+    pub fn may_precede(&self, other: &Self) -> bool {
+        let numbers = (self.workflow_run(), other.workflow_run());
+        self != other && !matches!(numbers, (Some(own), Some(other)) if other < own)
+    }
 }
 
 /// The last commit that was attempted and what came of it.

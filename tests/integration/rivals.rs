@@ -3,10 +3,11 @@
 //! `SOAK_TRIALS` plays more of them, `PREVIEW_TEST_SEED` others, and `SOAK_FIRST` begins where one failed.
 
 use crate::dice::Dice;
-use crate::support::{Event, ONE_SERVICE, SHOP, Seen, Shop};
+use crate::support::{Event, LEDGER, ONE_SERVICE, SHOP, Seen, Shop};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use preview_action::simulate::{Action, Fault};
-use std::{path::Path, time::Duration};
+use preview_action::simulate::{Action, Fault, Record};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How many trials a change gets.
@@ -276,6 +277,68 @@ fn delays(shop: &Shop, dice: &mut Dice) {
     }
 }
 
+/// The older commit's run is held up before its turn: until the newer one's has ended, or is about to say that it is ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_commit_that_comes_late_is_not_announced_over_the_newer_one() {
+    const COMMENT: &str = "/repos/acme/shop/issues/comments/*";
+    for ended in [false, true] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        let first = shop.pushes(1);
+        let older = shop.world.github.head(SHOP, 1);
+        let [turn, word] = [(); 2].map(|()| Arc::new(Notify::new()));
+        let hold = |go: &Arc<Notify>| Action::Hold(Arc::clone(go));
+        shop.world
+            .cluster
+            .inject(Fault::on("PUT", LEDGER, hold(&turn)));
+        let from = shop.now();
+        let edits = move |count: usize| {
+            move |records: &[Record]| {
+                let since = records.iter().skip(from);
+                let of = |one: &&Record| one.method == "PATCH" && one.path.contains("/comments/");
+                since.filter(of).count() >= count
+            }
+        };
+        let newer = async {
+            let held = |records: &[Record]| {
+                let mut since = records.iter().skip(from);
+                since.any(|one| one.method == "PUT" && one.path.contains("/configmaps/"))
+            };
+            shop.world.log.wait_until(held).await;
+            let second = shop.pushes(1);
+            if ended {
+                shop.hears(&second).await.ends(0, "deployed");
+                turn.notify_one();
+                return;
+            }
+            let last = Fault::on("PATCH", COMMENT, hold(&word)).nth(2);
+            shop.world.github.inject(last);
+            let let_go = async {
+                shop.world.log.wait_until(edits(2)).await;
+                turn.notify_one();
+                let asked = |_: &_| shop.record(1)["sequence"].as_u64() >= Some(3);
+                shop.world.cluster.wait_until(asked).await;
+                word.notify_one();
+            };
+            let (seen, ()) = tokio::join!(shop.hears(&second), let_go);
+            seen.ends(0, "superseded");
+        };
+        let (seen, ()) = tokio::join!(shop.hears(&first), newer);
+        assert_eq!(seen.exit, 0, "{seen:#?}");
+        let comments = shop.status_comments(1);
+        let said: Vec<_> = comments[0].history.iter().map(|(_, body)| body).collect();
+        let about = |body: &String| body.contains(&format!("[`{}`]", &older[..7]));
+        let promised = said
+            .iter()
+            .find(|body| about(body) && body.contains("Preview pending"));
+        assert!(promised.is_none(), "ended {ended}: {said:#?}");
+        seen.says("Preview ready");
+        seen.says(&shop.world.github.head(SHOP, 1)[..7]);
+        assert!(!seen.comment().contains(&older[..7]), "{}", seen.comment());
+        shop.ends();
+    }
+}
+
 /// One run is held up until a second one is at work, which stops for it; whoever approved its commit has not seen the newest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_of_a_planned_commit_deploys_no_other_in_its_place() {
@@ -291,9 +354,8 @@ async fn a_run_of_a_planned_commit_deploys_no_other_in_its_place() {
         };
         let older = asks(&first, &sha).go();
         let newer = async {
-            let begun = |records: &[preview_action::simulate::Record]| {
-                records.iter().any(|one| one.path.contains("/configmaps/"))
-            };
+            let begun =
+                |records: &[Record]| records.iter().any(|one| one.path.contains("/configmaps/"));
             shop.world.log.wait_until(begun).await;
             let second = shop.pushes(1);
             let slow = late("/apis/apps/v1/namespaces/*/deployments/web", 4);
@@ -301,7 +363,7 @@ async fn a_run_of_a_planned_commit_deploys_no_other_in_its_place() {
             let sha = shop.world.github.head(SHOP, 1);
             let newer = asks(&second, &sha).go();
             let third = async {
-                let at_work = |records: &[preview_action::simulate::Record]| {
+                let at_work = |records: &[Record]| {
                     let claims = records.iter().filter(|one| one.method == "POST");
                     claims
                         .filter(|one| one.path == "/api/v1/namespaces")

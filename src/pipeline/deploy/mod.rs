@@ -329,6 +329,7 @@ impl Work<'_> {
     async fn work(&self, taken: &Taken, teller: &mut Teller<'_>) -> Result<Done, Stopped> {
         let deadline = Instant::now() + self.ports.settings.timeout;
         teller.begin(taken.holder.as_ref(), &taken.record);
+        self.comes_in_time(taken, teller).await?;
         teller.moves();
         teller.tell(State::Pending).await?;
         teller.posts();
@@ -528,6 +529,21 @@ impl Work<'_> {
             true => Coming::Later,
             false => Coming::OnRequest,
         }
+    }
+
+    /// Ends a run that may have come behind the run of a newer commit, before it says anything over that one's words.
+    async fn comes_in_time(&self, taken: &Taken, teller: &mut Teller<'_>) -> Result<(), Stopped> {
+        let before = taken.record.newest.as_ref();
+        let late = before.is_some_and(|before| self.ports.run.may_precede(before));
+        if !taken.after_another && !late {
+            return Ok(());
+        }
+        let in_time = self.still_head().await;
+        if matches!(in_time, Err(Stopped::Superseded(_))) {
+            // What the other has come to live is for the next word to say.
+            teller.serves(None);
+        }
+        in_time
     }
 
     /// Ends the run when the pull request was closed or its head has moved since that was looked up.
