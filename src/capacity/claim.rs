@@ -114,6 +114,8 @@ pub struct Owned {
     pub life: Option<Option<Timestamp>>,
     /// True when its label says that it sleeps.
     pub asleep: bool,
+    /// True when no deploy has applied anything there nor will: its run has ended between making it and noting it.
+    pub empty: bool,
 }
 
 /// Claims a slot; an existing holder keeps its own, so that an update is never refused.
@@ -352,7 +354,12 @@ pub fn rebuild(
 /// Counts a Namespace that exists and that no holder is bound to, even above the cap. One that sleeps is counted only in its own
 /// slot, where sleepers keep theirs; where label and ledger differ, the next sweep puts it to sleep. What the ledger calls asleep
 /// under the same name is gone, and its holder is the caller's to [`forget_uid`] before.
+///
+/// One that is empty gets none while no slot is free; a later claim finds it again.
 pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now: Timestamp) {
+    if preview.empty && ledger.free() == 0 && ledger.holder(&preview.key).is_none() {
+        return;
+    }
     let known = ledger.previews.contains_key(&preview.key);
     let record = ledger.previews.entry(preview.key.clone()).or_default();
     match preview.life {

@@ -210,6 +210,7 @@ fn an_adopted_namespace_is_a_holder_even_above_the_cap() {
         url: String::new(),
         life: None,
         asleep: false,
+        empty: false,
     };
     assert_eq!(adopt(&mut ledger, &old("9", "u"), "lea", at(1)), Some(2));
     assert_eq!(adopt(&mut ledger, &old("9", "u"), "lea", at(2)), Some(2));
@@ -265,6 +266,7 @@ fn owned(pr: u64, slot: Option<u32>) -> Owned {
         url: String::new(),
         life: None,
         asleep: false,
+        empty: false,
     }
 }
 

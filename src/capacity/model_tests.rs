@@ -306,6 +306,7 @@ impl World {
             let busy = record.is_some_and(|record| {
                 record.is_active(at(self.now)) || record.asleep.as_ref().is_some_and(sleeps)
             });
+            let known = record.is_some_and(|record| record.newest.is_some());
             if busy || (held.is_some() && gone.is_none()) {
                 continue;
             }
@@ -313,10 +314,16 @@ impl World {
                 let sweep = RunId("sweep".into());
                 forget_uid(ledger, &one.key, gone, &sweep, at(self.now));
             }
-            self.line.retain(|pr| *pr != one.pr.get());
+            let (pr, empty) = (one.pr.get(), known && !self.data.contains(&one.uid));
+            let one = Owned { empty, ..one };
             bind(ledger, one, false, at(self.now));
+            if ledger.holder(&pr.to_string()).is_some() {
+                self.line.retain(|one| *one != pr);
+            }
+            if !empty {
+                self.most = self.most.max(ledger.holders.len());
+            }
         }
-        self.most = self.most.max(ledger.holders.len());
     }
 
     fn adopts(&mut self, ledger: &mut Ledger, pr: u64) {
@@ -525,6 +532,7 @@ fn owned(pr: u64, uid: &str) -> Owned {
         url: String::new(),
         life: None,
         asleep: false,
+        empty: false,
     }
 }
 

@@ -91,6 +91,19 @@ impl Cluster {
         Ok(counts.into_iter().filter(|(_, count)| *count > 0).collect())
     }
 
+    /// True when no set was ever applied in a Namespace, and nothing that it could hold is there from elsewhere.
+    pub async fn is_untouched(&self, namespace: &Namespace) -> Result<bool, ClusterError> {
+        // Written before any object of a set.
+        let call = Call::get(&kinds::CONFIG_MAP, Some(namespace), applyset::PARENT)?;
+        match self.send(call).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.class() == Some(&Class::NotFound) => {
+                Ok(self.inventory(namespace).await?.is_empty())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Counts what a Namespace holds and notes its volumes, which outlive the claims.
     pub async fn contents(&self, namespace: &Namespace) -> Result<Contents, ClusterError> {
         let list = Call::list(&kinds::CLAIM, Some(namespace), &Selector::default())?;

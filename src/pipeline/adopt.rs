@@ -102,6 +102,7 @@ pub async fn adopt(
             .unwrap_or_default(),
         life: None,
         asleep: false,
+        empty: false,
     };
     let adopted = desk.adopt(&owned, owner).await?.ok_or_else(|| {
         Failure::yours(

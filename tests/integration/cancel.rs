@@ -78,6 +78,41 @@ async fn wherever_a_run_is_stopped_the_comment_says_so_and_the_next_one_works() 
     }
 }
 
+/// It had claimed the only slot, and made its Namespace; the slot is free again, and somebody else takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_a_stopped_run_has_left_takes_no_slot_beyond_the_cap() {
+    let shop = Shop::open().await;
+    let one = |event: &_| shop.run(event).input("max-previews", "1");
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    let create = Fault::run("POST", "/api/v1/namespaces", move || token.cancel());
+    shop.world.cluster.inject(create);
+    let first = one(&shop.opens(1)).stopping(&stop).go().await;
+    first.ends(130, "cancelled");
+    one(&shop.opens(2)).go().await.ends(0, "deployed");
+    assert_eq!(shop.namespaces(), ["pr-shop-1", "pr-shop-2"]);
+    shop.world.advance(Duration::from_secs(16 * 60));
+    for _ in 0..2 {
+        let swept = one(&shop.schedule()).go().await;
+        assert_eq!(swept.exit, 0, "{swept:#?}");
+        assert_eq!(shop.holders(), [2], "{}", shop.record(1));
+    }
+    let deployed = |pr: u64| {
+        let namespace = format!("pr-shop-{pr}");
+        !shop
+            .world
+            .cluster
+            .objects("Deployment", &namespace)
+            .is_empty()
+    };
+    assert!(deployed(2) && !deployed(1));
+    one(&shop.closes(2)).go().await.ends(0, "removed");
+    one(&shop.schedule()).go().await.ends(0, "swept");
+    assert_eq!(shop.holders(), [1]);
+    assert!(deployed(1));
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_waits_for_its_turn_stops_and_leaves_the_word_to_the_one_at_work() {
     let shop = Shop::open().await;

@@ -92,6 +92,8 @@ pub(in crate::pipeline) fn owned_by_label(info: NamespaceInfo) -> Option<Owned> 
             expires => expires.and_then(|text| text.parse().ok()).map(Some),
         },
         asleep,
+        // What a run that lives may be at work in is counted.
+        empty: false,
         namespace: info.name,
     })
 }

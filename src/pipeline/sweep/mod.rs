@@ -97,7 +97,14 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
         // Read after the ledger, which calls nothing asleep before the label says so.
         let found = cluster.namespace(&seen.name).await?;
         let same = found.filter(|found| found.uid == seen.uid && found.deleting.is_none());
-        owned.extend(same.and_then(desk::owned_by_label));
+        let Some(found) = same.and_then(desk::owned_by_label) else {
+            continue;
+        };
+        // Whose run the ledger knows can go on nowhere but in a slot of its own.
+        let known = sight.ledger.previews.get(&found.key);
+        let known = known.is_some_and(|record| record.newest.is_some());
+        let empty = known && cluster.is_untouched(&found.namespace).await?;
+        owned.push(Owned { empty, ..found });
     }
     let keep_slots = ports.settings.sleepers_keep_slots();
     let forgotten = sight.forgotten();
@@ -108,14 +115,16 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
     let name = ports.ledger(repository.id);
     let step = |ledger: &mut Ledger, moment: Moment| {
         for one in owned.clone() {
-            tracing::warn!(namespace = %one.namespace, "no slot was noted for it; it counts from now on");
             // Read by name after the ledger: what that had in its place is gone, unless somebody has bound another one meanwhile.
             let before = sight.ledger.holder(&one.key);
             let before = before.filter(|holder| holder.is_replaced(&one.namespace, &one.uid));
             if let Some(gone) = before.and_then(|holder| holder.uid.as_deref()) {
                 capacity::forget_uid(ledger, &one.key, gone, &ports.run, moment.now);
             }
+            let (key, namespace) = (one.key.clone(), one.namespace.clone());
             capacity::bind(ledger, one, keep_slots, moment.now);
+            let counts = ledger.holder(&key).is_some();
+            tracing::warn!(%namespace, counts, "no slot was noted for it");
         }
         for holder in &mut ledger.holders {
             if let Some(login) = authors.get(&holder.pr).filter(|_| holder.owner.is_empty()) {
