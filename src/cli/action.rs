@@ -332,6 +332,7 @@ impl Run {
             run: Some(context.log_url(settings.job.filter(|_| settings.mode == Mode::Run))),
             setup: templates::setup_page(&context.server_url, context.action()),
             workflow: context.workflow.clone(),
+            workflow_sha: context.workflow_sha.clone(),
         };
         // Jobs of one workflow run, of a matrix too, are runs of their own.
         let begun = jiff::Timestamp::now().as_nanosecond();

@@ -153,6 +153,7 @@ impl<'a, S: Stage> Player<'a, S> {
             actor: actor(&payload),
             triggering_actor: actor(&payload),
             workflow: Some("preview.yml".into()),
+            workflow_sha: None,
             action: None,
             debug: false,
             temp: folder.clone(),

@@ -34,6 +34,8 @@ pub struct Links {
     pub setup: Option<String>,
     /// File name of the workflow that this run is of, such as `preview.yml`.
     pub workflow: Option<String>,
+    /// Commit that this workflow's file was taken from.
+    pub workflow_sha: Option<String>,
 }
 
 /// What connections are opened with.

@@ -79,14 +79,17 @@ pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Ve
     if sweeps && let Err(failure) = line.make_way().await {
         tracing::warn!(reason = %failure.reason(), "nobody gives way to the first in line, who cannot be looked at: {}", failure.line());
     }
+    let deploys = governs || line.first(&tried).is_none() || line.is_usual().await;
     loop {
-        promoted.extend(line.advance(&mut tried).await);
+        if deploys {
+            promoted.extend(line.advance(&mut tried).await);
+        }
         let told = line.tell_places().await.unwrap_or_else(|failure| {
             tracing::warn!(reason = %failure.reason(), "the places in line could not be told: {}", failure.line());
             false
         });
         // A run that freed a slot meanwhile has left alone whose place was being told.
-        if !told || line.first(&tried).is_none() {
+        if !told || !deploys || line.first(&tried).is_none() {
             return promoted;
         }
     }
@@ -118,6 +121,37 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// True when the workflow that gave this run its inputs is the default branch's, word by word: by what a pull request has
+    /// changed in it, nobody else's preview is deployed. True as well where the runner does not say which one it is.
+    async fn is_usual(&self) -> bool {
+        let (ports, links) = (self.basis.ports, &self.basis.ports.links);
+        let (Some(file), Some(sha), Some(github)) =
+            (&links.workflow, &links.workflow_sha, &ports.github)
+        else {
+            return true;
+        };
+        let path = format!(".github/workflows/{file}");
+        let both = futures::try_join!(
+            github.file(&path, sha),
+            github.file_of_default_branch(&path)
+        );
+        match both {
+            Ok((own, usual)) if own.is_some() && own == usual => true,
+            Ok(_) => {
+                tracing::info!(
+                    "a slot is free for who waits; it is left to a run of the default branch's {path}, which is not this run's"
+                );
+                false
+            }
+            Err(error) => {
+                tracing::info!(
+                    "whether this run's {path} is the default branch's cannot be read, so who waits is left to another run: {error}"
+                );
+                false
+            }
+        }
+    }
+
     /// Frees slots whose Namespace is gone, when somebody waits and none is free.
     async fn look(&self) -> Result<(), Failure> {
         let Some((ledger, _)) = self.cluster.ledger_seen(&self.ledger) else {

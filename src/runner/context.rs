@@ -37,6 +37,8 @@ pub struct Context {
     pub triggering_actor: String,
     /// File name of the workflow, such as `preview.yml`; none with runners that do not say it.
     pub workflow: Option<String>,
+    /// Commit that the workflow's file was taken from; of a pull request's own run that is its merge with the base.
+    pub workflow_sha: Option<String>,
     /// Repository and version of the action, as the workflow names them; none for one that lies in the workflow's own repository.
     pub action: Option<(String, String)>,
     /// True when somebody asked for debug logs.
@@ -109,6 +111,7 @@ impl Context {
                 .get("GITHUB_WORKFLOW_REF")
                 .and_then(workflow_file)
                 .map(str::to_owned),
+            workflow_sha: variables.get("GITHUB_WORKFLOW_SHA").map(str::to_owned),
             action: variables
                 .get("GITHUB_ACTION_REPOSITORY")
                 .zip(variables.get("GITHUB_ACTION_REF"))
@@ -162,6 +165,7 @@ impl Context {
                     )
                 }),
             ),
+            ("GITHUB_WORKFLOW_SHA", self.workflow_sha.clone()),
             ("GITHUB_OUTPUT", self.output.as_ref().map(path)),
             ("GITHUB_STEP_SUMMARY", self.summary.as_ref().map(path)),
         ];

@@ -80,6 +80,7 @@ fn the_context_is_what_the_runner_says() {
             run_id: 99,
             run_attempt: 1,
             workflow: None,
+            workflow_sha: None,
             workspace: "/github/workspace".into(),
             output: None,
             summary: None,

@@ -24,6 +24,36 @@ pub(crate) fn comment_says(shop: &Shop, pr: u64, text: &str) {
     assert!(comment.contains(text), "no {text:?} in\n{comment}");
 }
 
+/// A pull request's own run has the inputs of its own workflow, which it may have changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_deployed_by_what_another_pull_request_has_changed_in_the_workflow() {
+    const WORKFLOW: &str = ".github/workflows/preview.yml";
+    let shop = Shop::open().await;
+    full(&shop, 4..=5).await;
+    let usual = [(WORKFLOW, "on: pull_request # as ever\n")];
+    let usual = shop.world.github.commit(SHOP, "main", &usual);
+    let changed = [(WORKFLOW, "on: pull_request # elsewhere\n")];
+    let changed = shop.world.github.push(SHOP, 1, &changed);
+    let closes = |pr| Event {
+        name: "pull_request".into(),
+        ..shop.closes(pr)
+    };
+    let closed = shop
+        .run(&closes(1))
+        .variable("GITHUB_WORKFLOW_SHA", &changed)
+        .input("domain", "elsewhere.example.test");
+    closed.go().await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3], vec![4, 5]));
+    shop.hears(&shop.schedule()).await.ends(0, "swept");
+    assert_eq!((shop.holders(), shop.line()), (vec![2, 3, 4], vec![5]));
+    assert!(shop.comment(4).contains("preview.example.test"));
+    let closed = shop.run(&closes(2));
+    let closed = closed.variable("GITHUB_WORKFLOW_SHA", &usual);
+    closed.go().await.ends(0, "removed");
+    assert_eq!((shop.holders(), shop.line()), (vec![3, 4, 5], vec![]));
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_is_told_the_place_and_deployed_by_the_run_that_frees_a_slot() {
     let shop = Shop::open().await;

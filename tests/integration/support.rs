@@ -225,6 +225,7 @@ impl Shop {
             actor: actor.clone(),
             triggering_actor: actor,
             workflow: Some("preview.yml".into()),
+            workflow_sha: None,
             action: None,
             debug: false,
             temp: folder.clone(),
