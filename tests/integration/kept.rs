@@ -184,9 +184,7 @@ async fn with_a_lost_ledger_what_lives_stays_at_its_commit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_whose_slot_went_after_its_namespace_was_deleted_is_told() {
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
+    shop.filled().await;
     shop.world.cluster.delete("Namespace", "", "pr-shop-2");
     shop.world
         .cluster

@@ -1,6 +1,6 @@
 //! What changes while a run is at work: names, clocks, other people's commands; the comment and the cap stay true.
 
-use crate::support::{LEDGER, SHOP, Shop};
+use crate::support::{LEDGER, SHOP, Seen, Shop};
 use preview_action::simulate::{Fault, Record};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -40,6 +40,28 @@ fn since(from: usize, method: &'static str, end: &'static str) -> impl Fn(&[Reco
     }
 }
 
+/// A push during a command's run, once that has sent this request; the cluster stands still until so many runs have asked for their turn.
+async fn overtaken(
+    shop: &Shop,
+    command: &str,
+    (method, end): (&'static str, &'static str),
+    runs: u64,
+) -> (Seen, Seen) {
+    shop.world.cluster.hold();
+    let sent = since(shop.now(), method, end);
+    let command = shop.says(1, "alice", command);
+    let push = async {
+        shop.world.log.wait_until(sent).await;
+        let push = shop.pushes(1);
+        let release = async {
+            sequence(shop, runs).await;
+            shop.world.cluster.release();
+        };
+        tokio::join!(shop.hears(&push), release).0
+    };
+    tokio::join!(shop.hears(&command), push)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_whose_namespace_gets_another_name_leaves_the_earlier_one() {
     let shop = Shop::open().await;
@@ -65,20 +87,7 @@ async fn a_push_that_overtakes_the_command_to_deploy_deploys_in_its_place() {
     shop.hears(&shop.says(1, "alice", "/undeploy"))
         .await
         .ends(0, "removed");
-    shop.world.cluster.hold();
-    let from = shop.now();
-    let command = shop.says(1, "alice", "/deploy");
-    let push = async {
-        let applied = since(from, "PATCH", "/ingresses/web");
-        shop.world.log.wait_until(applied).await;
-        let push = shop.pushes(1);
-        let release = async {
-            sequence(&shop, 4).await;
-            shop.world.cluster.release();
-        };
-        tokio::join!(shop.hears(&push), release).0
-    };
-    let (command, push) = tokio::join!(shop.hears(&command), push);
+    let (command, push) = overtaken(&shop, "/deploy", ("PATCH", "/ingresses/web"), 4).await;
     command.ends(0, "superseded");
     push.ends(0, "deployed");
     push.says("Preview ready");
@@ -89,20 +98,8 @@ async fn a_push_that_overtakes_the_command_to_deploy_deploys_in_its_place() {
 async fn a_push_during_a_removal_on_purpose_does_not_bring_the_preview_back() {
     let shop = Shop::open().await;
     shop.deployed(1).await;
-    shop.world.cluster.hold();
-    let from = shop.now();
-    let command = shop.says(1, "alice", "/undeploy");
-    let push = async {
-        let begun = since(from, "DELETE", "/namespaces/pr-shop-1");
-        shop.world.log.wait_until(begun).await;
-        let push = shop.pushes(1);
-        let release = async {
-            sequence(&shop, 3).await;
-            shop.world.cluster.release();
-        };
-        tokio::join!(shop.hears(&push), release).0
-    };
-    let (_, push) = tokio::join!(shop.hears(&command), push);
+    let begun = ("DELETE", "/namespaces/pr-shop-1");
+    let (_, push) = overtaken(&shop, "/undeploy", begun, 3).await;
     push.ends(0, "removed-by-command");
     assert_eq!(shop.namespaces(), Vec::<String>::new());
     assert_eq!(shop.holders(), Vec::<u64>::new());

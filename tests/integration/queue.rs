@@ -10,9 +10,7 @@ use std::time::Duration;
 
 /// Three previews that hold all slots, and these pull requests in line.
 async fn full(shop: &Shop, waiting: std::ops::RangeInclusive<u64>) {
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
+    shop.filled().await;
     for pr in waiting {
         shop.hears(&shop.opens(pr)).await.ends(0, "queued");
     }

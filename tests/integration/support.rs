@@ -281,6 +281,13 @@ impl Shop {
         seen
     }
 
+    /// Gives each of the three slots to a preview.
+    pub(crate) async fn filled(&self) {
+        for pr in 1..=3 {
+            self.deployed(pr).await;
+        }
+    }
+
     /// Waits until controllers have written the last of a Namespace's statuses, which come after readiness.
     async fn settled(&self, namespace: &str) {
         let addressed =
