@@ -238,7 +238,8 @@ impl Request {
         }
     }
 
-    /// The commit that is deployed, pinned for the whole run; a commit that somebody named must be the head.
+    /// The commit that the request is about, pinned for the whole run. One that somebody named and that is not the head is refused
+    /// here: it counts only where GitHub says whose it is, see [`Self::names_another`].
     pub fn pin(&self, pull: &PullRequest) -> Result<CommitSha, Denied> {
         match &self.commit {
             Commit::Payload(sha) | Commit::Planned(sha) => Ok(sha.clone()),
