@@ -294,6 +294,21 @@ mod tests {
         }
     }
 
+    fn request(commit: Commit) -> Request {
+        Request {
+            repository: Repository {
+                id: RepoId(4711),
+                name: "acme/web".parse().unwrap(),
+                default_branch: None,
+            },
+            pr: PrNumber::new(12).unwrap(),
+            commit,
+            asked: Asked::Dispatch {
+                sender: user("alice"),
+            },
+        }
+    }
+
     #[test]
     fn a_command_needs_write_and_the_denial_shows_the_role() {
         for level in [AccessLevel::Write, AccessLevel::Admin] {
@@ -482,18 +497,6 @@ mod tests {
 
     #[test]
     fn the_commit_is_the_events_the_head_or_the_one_that_was_named() {
-        let request = |commit| Request {
-            repository: Repository {
-                id: RepoId(4711),
-                name: "acme/web".parse().unwrap(),
-                default_branch: None,
-            },
-            pr: PrNumber::new(12).unwrap(),
-            commit,
-            asked: Asked::Dispatch {
-                sender: user("alice"),
-            },
-        };
         let (head, other): (CommitSha, CommitSha) = (
             "a".repeat(40).parse().unwrap(),
             "c".repeat(40).parse().unwrap(),
@@ -537,18 +540,6 @@ mod tests {
 
     #[test]
     fn github_is_asked_only_about_another_commit_of_the_repositorys_own_open_pull_request() {
-        let request = |commit| Request {
-            repository: Repository {
-                id: RepoId(4711),
-                name: "acme/web".parse().unwrap(),
-                default_branch: None,
-            },
-            pr: PrNumber::new(12).unwrap(),
-            commit,
-            asked: Asked::Dispatch {
-                sender: user("alice"),
-            },
-        };
         let other: CommitSha = "c".repeat(40).parse().unwrap();
         let named = request(Commit::Named(other.clone()));
         assert_eq!(named.names_another(&pull()), Some(&other));
