@@ -7,6 +7,7 @@ mod claim;
 mod demand;
 mod forget;
 mod format;
+mod home;
 mod life;
 #[cfg(test)]
 mod model_tests;
@@ -24,6 +25,7 @@ pub use claim::{
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
 pub use forget::{Remembered, forget};
 pub use format::{Format, Newer, Since};
+pub use home::{Home, is_replaced};
 pub use queue::{
     WhenFull, leave, looked, next, put_first, said_places, say_places, step_back, untold, wait,
 };

@@ -6,7 +6,6 @@
 //! whoever stalled between the two finds the quota of a later sleep, which it does not know, or its slot kept.
 
 use super::{Asleep, Ledger, Record, RunId};
-use crate::names::Namespace;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -37,13 +36,6 @@ pub(super) fn stirs(ledger: &mut Ledger, key: &str) {
     let record = ledger.previews.get_mut(key);
     if let Some(asleep) = record.and_then(|record| record.asleep.as_mut()) {
         asleep.unfinished = true;
-    }
-}
-
-impl Asleep {
-    /// True when it is about what had this name before: one name is one object, so that is gone.
-    pub fn is_replaced(&self, name: &Namespace, uid: &str) -> bool {
-        self.namespace == *name && self.uid != uid
     }
 }
 

@@ -12,7 +12,7 @@ pub use outlook::{Due, Outlook, would_sweep};
 
 use super::{Ending, Exit, Failure, Ports, desk, issues, promote::promote, request::Basis, show};
 use crate::{
-    capacity::{self, Ledger, Owned, Record, Shown},
+    capacity::{self, Holder, Ledger, Owned, Record, Shown},
     cluster::{Moment, Step},
     event::Repository,
     names::{Namespace, PrNumber, ReasonCode},
@@ -110,10 +110,10 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
         for one in owned.clone() {
             tracing::warn!(namespace = %one.namespace, "no slot was noted for it; it counts from now on");
             // Read by name after the ledger: what that had in its place is gone, unless somebody has bound another one meanwhile.
-            let before = sight.ledger.holder(&one.key);
-            let before = before.filter(|holder| holder.is_replaced(&one.namespace, &one.uid));
-            if let Some(gone) = before.and_then(|holder| holder.uid.as_deref()) {
-                capacity::forget_uid(ledger, &one.key, gone, &ports.run, moment.now);
+            let before = sight.ledger.holder(&one.key).and_then(Holder::home);
+            let there = (one.namespace.clone(), one.uid.clone());
+            if let Some((_, gone)) = before.filter(|before| capacity::is_replaced(before, &there)) {
+                capacity::forget_uid(ledger, &one.key, &gone, &ports.run, moment.now);
             }
             capacity::bind(ledger, one, keep_slots, moment.now);
         }

@@ -4,12 +4,12 @@
 
 use super::look::Mandate;
 use crate::{
-    capacity::{Because, Holder, Ledger, Record, Remembered, Shown},
+    capacity::{self, Because, Holder, Home, Ledger, Record, Remembered, Shown},
     cluster::{NamespaceInfo, outcome::Applied},
     event::{PullRequest, Repository},
     inputs::{Settings, WhenFull},
     names::{CommitSha, Namespace, PrNumber, PreviewKey, State},
-    pipeline::{RemoveReason, desk::is_labelled_asleep, filter, inspect, life::Home, restore},
+    pipeline::{RemoveReason, desk::is_labelled_asleep, filter, inspect, restore},
     plan,
     trigger::filters,
 };
@@ -468,12 +468,13 @@ impl Sight<'_> {
     /// Nobody is at work on them.
     pub(super) fn uncounted(&self) -> Vec<NamespaceInfo> {
         let uncounted = self.namespaces.iter().filter(|(preview, info)| {
-            let (name, uid) = (&info.name, info.uid.as_str());
-            let bound = |holder: &Holder| holder.uid.is_some() && !holder.is_replaced(name, uid);
-            let bound = self.holder(preview).is_some_and(bound);
+            let there = (info.name.clone(), info.uid.clone());
+            let stands = |known| !capacity::is_replaced(&known, &there);
+            let bound = self.holder(preview).and_then(Holder::home);
+            let bound = bound.is_some_and(stands);
             let record = self.record(preview);
             let asleep = record.and_then(|record| record.asleep.as_ref());
-            let asleep = asleep.is_some_and(|asleep| !asleep.is_replaced(name, uid));
+            let asleep = asleep.is_some_and(|asleep| stands(asleep.home()));
             let labelled = is_labelled_asleep(info);
             info.deleting.is_none()
                 && !self.closed.contains_key(&preview.pr)
@@ -523,13 +524,7 @@ impl Sight<'_> {
 
     /// Where the ledger has the preview: name and UID of the Namespace that holds a slot or sleeps.
     pub(super) fn home(&self, preview: &PreviewKey) -> Option<Home> {
-        let bound = |holder: &Holder| Some((holder.namespace.clone(), holder.uid.clone()?));
-        let sleeps = |record: &Record| {
-            let asleep = record.asleep.as_ref()?;
-            Some((asleep.namespace.clone(), asleep.uid.clone()))
-        };
-        let bound = self.holder(preview).and_then(bound);
-        bound.or_else(|| self.record(preview).and_then(sleeps))
+        self.ledger.home(&preview.in_ledger())
     }
 
     /// Whether the Namespace that the ledger has for it is not among those that exist; one that has taken its place is counted.
