@@ -4,7 +4,8 @@
 
 use super::{
     Swept,
-    plan::{Action, Sight, Task},
+    sight::Sight,
+    task::{Action, Task},
 };
 use crate::{
     cluster::{Step, outcome, outcome::Verdict},

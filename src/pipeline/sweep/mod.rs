@@ -2,11 +2,17 @@
 //! It decides per preview by what GitHub, the Namespace and the ledger say now, never by what an event once said.
 //! What it cannot prove finished it keeps: an unreadable pull request is no closed one.
 
+mod amiss;
 mod broom;
+mod entries;
 mod look;
+mod missed;
 mod outlook;
 mod outsiders;
 mod plan;
+mod sight;
+mod task;
+mod unused;
 
 pub use outlook::{Due, Outlook, would_sweep};
 
@@ -21,7 +27,7 @@ use broom::Broom;
 use futures::{StreamExt, stream};
 pub use look::Mandate;
 use look::look;
-use plan::Sight;
+use sight::Sight;
 
 /// How much is done at once: one preview that is stuck must not keep the others waiting.
 const ABREAST: usize = 4;
