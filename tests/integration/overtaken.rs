@@ -273,23 +273,28 @@ async fn a_progress_edit_that_github_refuses_does_not_fail_the_deploy() {
     shop.ends();
 }
 
+/// Another run of pull request 1 begins when GitHub is asked this.
+fn another_begins(shop: &Arc<Shop>, method: &str, path: &str) {
+    let weak = Arc::downgrade(shop);
+    let begins = Fault::run(method, path, move || {
+        let Some(shop) = weak.upgrade() else { return };
+        shop.change_record(1, |record| {
+            record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
+            record["newest"] = json!("another/1");
+        });
+    });
+    shop.world.github.inject(begins);
+}
+
 /// A command that only looks has no turn: its word may come after the last one of a run that it has not seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_only_looks_has_the_sweep_say_it_again_where_another_run_has_begun_since() {
     for begins in [false, true] {
         let shop = Arc::new(Shop::open().await);
         shop.deployed(1).await;
-        let weak = Arc::downgrade(&shop);
-        let newer = Fault::run("PATCH", "/repos/acme/shop/issues/comments/*", move || {
-            let Some(shop) = weak.upgrade().filter(|_| begins) else {
-                return;
-            };
-            shop.change_record(1, |record| {
-                record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
-                record["newest"] = json!("another/1");
-            });
-        });
-        shop.world.github.inject(newer);
+        if begins {
+            another_begins(&shop, "PATCH", "/repos/acme/shop/issues/comments/*");
+        }
         let looked = shop.hears(&shop.says(1, "alice", "/status")).await;
         looked.ends(0, "status-shown");
         assert_eq!(shop.record(1)["untold"] == json!(true), begins);
@@ -317,17 +322,9 @@ async fn a_denial_without_a_turn_is_looked_after_where_another_run_has_begun_sin
         let id = shop.status_comments(1)[0].id;
         assert!(shop.world.github.delete_comment(SHOP, id));
         shop.world.github.merge(SHOP, 1);
-        let weak = Arc::downgrade(&shop);
-        let newer = Fault::run("POST", "/repos/acme/shop/issues/1/comments", move || {
-            let Some(shop) = weak.upgrade().filter(|_| begins) else {
-                return;
-            };
-            shop.change_record(1, |record| {
-                record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
-                record["newest"] = json!("another/1");
-            });
-        });
-        shop.world.github.inject(newer);
+        if begins {
+            another_begins(&shop, "POST", "/repos/acme/shop/issues/1/comments");
+        }
         let denied = shop.hears(&shop.says(1, "alice", "/wake")).await;
         denied.ends(0, "pull-request-closed");
         denied.says("Preview refused");
