@@ -197,10 +197,7 @@ async fn a_slot_whose_namespace_was_deleted_by_hand_is_free() {
     let shop = Shop::open().await;
     shop.filled().await;
     shop.world.cluster.delete("Namespace", "", "pr-shop-2");
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-2").is_none())
-        .await;
+    shop.gone("pr-shop-2").await;
     let fourth = shop.hears(&shop.opens(4)).await;
     fourth.ends(0, "deployed");
     fourth.says("slot 2 of 3");
@@ -277,10 +274,7 @@ async fn a_namespace_that_cannot_go_keeps_its_slot_until_it_is_gone() {
         .unwrap();
     freed["metadata"]["finalizers"] = json!([]);
     shop.world.cluster.put(&freed).unwrap();
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-1").is_none())
-        .await;
+    shop.gone("pr-shop-1").await;
     shop.hears(&shop.says(4, "alice", "/deploy"))
         .await
         .ends(0, "deployed");

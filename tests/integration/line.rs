@@ -174,10 +174,7 @@ async fn nobody_waits_behind_a_namespace_that_does_not_go() {
     assert!(!asked.iter().any(creates), "{asked:#?}");
     // Mended, it comes up by itself.
     hold(&shop, false);
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", NAMESPACE).is_none())
-        .await;
+    shop.gone(NAMESPACE).await;
     one(&shop, &shop.schedule(), &[]).await.ends(0, "swept");
     assert_eq!((shop.holders(), shop.line()), (vec![1], vec![]));
     comment_says(&shop, 1, "Preview ready");

@@ -766,10 +766,7 @@ async fn the_schedule_finds_a_slot_whose_namespace_was_deleted_by_hand() {
     let shop = Shop::open().await;
     full(&shop, 4..=4).await;
     shop.world.cluster.delete("Namespace", "", "pr-shop-2");
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-2").is_none())
-        .await;
+    shop.gone("pr-shop-2").await;
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     assert_eq!((shop.holders(), shop.line()), (vec![1, 3, 4], vec![]));
     shop.ends();

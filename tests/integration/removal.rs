@@ -123,10 +123,7 @@ async fn what_is_stuck_keeps_its_slot_names_its_finalizer_and_is_ended_by_the_sw
 
     // Nobody hears that it goes at last but the next sweep.
     hold(&shop, false);
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", NAMESPACE).is_none())
-        .await;
+    shop.gone(NAMESPACE).await;
     let last = shop.hears(&shop.schedule()).await;
     last.ends(0, "swept");
     let comments = shop.status_comments(1);
@@ -425,10 +422,7 @@ async fn a_namespace_that_hangs_after_somebody_deleted_it_is_told_once_and_calls
             calls_again(&shop).await;
         }
         hold(&shop, false);
-        shop.world
-            .cluster
-            .wait_until(|cluster| cluster.object("Namespace", "", NAMESPACE).is_none())
-            .await;
+        shop.gone(NAMESPACE).await;
         shop.hears(&shop.schedule()).await.ends(0, "swept");
         let comment = shop.comment(1);
         assert!(comment.contains("Preview removed"), "{comment}");

@@ -9,7 +9,7 @@ use preview_action::{
     cli::{Surroundings, act, control_namespace, read_outputs},
     pipeline::Sandbox,
     runner::{Context, Redaction},
-    simulate::{Fault, Record, World, WorldOptions, github},
+    simulate::{Fault, Record, World, WorldOptions, cluster, github},
 };
 use serde_json::Value;
 use std::{
@@ -286,6 +286,12 @@ impl Shop {
         for pr in 1..=3 {
             self.deployed(pr).await;
         }
+    }
+
+    /// Waits until a Namespace is there no more.
+    pub(crate) async fn gone(&self, namespace: &str) {
+        let gone = |cluster: &cluster::Handle| cluster.object("Namespace", "", namespace).is_none();
+        self.world.cluster.wait_until(gone).await;
     }
 
     /// Waits until controllers have written the last of a Namespace's statuses, which come after readiness.
