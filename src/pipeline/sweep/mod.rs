@@ -10,6 +10,7 @@ mod missed;
 mod outlook;
 mod outsiders;
 mod plan;
+mod retell;
 mod sight;
 mod task;
 mod unused;
