@@ -1,4 +1,4 @@
-//! Whether a sweep deploys a commit that no run has tried: its event was lost, its run died, or GitHub was in its way.
+//! Whether a sweep deploys a commit: no run has tried it, because its event was lost, or GitHub was in the way of the one that did.
 //! What was tried and failed is not tried again, and what somebody removed on purpose does not come back.
 
 use super::{sight::Sight, task::Action};
