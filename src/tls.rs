@@ -192,9 +192,23 @@ fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
     use super::*;
+
+    /// What a server with this certificate accepts connections with.
+    pub(crate) fn acceptor(
+        certificate: &rcgen::Certificate,
+        key: &rcgen::KeyPair,
+    ) -> tokio_rustls::TlsAcceptor {
+        install_provider();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        std::sync::Arc::new(config).into()
+    }
 
     #[test]
     fn additional_authorities_are_added_to_the_others() {

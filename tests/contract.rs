@@ -309,14 +309,7 @@ mod readme {
 
     #[test]
     fn workflow_uses_this_version_and_inputs_that_exist() {
-        let workflow: Value = serde_saphyr::from_str(&workflow()).unwrap();
-        let job = workflow["jobs"]
-            .as_object()
-            .unwrap()
-            .values()
-            .next()
-            .unwrap();
-        let step = &job["steps"][0];
+        let step = step();
         assert_eq!(
             step["uses"],
             format!("{}@v{VERSION}", repository()),
@@ -332,14 +325,7 @@ mod readme {
 
     #[test]
     fn workflow_and_configuration_are_accepted() {
-        let workflow: Value = serde_saphyr::from_str(&workflow()).unwrap();
-        let job = workflow["jobs"]
-            .as_object()
-            .unwrap()
-            .values()
-            .next()
-            .unwrap();
-        let raw: RawInputs = job["steps"][0]["with"]
+        let raw: RawInputs = step()["with"]
             .as_object()
             .unwrap()
             .iter()
@@ -426,6 +412,13 @@ mod readme {
     fn workflow() -> String {
         let text = read("README.md");
         fences(&text, "yaml").next().unwrap().to_owned()
+    }
+
+    /// The step that deploys.
+    fn step() -> Value {
+        let workflow: Value = serde_saphyr::from_str(&workflow()).unwrap();
+        let mut jobs = workflow["jobs"].as_object().unwrap().values();
+        jobs.next().unwrap()["steps"][0].clone()
     }
 }
 

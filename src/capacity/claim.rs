@@ -42,11 +42,6 @@ impl Holder {
         [ADOPTED, REBUILT].contains(&self.run.0.as_str())
     }
 
-    /// True when it is bound to what had this name before: one name is one object, so that is gone.
-    pub fn is_replaced(&self, name: &Namespace, uid: &str) -> bool {
-        self.namespace == *name && self.uid.as_deref().is_some_and(|bound| bound != uid)
-    }
-
     /// True for a claim whose run has died before it was confirmed.
     pub fn is_given_up(&self, now: Timestamp) -> bool {
         self.uid.is_none() && now.duration_since(self.since) >= CLAIM_LIFE
@@ -368,7 +363,8 @@ pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now:
         Some(expires) => record.extended = expires,
         None => {}
     }
-    let same = |asleep: &Asleep| !asleep.is_replaced(&preview.namespace, &preview.uid);
+    let there = (preview.namespace.clone(), preview.uid.clone());
+    let same = |asleep: &Asleep| !super::is_replaced(&asleep.home(), &there);
     record.asleep = record.asleep.take().filter(same);
     let claim = ledger
         .holders

@@ -7,6 +7,7 @@ mod claim;
 mod demand;
 mod forget;
 mod format;
+mod home;
 mod life;
 #[cfg(test)]
 mod model_tests;
@@ -24,12 +25,13 @@ pub use claim::{
 pub use demand::{Amounts, Pods, Short, beyond_quota, demand};
 pub use forget::{Remembered, forget};
 pub use format::{Format, Newer, Since};
+pub use home::{Home, is_replaced};
 pub use queue::{
     WhenFull, leave, looked, next, put_first, said_places, say_places, step_back, untold, wait,
 };
 pub use room::{Fit, Node, Room, Shortage};
 pub use shown::{Deployed, Shown, UnderWay};
-pub use sleep::put_to_sleep;
+pub use sleep::{Asleep, put_to_sleep};
 pub use turn::{Turn, alive, begin, finish, hold};
 
 use crate::names::{CommitSha, Environment, Namespace, PrNumber, RepoId, State};
@@ -379,33 +381,6 @@ pub struct Said {
     pub id: u64,
     /// Login of who we are there.
     pub author: String,
-}
-
-/// A preview whose workloads are scaled to none.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Asleep {
-    /// Since when.
-    pub since: Timestamp,
-    /// Login of whoever asked; empty when it was idle.
-    #[serde(default)]
-    pub by: String,
-    /// Namespace, which stays.
-    pub namespace: Namespace,
-    /// UID of the Namespace.
-    pub uid: String,
-    /// Slot that it had.
-    pub slot: u32,
-    /// Login of the pull request's author.
-    #[serde(default)]
-    pub owner: String,
-    /// True until its comment says so, and again while it is being woken: whoever began may have died on the way, and the sweep
-    /// has it sleep.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unfinished: bool,
-    /// Whether it keeps its slot, as whoever began had it; none where that was not noted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keeps_slot: Option<bool>,
 }
 
 /// A set that was found good: what it is, and how its stored form is known again.

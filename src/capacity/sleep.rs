@@ -5,10 +5,37 @@
 //! confirming, are refused to a run that is not the newest of the preview, so of two runs only one can have done its part:
 //! whoever stalled between the two finds the quota of a later sleep, which it does not know, or its slot kept.
 
-use super::{Asleep, Ledger, Record, RunId};
+use super::{Ledger, Record, RunId};
 use crate::names::Namespace;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
+
+/// A preview whose workloads are scaled to none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asleep {
+    /// Since when.
+    pub since: Timestamp,
+    /// Login of whoever asked; empty when it was idle.
+    #[serde(default)]
+    pub by: String,
+    /// Namespace, which stays.
+    pub namespace: Namespace,
+    /// UID of the Namespace.
+    pub uid: String,
+    /// Slot that it had.
+    pub slot: u32,
+    /// Login of the pull request's author.
+    #[serde(default)]
+    pub owner: String,
+    /// True until its comment says so, and again while it is being woken: whoever began may have died on the way, and the sweep
+    /// has it sleep.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
+    /// Whether it keeps its slot, as whoever began had it; none where that was not noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps_slot: Option<bool>,
+}
 
 /// Notes that a preview sleeps; its slot becomes free unless `keeps_slot`.
 ///
@@ -37,13 +64,6 @@ pub(super) fn stirs(ledger: &mut Ledger, key: &str) {
     let record = ledger.previews.get_mut(key);
     if let Some(asleep) = record.and_then(|record| record.asleep.as_mut()) {
         asleep.unfinished = true;
-    }
-}
-
-impl Asleep {
-    /// True when it is about what had this name before: one name is one object, so that is gone.
-    pub fn is_replaced(&self, name: &Namespace, uid: &str) -> bool {
-        self.namespace == *name && self.uid != uid
     }
 }
 

@@ -222,32 +222,32 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
+    /// Facts that a class may count on, beside what [`about`] says.
+    const USUAL: [&str; 20] = [
+        "message",
+        "time",
+        "container",
+        "image",
+        "remedy",
+        "role",
+        "subject",
+        "kind",
+        "reference",
+        "key",
+        "claim",
+        "storage_class",
+        "level",
+        "policy",
+        "fault",
+        "asked",
+        "used",
+        "hard",
+        "rule",
+        "selector",
+    ];
+
     #[test]
     fn every_class_has_both_sentences_with_and_without_its_facts() {
-        let least = [
-            "object",
-            "message",
-            "time",
-            "container",
-            "image",
-            "remedy",
-            "where",
-            "role",
-            "subject",
-            "kind",
-            "reference",
-            "key",
-            "claim",
-            "storage_class",
-            "level",
-            "policy",
-            "fault",
-            "asked",
-            "used",
-            "hard",
-            "rule",
-            "selector",
-        ];
         let more = [
             "exit_code",
             "meaning",
@@ -266,9 +266,11 @@ mod tests {
             "field",
             "annotation",
         ];
-        let least: Facts = least.map(|name| (name, format!("<{name}>"))).into();
+        let named = |name| (name, format!("<{name}>"));
+        let mut least: Facts = USUAL.map(named).into();
+        least.extend(["object", "where"].map(named));
         let mut most = least.clone();
-        most.extend(more.map(|name| (name, format!("<{name}>"))));
+        most.extend(more.map(named));
         // The scheduler and admission end what they say in a full stop.
         let mut stopped = most.clone();
         for (_, told) in stopped.iter_mut() {
@@ -377,30 +379,7 @@ mod tests {
             (Origin::service("ci/web.yml", "web", 4), Some("ci/web.yml")),
         ] {
             let mut facts = about(&id, &origin, &Value::Null);
-            for name in [
-                "message",
-                "time",
-                "container",
-                "image",
-                "remedy",
-                "role",
-                "subject",
-                "kind",
-                "reference",
-                "key",
-                "claim",
-                "storage_class",
-                "level",
-                "policy",
-                "fault",
-                "asked",
-                "used",
-                "hard",
-                "rule",
-                "selector",
-            ] {
-                facts.insert(name, "x".into());
-            }
+            facts.extend(USUAL.map(|name| (name, "x".into())));
             for class in FailureClass::ALL {
                 let (cause, remedy) = class.sentences(&facts);
                 let said = format!("{cause}; {remedy}");

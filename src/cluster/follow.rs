@@ -9,6 +9,7 @@ use super::{
     call::{Call, Selector},
     error::ClusterError,
     kinds::Kind,
+    request::note,
 };
 use crate::names::Namespace;
 use futures::TryStreamExt;
@@ -296,8 +297,7 @@ impl Follower {
             Ok(Err(kube::Error::Api(status))) => status.code,
             Ok(Err(_)) | Err(_) => 0,
         };
-        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(verb = "WATCH", path, status, elapsed_ms, "kubernetes watch");
+        note("watch", "WATCH", &path, status, started);
         let events = match begun {
             Ok(events) => events.map_err(&translate)?,
             Err(_) => return Ok(End::Silent),

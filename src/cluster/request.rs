@@ -30,6 +30,12 @@ pub(super) fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
 }
 
+/// Logs what was asked and the code of the answer, 0 where there was none.
+pub(super) fn note(what: &str, verb: &str, path: &str, status: u16, started: Instant) {
+    let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(%verb, path, status, elapsed_ms, "kubernetes {what}");
+}
+
 impl Cluster {
     /// Sends a request until there is an answer that counts.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, ClusterError> {
@@ -104,8 +110,7 @@ impl Cluster {
             Ok(Ok(answer)) => Ok(answer),
         };
         let status = answer.as_ref().map_or(0, |(code, ..)| *code);
-        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(%verb, path, status, elapsed_ms, "kubernetes request");
+        note("request", verb.as_str(), &path, status, started);
         answer
     }
 

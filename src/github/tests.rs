@@ -608,16 +608,8 @@ fn an_address_that_is_none_is_refused() {
 
 #[tokio::test]
 async fn an_unknown_issuer_is_named_and_ca_bundle_mends_it() {
-    tls::install_provider();
     let key = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![key.cert.der().clone()],
-            rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let acceptor = tls::tests::acceptor(&key.cert, &key.signing_key);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

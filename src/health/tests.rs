@@ -237,16 +237,8 @@ async fn a_silent_server_is_unhealthy() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_certificate_is_named() {
-    tls::install_provider();
     let key = rcgen::generate_simple_self_signed(["other.preview.test".into()]).unwrap();
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![key.cert.der().clone()],
-            rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let acceptor = tls::tests::acceptor(&key.cert, &key.signing_key);
     let listener = tokio::net::TcpListener::bind((HERE, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -283,19 +275,11 @@ async fn what_is_wrong_with_a_certificate_is_named() {
 
 #[tokio::test]
 async fn a_certificate_that_is_trusted_says_until_when_it_is_valid() {
-    tls::install_provider();
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(["pr-1.preview.test".into()]).unwrap();
     parameters.not_after = rcgen::date_time_ymd(2049, 12, 31);
     let made = parameters.self_signed(&key).unwrap();
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![made.der().clone()],
-            rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let acceptor = tls::tests::acceptor(&made, &key);
     let listener = tokio::net::TcpListener::bind((HERE, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

@@ -9,6 +9,7 @@ use super::{
     teller::Teller,
     unbroken::unbroken,
 };
+pub(super) use crate::capacity::Home;
 use crate::{
     capacity::Record,
     cluster::NamespaceInfo,
@@ -83,9 +84,6 @@ fn reason(wish: Life) -> ReasonCode {
         Life::Unpin => ReasonCode::Unpinned,
     }
 }
-
-/// Where a preview lives: name and UID of its Namespace.
-pub(super) type Home = (Namespace, String);
 
 /// What a wish makes of the record; done twice it is the same as done once.
 fn note(

@@ -203,6 +203,15 @@ impl Site {
         records
     }
 
+    /// Requests that no route knows, as `METHOD path`.
+    pub(super) fn unexpected(&self) -> Vec<String> {
+        let requests = self.requests().into_iter();
+        let unknown = requests.filter(|record| record.unexpected);
+        unknown
+            .map(|record| format!("{} {}", record.method, record.path))
+            .collect()
+    }
+
     fn faults(&self) -> std::sync::MutexGuard<'_, Vec<Fault>> {
         self.shared
             .faults

@@ -58,9 +58,7 @@ fn old(shop: &Shop, name: &str, labels: Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_namespace_is_shown_and_taken_over_above_the_cap_by_who_says_yes() {
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
+    shop.filled().await;
     shop.opens(9);
     old(&shop, "old-9", json!({"app": "preview", "pr": "9"}));
     let listed = says(&shop, &["list"], "").await;

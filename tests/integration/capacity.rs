@@ -26,16 +26,10 @@ fn put_namespace(shop: &Shop, name: &str, labels: Value) {
     shop.world.cluster.put(&object).unwrap();
 }
 
-async fn three(shop: &Shop) {
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fourth_is_refused_and_told_who_holds_the_slots() {
     let shop = Shop::open().await;
-    three(&shop).await;
+    shop.filled().await;
     let opened = shop.opens(4);
     let fourth = shop.run(&opened).input("when-full", "refuse").go().await;
     fourth.ends(0, "at-capacity");
@@ -81,7 +75,7 @@ async fn a_cap_of_none_admits_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_of_the_pull_request_itself_does_not_raise_the_cap() {
     let shop = Shop::open().await;
-    three(&shop).await;
+    shop.filled().await;
     let opened = shop.opens(4);
     let own = shop.run(&opened).input("max-previews", "9").go().await;
     own.ends(0, "queued");
@@ -95,7 +89,7 @@ async fn a_run_of_the_pull_request_itself_does_not_raise_the_cap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_somebody_deleted_is_made_again_from_the_namespaces() {
     let shop = Shop::open().await;
-    three(&shop).await;
+    shop.filled().await;
     let name = shop.ledger_name();
     assert!(
         shop.world
@@ -126,7 +120,7 @@ async fn a_ledger_that_somebody_deleted_is_made_again_from_the_namespaces() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_vanishes_in_the_middle_of_a_run_costs_nothing() {
     let shop = Arc::new(Shop::open().await);
-    three(&shop).await;
+    shop.filled().await;
     let push = shop.pushes(1);
     let weak = Arc::downgrade(&shop);
     let delete = Fault::run("PATCH", "/apis/apps/v1/**", move || {
@@ -201,12 +195,9 @@ async fn a_ledger_that_cannot_be_read_is_kept_aside_and_made_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_whose_namespace_was_deleted_by_hand_is_free() {
     let shop = Shop::open().await;
-    three(&shop).await;
+    shop.filled().await;
     shop.world.cluster.delete("Namespace", "", "pr-shop-2");
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-2").is_none())
-        .await;
+    shop.gone("pr-shop-2").await;
     let fourth = shop.hears(&shop.opens(4)).await;
     fourth.ends(0, "deployed");
     fourth.says("slot 2 of 3");
@@ -251,7 +242,7 @@ async fn a_namespace_that_is_deleted_while_it_is_deployed_to_is_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_cannot_go_keeps_its_slot_until_it_is_gone() {
     let shop = Shop::open().await;
-    three(&shop).await;
+    shop.filled().await;
     let claim = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "held", "namespace": "pr-shop-1", "finalizers": ["example.com/hold"]},
@@ -283,10 +274,7 @@ async fn a_namespace_that_cannot_go_keeps_its_slot_until_it_is_gone() {
         .unwrap();
     freed["metadata"]["finalizers"] = json!([]);
     shop.world.cluster.put(&freed).unwrap();
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-1").is_none())
-        .await;
+    shop.gone("pr-shop-1").await;
     shop.hears(&shop.says(4, "alice", "/deploy"))
         .await
         .ends(0, "deployed");
@@ -339,7 +327,7 @@ async fn previews_of_others_are_neither_counted_nor_swept() {
     ] {
         put_namespace(&shop, name, labels);
     }
-    three(&shop).await;
+    shop.filled().await;
     let before = shop.namespaces();
     let sweep = shop.hears(&shop.schedule()).await;
     sweep.ends(0, "swept");
@@ -350,7 +338,7 @@ async fn previews_of_others_are_neither_counted_nor_swept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sweep_removes_what_is_closed_or_expired_and_nothing_else() {
     let shop = Shop::open().await;
-    three(&shop).await;
+    shop.filled().await;
     shop.world.github.close(SHOP, 2);
     shop.unused_for(1, 8);
     let silent = shop.run(&shop.schedule()).input("expiry-warning", "false");

@@ -1,12 +1,14 @@
 //! The binary at a terminal: no workflow, and nothing in its environment.
 
-use crate::support::{ONE_SERVICE, Shop, binary, printed};
+use crate::{
+    doors::{SHA, render},
+    support::{ONE_SERVICE, Shop, binary, printed},
+};
 use assert_cmd::Command;
 use predicates::{prelude::PredicateBooleanExt as _, str::contains};
 use serde_json::Value;
 use std::time::Duration;
 
-const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 const LATER: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
 fn preview(arguments: &[&str]) -> Command {
@@ -161,22 +163,10 @@ fn repository() -> tempfile::TempDir {
 fn rendering_needs_no_cluster_and_no_token() {
     let folder = repository();
     let directory = folder.path().to_str().unwrap();
-    let arguments = [
-        "render",
-        "--repository",
-        "acme/shop",
-        "--pr",
-        "12",
-        "--sha",
-        SHA,
-        "--directory",
-        directory,
-        "--domain",
-        "preview.example.test",
-    ];
+    let arguments = render(directory, &[]);
     let text = output(&arguments);
     assert!(text.starts_with("---\n"), "{text}");
-    let json = output(&[&arguments[..], &["--output", "json"]].concat());
+    let json = output(&render(directory, &["--output", "json"]));
     let objects: Vec<Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(objects[0]["kind"], "Namespace");
     assert_eq!(objects[0]["metadata"]["name"], "pr-shop-12");
@@ -215,27 +205,15 @@ fn a_template_error_shows_file_line_and_caret() {
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\ndata: {a: {{ previw.number }}}\n";
     std::fs::write(folder.path().join("deploy/own.yaml.j2"), template).unwrap();
     let directory = folder.path().to_str().unwrap();
-    preview(&[
-        "render",
-        "--repository",
-        "acme/shop",
-        "--pr",
-        "12",
-        "--sha",
-        SHA,
-        "--directory",
-        directory,
-        "--domain",
-        "preview.example.test",
-    ])
-    .assert()
-    .code(1)
-    .stdout("")
-    .stderr(
-        contains("deploy/own.yaml.j2:4:14")
-            .and(contains("previw"))
-            .and(contains("^")),
-    );
+    preview(&render(directory, &[]))
+        .assert()
+        .code(1)
+        .stdout("")
+        .stderr(
+            contains("deploy/own.yaml.j2:4:14")
+                .and(contains("previw"))
+                .and(contains("^")),
+        );
 }
 
 #[test]
@@ -245,24 +223,12 @@ fn the_environment_is_not_seen_by_templates_nor_by_the_renderer() {
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\ndata: {a: {{ env.HOME }}}\n";
     std::fs::write(folder.path().join("deploy/own.yaml.j2"), template).unwrap();
     let directory = folder.path().to_str().unwrap();
-    preview(&[
-        "render",
-        "--repository",
-        "acme/shop",
-        "--pr",
-        "12",
-        "--sha",
-        SHA,
-        "--directory",
-        directory,
-        "--domain",
-        "preview.example.test",
-    ])
-    .env("PREVIEW_TOKEN", "hunter2-token")
-    .env("HOME", "/hunter2-home")
-    .assert()
-    .code(1)
-    .stderr(contains("hunter2").not());
+    preview(&render(directory, &[]))
+        .env("PREVIEW_TOKEN", "hunter2-token")
+        .env("HOME", "/hunter2-home")
+        .assert()
+        .code(1)
+        .stderr(contains("hunter2").not());
 }
 
 #[test]

@@ -30,9 +30,9 @@ fn folder(configuration: &str) -> tempfile::TempDir {
     folder
 }
 
-const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
-fn render<'a>(directory: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn render<'a>(directory: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let usual = [
         "render",
         "--repository",

@@ -184,20 +184,14 @@ async fn with_a_lost_ledger_what_lives_stays_at_its_commit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_whose_slot_went_after_its_namespace_was_deleted_is_told() {
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
+    shop.filled().await;
     shop.world.cluster.delete("Namespace", "", "pr-shop-2");
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-2").is_none())
-        .await;
+    shop.gone("pr-shop-2").await;
     shop.hears(&shop.opens(4)).await.ends(0, "deployed");
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     let comment = shop.comment(2);
     assert!(!comment.contains("Preview ready"), "{comment}");
     assert!(comment.contains("/deploy"), "{comment}");
-    println!("{comment}");
     assert_eq!(shop.holders(), [1, 3, 4]);
     shop.ends();
 }

@@ -1,10 +1,7 @@
 //! How long previews live: warned, expired, brought back, kept longer, pinned.
 
 use crate::support::{SHOP, Shop};
-use preview_action::simulate::{
-    Fault,
-    cluster::{Fate, Handle},
-};
+use preview_action::simulate::{Fault, cluster::Fate};
 use serde_json::json;
 use std::time::Duration;
 
@@ -307,8 +304,7 @@ async fn no_push_is_promised_to_bring_back_what_no_push_deploys() {
             }
             "deleted" => {
                 shop.world.cluster.delete("Namespace", "", NAMESPACE);
-                let gone = |cluster: &Handle| cluster.object("Namespace", "", NAMESPACE).is_none();
-                shop.world.cluster.wait_until(gone).await;
+                shop.gone(NAMESPACE).await;
                 manual(shop.schedule()).await.ends(0, "swept");
             }
             "slept" => manual(shop.says(1, "alice", "/sleep"))

@@ -26,6 +26,22 @@ async fn written(shop: &Shop, event: &Event, pr: u64) -> Seen {
         .await
 }
 
+/// Three previews that hold all slots and two in line, each with manifests of its own.
+async fn all_written(shop: &Shop) {
+    for pr in 1..=5 {
+        let ending = if pr <= 3 { "deployed" } else { "queued" };
+        written(shop, &shop.opens(pr), pr).await.ends(0, ending);
+    }
+}
+
+/// From now on no run starts another.
+fn may_start_no_run(shop: &Shop) {
+    let path = "/repos/acme/shop/actions/workflows/*/dispatches";
+    let no = json!({"message": "Resource not accessible by integration"});
+    let refused = Fault::answer("POST", path, 403, no);
+    shop.world.github.inject(refused.always());
+}
+
 fn called(shop: &Shop) -> Vec<Value> {
     let started = shop.world.github.started(SHOP).into_iter();
     started.map(|one| one.inputs["pr"].clone()).collect()
@@ -34,14 +50,7 @@ fn called(shop: &Shop) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn manifests_of_who_waits_are_written_in_a_run_of_its_own() {
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        written(&shop, &shop.opens(pr), pr)
-            .await
-            .ends(0, "deployed");
-    }
-    for pr in 4..=5 {
-        written(&shop, &shop.opens(pr), pr).await.ends(0, "queued");
-    }
+    all_written(&shop).await;
     written(&shop, &shop.closes(1), 1).await.ends(0, "removed");
     assert_eq!((shop.holders(), shop.line()), (vec![2, 3], vec![4, 5]));
     assert_eq!(called(&shop), ["4"]);
@@ -52,10 +61,7 @@ async fn manifests_of_who_waits_are_written_in_a_run_of_its_own() {
     let own = shop.world.cluster.object("ConfigMap", "pr-shop-4", "of-4");
     assert!(own.is_some());
 
-    let path = "/repos/acme/shop/actions/workflows/*/dispatches";
-    let no = json!({"message": "Resource not accessible by integration"});
-    let refused = Fault::answer("POST", path, 403, no);
-    shop.world.github.inject(refused.always());
+    may_start_no_run(&shop);
     let closed = written(&shop, &shop.closes(2), 2).await;
     closed.ends(0, "removed");
     let told = closed.annotations().join("\n");
@@ -72,18 +78,8 @@ async fn manifests_of_who_waits_are_written_in_a_run_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_behind_one_whose_run_may_not_be_started() {
     let shop = Shop::open().await;
-    let no = json!({"message": "Resource not accessible by integration"});
-    let path = "/repos/acme/shop/actions/workflows/*/dispatches";
-    let refused = Fault::answer("POST", path, 403, no);
-    shop.world.github.inject(refused.always());
-    for pr in 1..=3 {
-        written(&shop, &shop.opens(pr), pr)
-            .await
-            .ends(0, "deployed");
-    }
-    for pr in 4..=5 {
-        written(&shop, &shop.opens(pr), pr).await.ends(0, "queued");
-    }
+    may_start_no_run(&shop);
+    all_written(&shop).await;
     written(&shop, &shop.closes(1), 1).await.ends(0, "removed");
     assert_eq!((shop.holders(), shop.line()), (vec![2, 3], vec![4, 5]));
     written(&shop, &shop.opens(6), 6).await.ends(0, "deployed");
@@ -178,10 +174,7 @@ async fn nobody_waits_behind_a_namespace_that_does_not_go() {
     assert!(!asked.iter().any(creates), "{asked:#?}");
     // Mended, it comes up by itself.
     hold(&shop, false);
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", NAMESPACE).is_none())
-        .await;
+    shop.gone(NAMESPACE).await;
     one(&shop, &shop.schedule(), &[]).await.ends(0, "swept");
     assert_eq!((shop.holders(), shop.line()), (vec![1], vec![]));
     comment_says(&shop, 1, "Preview ready");

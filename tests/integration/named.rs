@@ -34,6 +34,14 @@ async fn twice_deployed(shop: &Shop) -> (String, String) {
     (first, head(shop, 1))
 }
 
+/// A pull request that was pushed to before anybody heard of it, and its two commits.
+fn twice_pushed(shop: &Shop, pr: u64) -> (String, String) {
+    shop.opens(pr);
+    let first = head(shop, pr);
+    shop.pushes(pr);
+    (first, head(shop, pr))
+}
+
 /// How often GitHub was asked for the commits of a pull request.
 fn asked(shop: &Shop, since: usize) -> usize {
     let all = shop.requests("github", since);
@@ -304,13 +312,8 @@ async fn a_deploy_that_waits_for_github_goes_on_with_the_commit_that_was_named()
 async fn a_place_in_line_is_for_the_commit_that_was_named() {
     for promote in ["run", "dispatch"] {
         let shop = Shop::open().await;
-        for pr in 1..=3 {
-            shop.deployed(pr).await;
-        }
-        shop.opens(4);
-        let first = head(&shop, 4);
-        shop.pushes(4);
-        let second = head(&shop, 4);
+        shop.filled().await;
+        let (first, second) = twice_pushed(&shop, 4);
         let event = named(&shop, 4, &first);
         let seen = shop.run(&event).input("auto-deploy", "false").go().await;
         seen.ends(0, "queued");
@@ -365,13 +368,8 @@ async fn a_run_that_the_line_started_for_it_comes_too_late_behind_a_push() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_in_line_ends_the_hold_also_where_it_is_taken_back() {
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
-    shop.opens(4);
-    let first = head(&shop, 4);
-    shop.pushes(4);
-    let second = head(&shop, 4);
+    shop.filled().await;
+    let (first, second) = twice_pushed(&shop, 4);
     names(&shop, 4, &first).await.ends(0, "queued");
     shop.hears(&shop.pushes(4)).await.ends(0, "queued");
     shop.world.github.reset(SHOP, 4, &second);
@@ -386,12 +384,8 @@ async fn a_push_in_line_ends_the_hold_also_where_it_is_taken_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_while_it_waits_in_line_is_what_is_deployed() {
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
-    shop.opens(4);
-    let first = head(&shop, 4);
-    shop.pushes(4);
+    shop.filled().await;
+    let (first, _) = twice_pushed(&shop, 4);
     names(&shop, 4, &first).await.ends(0, "queued");
     shop.world.github.push(SHOP, 4, &[]);
     shop.hears(&shop.closes(2)).await.ends(0, "removed");
@@ -403,12 +397,8 @@ async fn a_push_while_it_waits_in_line_is_what_is_deployed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_is_taken_for_the_commit_that_is_named() {
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
-    shop.opens(4);
-    let first = head(&shop, 4);
-    shop.pushes(4);
+    shop.filled().await;
+    let (first, _) = twice_pushed(&shop, 4);
     shop.world
         .github
         .set_permission(SHOP, "mia", "admin", "admin");
@@ -451,9 +441,7 @@ async fn a_sleeper_wakes_at_the_commit_that_was_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_names_it_and_the_run_that_follows_deploys_it() {
     let shop = Shop::open().await;
-    shop.opens(1);
-    let first = head(&shop, 1);
-    shop.pushes(1);
+    let (first, _) = twice_pushed(&shop, 1);
     let event = named(&shop, 1, &first);
     let plan = shop
         .run(&event)

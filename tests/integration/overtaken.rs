@@ -1,6 +1,6 @@
 //! What changes while a run is at work: names, clocks, other people's commands; the comment and the cap stay true.
 
-use crate::support::{LEDGER, SHOP, Shop};
+use crate::support::{LEDGER, SHOP, Seen, Shop};
 use preview_action::simulate::{Fault, Record};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -40,6 +40,28 @@ fn since(from: usize, method: &'static str, end: &'static str) -> impl Fn(&[Reco
     }
 }
 
+/// A push during a command's run, once that has sent this request; the cluster stands still until so many runs have asked for their turn.
+async fn overtaken(
+    shop: &Shop,
+    command: &str,
+    (method, end): (&'static str, &'static str),
+    runs: u64,
+) -> (Seen, Seen) {
+    shop.world.cluster.hold();
+    let sent = since(shop.now(), method, end);
+    let command = shop.says(1, "alice", command);
+    let push = async {
+        shop.world.log.wait_until(sent).await;
+        let push = shop.pushes(1);
+        let release = async {
+            sequence(shop, runs).await;
+            shop.world.cluster.release();
+        };
+        tokio::join!(shop.hears(&push), release).0
+    };
+    tokio::join!(shop.hears(&command), push)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_whose_namespace_gets_another_name_leaves_the_earlier_one() {
     let shop = Shop::open().await;
@@ -65,20 +87,7 @@ async fn a_push_that_overtakes_the_command_to_deploy_deploys_in_its_place() {
     shop.hears(&shop.says(1, "alice", "/undeploy"))
         .await
         .ends(0, "removed");
-    shop.world.cluster.hold();
-    let from = shop.now();
-    let command = shop.says(1, "alice", "/deploy");
-    let push = async {
-        let applied = since(from, "PATCH", "/ingresses/web");
-        shop.world.log.wait_until(applied).await;
-        let push = shop.pushes(1);
-        let release = async {
-            sequence(&shop, 4).await;
-            shop.world.cluster.release();
-        };
-        tokio::join!(shop.hears(&push), release).0
-    };
-    let (command, push) = tokio::join!(shop.hears(&command), push);
+    let (command, push) = overtaken(&shop, "/deploy", ("PATCH", "/ingresses/web"), 4).await;
     command.ends(0, "superseded");
     push.ends(0, "deployed");
     push.says("Preview ready");
@@ -89,20 +98,8 @@ async fn a_push_that_overtakes_the_command_to_deploy_deploys_in_its_place() {
 async fn a_push_during_a_removal_on_purpose_does_not_bring_the_preview_back() {
     let shop = Shop::open().await;
     shop.deployed(1).await;
-    shop.world.cluster.hold();
-    let from = shop.now();
-    let command = shop.says(1, "alice", "/undeploy");
-    let push = async {
-        let begun = since(from, "DELETE", "/namespaces/pr-shop-1");
-        shop.world.log.wait_until(begun).await;
-        let push = shop.pushes(1);
-        let release = async {
-            sequence(&shop, 3).await;
-            shop.world.cluster.release();
-        };
-        tokio::join!(shop.hears(&push), release).0
-    };
-    let (_, push) = tokio::join!(shop.hears(&command), push);
+    let begun = ("DELETE", "/namespaces/pr-shop-1");
+    let (_, push) = overtaken(&shop, "/undeploy", begun, 3).await;
     push.ends(0, "removed-by-command");
     assert_eq!(shop.namespaces(), Vec::<String>::new());
     assert_eq!(shop.holders(), Vec::<u64>::new());
@@ -276,23 +273,28 @@ async fn a_progress_edit_that_github_refuses_does_not_fail_the_deploy() {
     shop.ends();
 }
 
+/// Another run of pull request 1 begins when GitHub is asked this.
+fn another_begins(shop: &Arc<Shop>, method: &str, path: &str) {
+    let weak = Arc::downgrade(shop);
+    let begins = Fault::run(method, path, move || {
+        let Some(shop) = weak.upgrade() else { return };
+        shop.change_record(1, |record| {
+            record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
+            record["newest"] = json!("another/1");
+        });
+    });
+    shop.world.github.inject(begins);
+}
+
 /// A command that only looks has no turn: its word may come after the last one of a run that it has not seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_only_looks_has_the_sweep_say_it_again_where_another_run_has_begun_since() {
     for begins in [false, true] {
         let shop = Arc::new(Shop::open().await);
         shop.deployed(1).await;
-        let weak = Arc::downgrade(&shop);
-        let newer = Fault::run("PATCH", "/repos/acme/shop/issues/comments/*", move || {
-            let Some(shop) = weak.upgrade().filter(|_| begins) else {
-                return;
-            };
-            shop.change_record(1, |record| {
-                record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
-                record["newest"] = json!("another/1");
-            });
-        });
-        shop.world.github.inject(newer);
+        if begins {
+            another_begins(&shop, "PATCH", "/repos/acme/shop/issues/comments/*");
+        }
         let looked = shop.hears(&shop.says(1, "alice", "/status")).await;
         looked.ends(0, "status-shown");
         assert_eq!(shop.record(1)["untold"] == json!(true), begins);
@@ -320,17 +322,9 @@ async fn a_denial_without_a_turn_is_looked_after_where_another_run_has_begun_sin
         let id = shop.status_comments(1)[0].id;
         assert!(shop.world.github.delete_comment(SHOP, id));
         shop.world.github.merge(SHOP, 1);
-        let weak = Arc::downgrade(&shop);
-        let newer = Fault::run("POST", "/repos/acme/shop/issues/1/comments", move || {
-            let Some(shop) = weak.upgrade().filter(|_| begins) else {
-                return;
-            };
-            shop.change_record(1, |record| {
-                record["sequence"] = json!(record["sequence"].as_u64().unwrap_or_default() + 1);
-                record["newest"] = json!("another/1");
-            });
-        });
-        shop.world.github.inject(newer);
+        if begins {
+            another_begins(&shop, "POST", "/repos/acme/shop/issues/1/comments");
+        }
         let denied = shop.hears(&shop.says(1, "alice", "/wake")).await;
         denied.ends(0, "pull-request-closed");
         denied.says("Preview refused");

@@ -20,9 +20,7 @@ async fn uses(shop: &Shop, right: &str) -> (Seen, &'static str) {
             (shop.hears(&shop.schedule()).await, "swept")
         }
         "actions" => {
-            for pr in 1..=3 {
-                shop.deployed(pr).await;
-            }
+            shop.filled().await;
             shop.hears(&shop.opens(4)).await.ends(0, "queued");
             let closed = shop.closes(1);
             let run = shop.run(&closed).input("promote", "dispatch");

@@ -10,9 +10,7 @@ use std::time::Duration;
 
 /// Three previews that hold all slots, and these pull requests in line.
 async fn full(shop: &Shop, waiting: std::ops::RangeInclusive<u64>) {
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
+    shop.filled().await;
     for pr in waiting {
         shop.hears(&shop.opens(pr)).await.ends(0, "queued");
     }
@@ -798,10 +796,7 @@ async fn the_schedule_finds_a_slot_whose_namespace_was_deleted_by_hand() {
     let shop = Shop::open().await;
     full(&shop, 4..=4).await;
     shop.world.cluster.delete("Namespace", "", "pr-shop-2");
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-2").is_none())
-        .await;
+    shop.gone("pr-shop-2").await;
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     assert_eq!((shop.holders(), shop.line()), (vec![1, 3, 4], vec![]));
     shop.ends();

@@ -299,9 +299,7 @@ async fn a_namespace_of_somebody_else_that_takes_the_name_meanwhile_is_not_touch
     let made: Mutex<Vec<Value>> = Mutex::default();
     let replaced = async || {
         assert!(cluster.delete("Namespace", "", "pr-shop-1"));
-        cluster
-            .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-1").is_none())
-            .await;
+        shop.gone("pr-shop-1").await;
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "pr-shop-1"}});
         for object in [&namespace].into_iter().chain(&objects) {

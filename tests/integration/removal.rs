@@ -1,6 +1,9 @@
 //! Removal with proof: what was there, what holds it, who may be told to go, and what is left to the sweep.
 
-use crate::support::{SHOP, Shop};
+use crate::{
+    overtaken::change,
+    support::{SHOP, Shop},
+};
 use preview_action::simulate::{Fault, cluster::Denial};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -120,10 +123,7 @@ async fn what_is_stuck_keeps_its_slot_names_its_finalizer_and_is_ended_by_the_sw
 
     // Nobody hears that it goes at last but the next sweep.
     hold(&shop, false);
-    shop.world
-        .cluster
-        .wait_until(|cluster| cluster.object("Namespace", "", NAMESPACE).is_none())
-        .await;
+    shop.gone(NAMESPACE).await;
     let last = shop.hears(&shop.schedule()).await;
     last.ends(0, "swept");
     let comments = shop.status_comments(1);
@@ -188,22 +188,25 @@ async fn a_deploy_waits_for_a_namespace_on_its_way_out_and_has_a_new_one() {
     shop.ends();
 }
 
+/// Somebody changes the Namespace right before it is deleted.
+fn changed_at_the_last_moment(shop: &Arc<Shop>, by: fn(&mut Value)) -> Fault {
+    let weak = Arc::downgrade(shop);
+    Fault::run("DELETE", "/api/v1/namespaces/*", move || {
+        if let Some(shop) = weak.upgrade() {
+            change(&shop, "Namespace", "", NAMESPACE, |object| {
+                by(&mut object["metadata"])
+            });
+        }
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_becomes_somebody_elses_before_it_is_deleted_is_spared() {
     let shop = Arc::new(Shop::open().await);
     shop.deployed(1).await;
     let closed = shop.closes(1);
-    let weak = Arc::downgrade(&shop);
-    let taken = Fault::run("DELETE", "/api/v1/namespaces/*", move || {
-        if let Some(shop) = weak.upgrade() {
-            let mut object = shop
-                .world
-                .cluster
-                .object("Namespace", "", NAMESPACE)
-                .unwrap();
-            object["metadata"]["labels"]["preview-action/repository-id"] = "999".into();
-            shop.world.cluster.put(&object).unwrap();
-        }
+    let taken = changed_at_the_last_moment(&shop, |metadata| {
+        metadata["labels"]["preview-action/repository-id"] = "999".into();
     });
     shop.world.cluster.inject(taken);
     let seen = shop.hears(&closed).await;
@@ -222,21 +225,9 @@ async fn a_namespace_that_changes_before_it_is_deleted_is_judged_again_and_goes(
     let shop = Arc::new(Shop::open().await);
     shop.deployed(1).await;
     let closed = shop.closes(1);
-    let weak = Arc::downgrade(&shop);
-    let touched = Fault::run("DELETE", "/api/v1/namespaces/*", move || {
-        if let Some(shop) = weak.upgrade() {
-            let mut object = shop
-                .world
-                .cluster
-                .object("Namespace", "", NAMESPACE)
-                .unwrap();
-            let times = object["metadata"]["annotations"]["touched"]
-                .as_str()
-                .unwrap_or("")
-                .len();
-            object["metadata"]["annotations"]["touched"] = "x".repeat(times + 1).into();
-            shop.world.cluster.put(&object).unwrap();
-        }
+    let touched = changed_at_the_last_moment(&shop, |metadata| {
+        let touched = &mut metadata["annotations"]["touched"];
+        *touched = format!("{}x", touched.as_str().unwrap_or("")).into();
     });
     shop.world.cluster.inject(touched.times(3));
     let seen = shop.hears(&closed).await;
@@ -431,10 +422,7 @@ async fn a_namespace_that_hangs_after_somebody_deleted_it_is_told_once_and_calls
             calls_again(&shop).await;
         }
         hold(&shop, false);
-        shop.world
-            .cluster
-            .wait_until(|cluster| cluster.object("Namespace", "", NAMESPACE).is_none())
-            .await;
+        shop.gone(NAMESPACE).await;
         shop.hears(&shop.schedule()).await.ends(0, "swept");
         let comment = shop.comment(1);
         assert!(comment.contains("Preview removed"), "{comment}");

@@ -28,9 +28,7 @@ async fn two_environments_of_one_pull_request_live_side_by_side() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cap_that_is_lowered_takes_nothing_away() {
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
+    shop.filled().await;
     let command = shop.says(1, "alice", "/deploy");
     let seen = shop.run(&command).input("max-previews", "1").go().await;
     seen.ends(0, "unchanged");

@@ -168,8 +168,7 @@ async fn who_sleeps_in_line_neither_expires_nor_loses_its_place() {
 async fn who_sleeps_in_line_keeps_its_place_when_its_namespace_is_deleted() {
     let shop = in_line().await;
     shop.world.cluster.delete("Namespace", "", NAMESPACE);
-    let gone = |cluster: &Handle| cluster.object("Namespace", "", NAMESPACE).is_none();
-    shop.world.cluster.wait_until(gone).await;
+    shop.gone(NAMESPACE).await;
     alone(&shop, shop.schedule()).await.ends(0, "swept");
     assert_eq!((line(&shop), shop.holders()), (1, vec![2]));
     assert!(shop.record(1)["asleep"].is_null());

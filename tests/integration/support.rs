@@ -9,7 +9,7 @@ use preview_action::{
     cli::{Surroundings, act, control_namespace, read_outputs},
     pipeline::Sandbox,
     runner::{Context, Redaction},
-    simulate::{Fault, Record, World, WorldOptions, github},
+    simulate::{Fault, Record, World, WorldOptions, cluster, github},
 };
 use serde_json::Value;
 use std::{
@@ -280,6 +280,19 @@ impl Shop {
         seen.ends(0, "deployed");
         self.settled(&format!("pr-shop-{pr}")).await;
         seen
+    }
+
+    /// Gives each of the three slots to a preview.
+    pub(crate) async fn filled(&self) {
+        for pr in 1..=3 {
+            self.deployed(pr).await;
+        }
+    }
+
+    /// Waits until a Namespace is there no more.
+    pub(crate) async fn gone(&self, namespace: &str) {
+        let gone = |cluster: &cluster::Handle| cluster.object("Namespace", "", namespace).is_none();
+        self.world.cluster.wait_until(gone).await;
     }
 
     /// Waits until controllers have written the last of a Namespace's statuses, which come after readiness.

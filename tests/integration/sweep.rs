@@ -171,9 +171,7 @@ async fn a_pull_request_that_cannot_be_read_keeps_its_preview() {
 async fn who_waits_and_is_not_known_to_github_any_more_is_in_nobodys_way() {
     use preview_action::simulate::Fault;
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
+    shop.filled().await;
     for pr in [4, 5] {
         shop.hears(&shop.opens(pr)).await.ends(0, "queued");
     }

@@ -193,10 +193,7 @@ async fn a_preview_whose_namespace_somebody_deleted_gives_its_slot_back_and_says
             shop.hears(&said).await.ends(0, "slept");
         }
         assert!(shop.world.cluster.delete("Namespace", "", "pr-shop-1"));
-        shop.world
-            .cluster
-            .wait_until(|cluster| cluster.object("Namespace", "", "pr-shop-1").is_none())
-            .await;
+        shop.gone("pr-shop-1").await;
         shop.hears(&shop.schedule()).await.ends(0, "swept");
         assert_eq!(shop.holders(), [2]);
         let told = shop.comment(1);

@@ -2,7 +2,7 @@
 //! A dry look writes nothing, also where the ledger is missing or cannot be read: it sees what would be made in its place.
 //! What cannot be read is never taken for gone: a failed look ends the sweep, and an unreadable pull request stays open.
 
-use super::{ABREAST, plan::Sight};
+use super::{ABREAST, sight::Sight};
 use crate::{
     capacity::{Ledger, Owned},
     cluster::{ClusterError, Moment, NamespaceInfo, Step},

@@ -2,17 +2,24 @@
 //! It decides per preview by what GitHub, the Namespace and the ledger say now, never by what an event once said.
 //! What it cannot prove finished it keeps: an unreadable pull request is no closed one.
 
+mod amiss;
 mod broom;
+mod entries;
 mod look;
+mod missed;
 mod outlook;
 mod outsiders;
 mod plan;
+mod retell;
+mod sight;
+mod task;
+mod unused;
 
 pub use outlook::{Due, Outlook, would_sweep};
 
 use super::{Ending, Exit, Failure, Ports, desk, issues, promote::promote, request::Basis, show};
 use crate::{
-    capacity::{self, Ledger, Owned, Record, Shown},
+    capacity::{self, Holder, Ledger, Owned, Record, Shown},
     cluster::{Moment, Step},
     event::Repository,
     names::{Namespace, PrNumber, ReasonCode},
@@ -21,7 +28,7 @@ use broom::Broom;
 use futures::{StreamExt, stream};
 pub use look::Mandate;
 use look::look;
-use plan::Sight;
+use sight::Sight;
 
 /// How much is done at once: one preview that is stuck must not keep the others waiting.
 const ABREAST: usize = 4;
@@ -116,10 +123,10 @@ async fn count(ports: &Ports, repository: &Repository, sight: &Sight<'_>) -> Res
     let step = |ledger: &mut Ledger, moment: Moment| {
         for one in owned.clone() {
             // Read by name after the ledger: what that had in its place is gone, unless somebody has bound another one meanwhile.
-            let before = sight.ledger.holder(&one.key);
-            let before = before.filter(|holder| holder.is_replaced(&one.namespace, &one.uid));
-            if let Some(gone) = before.and_then(|holder| holder.uid.as_deref()) {
-                capacity::forget_uid(ledger, &one.key, gone, &ports.run, moment.now);
+            let before = sight.ledger.holder(&one.key).and_then(Holder::home);
+            let there = (one.namespace.clone(), one.uid.clone());
+            if let Some((_, gone)) = before.filter(|before| capacity::is_replaced(before, &there)) {
+                capacity::forget_uid(ledger, &one.key, &gone, &ports.run, moment.now);
             }
             let (key, namespace) = (one.key.clone(), one.namespace.clone());
             capacity::bind(ledger, one, keep_slots, moment.now);

@@ -4,7 +4,7 @@
 
 use super::{
     look::{Mandate, look},
-    plan::Sight,
+    sight::Sight,
 };
 use crate::{
     capacity,

@@ -2,7 +2,7 @@
 //! It asks nobody and changes nothing, like all of the plan.
 //! Their own runs have no right to say anything, so the sweep is who says that they need approval.
 
-use super::plan::{Action, Sight};
+use super::{sight::Sight, task::Action};
 use crate::{capacity::Record, event::PullRequest, names::PreviewKey, trigger::permission};
 use jiff::SignedDuration;
 

@@ -150,13 +150,7 @@ impl Handle {
 
     /// Returns the requests that no route knows, as `METHOD path`.
     pub fn unexpected(&self) -> Vec<String> {
-        let unknown = self
-            .requests()
-            .into_iter()
-            .filter(|record| record.unexpected);
-        unknown
-            .map(|record| format!("{} {}", record.method, record.path))
-            .collect()
+        self.api.unexpected()
     }
 
     /// Arms a fault of the API server.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 pub use self::deployments::{Deployment, DeploymentStatus};
 pub use self::model::{Access, Comment, Issue, NewPull, Started};
@@ -21,6 +21,7 @@ use super::log::{Log, Record};
 
 mod contents;
 mod deployments;
+mod events;
 mod model;
 mod people;
 mod routes;
@@ -181,13 +182,7 @@ impl Handle {
 
     /// Returns the requests that no route knows, as `METHOD path`.
     pub fn unexpected(&self) -> Vec<String> {
-        let unknown = self
-            .requests()
-            .into_iter()
-            .filter(|record| record.unexpected);
-        unknown
-            .map(|record| format!("{} {}", record.method, record.path))
-            .collect()
+        self.site.unexpected()
     }
 
     /// Arms a fault; its pattern includes the prefix.
@@ -465,56 +460,6 @@ impl Handle {
             comments.cloned().collect::<Vec<_>>()
         };
         self.with(full_name, of_pull).unwrap_or_default()
-    }
-
-    /// Builds the payload of a `pull_request` (or `pull_request_target`) event, sent by the author; null if there is no such pull request.
-    pub fn pull_request_event(&self, full_name: &str, number: u64, action: &str) -> Value {
-        let author = self
-            .with_pull(full_name, number, |pull| pull.author.clone())
-            .unwrap_or_default();
-        let event = |repository: &mut Repository| {
-            views::pull_request_event(repository, number, action, &author)
-        };
-        self.with(full_name, event).flatten().unwrap_or_default()
-    }
-
-    /// Builds the payload of a `pull_request` event with action `labeled` or `unlabeled`, sent by the author.
-    pub fn label_event(&self, full_name: &str, number: u64, action: &str, name: &str) -> Value {
-        let mut event = self.pull_request_event(full_name, number, action);
-        event["label"] = views::label(name);
-        event
-    }
-
-    /// Builds the payload of an `issue_comment` event, sent by the comment's author; null if there is no such comment.
-    pub fn comment_event(&self, full_name: &str, id: u64, action: &str) -> Value {
-        let event = |repository: &mut Repository| {
-            let comment = repository
-                .comments
-                .iter()
-                .find(|comment| comment.id == id)?;
-            views::comment_event(repository, comment, action, &comment.author)
-        };
-        self.with(full_name, event).flatten().unwrap_or_default()
-    }
-
-    /// Builds the payload of a `workflow_run` event of a build of a pull request's head that has ended well.
-    ///
-    /// As GitHub does, it lists no pull request when that comes from a fork.
-    pub fn workflow_run_event(&self, full_name: &str, number: u64, path: &str) -> Value {
-        let event =
-            |repository: &mut Repository| views::workflow_run_event(repository, number, path);
-        self.with(full_name, event).flatten().unwrap_or_default()
-    }
-
-    /// Builds the payload of a `schedule` event.
-    pub fn schedule_event(&self, cron: &str) -> Value {
-        json!({"schedule": cron})
-    }
-
-    /// Builds the payload of a `workflow_dispatch` event; null if there is no such repository.
-    pub fn dispatch_event(&self, full_name: &str, sender: &str, inputs: &[(&str, &str)]) -> Value {
-        let event = |repository: &mut Repository| views::dispatch_event(repository, inputs, sender);
-        self.with(full_name, event).unwrap_or_default()
     }
 
     fn with<T>(&self, full_name: &str, act: impl FnOnce(&mut Repository) -> T) -> Option<T> {
