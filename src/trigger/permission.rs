@@ -2,7 +2,7 @@
 //! It asks nobody: the level and the pull request are arguments, fresh from GitHub.
 //! It fails closed: what is not known to be allowed is refused.
 
-use super::{Asked, Commit, Denied, Request};
+use super::{Asked, Commit, Denied};
 use crate::{
     event::PullRequest,
     inputs::MinPermission,
@@ -226,12 +226,12 @@ pub fn may_name(sha: &CommitSha, pull: &PullRequest, commits: &[CommitSha]) -> R
     })
 }
 
-impl Request {
+impl Commit {
     /// The commit that somebody named, where GitHub must say whether it is the pull request's: it is open, comes from no fork, and
     /// has another newest one.
     pub fn names_another(&self, pull: &PullRequest) -> Option<&CommitSha> {
-        match &self.commit {
-            Commit::Named(sha) if pull.open && !pull.from_fork() => {
+        match self {
+            Self::Named(sha) if pull.open && !pull.from_fork() => {
                 Some(sha).filter(|sha| **sha != pull.head_sha)
             }
             _ => None,
@@ -240,11 +240,11 @@ impl Request {
 
     /// The commit that is deployed, pinned for the whole run; a commit that somebody named must be the head.
     pub fn pin(&self, pull: &PullRequest) -> Result<CommitSha, Denied> {
-        match &self.commit {
-            Commit::Payload(sha) | Commit::Planned(sha) => Ok(sha.clone()),
-            Commit::Head => Ok(pull.head_sha.clone()),
-            Commit::Named(sha) if *sha == pull.head_sha => Ok(sha.clone()),
-            Commit::Named(sha) => Err(Denied {
+        match self {
+            Self::Payload(sha) | Self::Planned(sha) => Ok(sha.clone()),
+            Self::Head => Ok(pull.head_sha.clone()),
+            Self::Named(sha) if *sha == pull.head_sha => Ok(sha.clone()),
+            Self::Named(sha) => Err(Denied {
                 reason: ReasonCode::Superseded,
                 cause: format!(
                     "{} is not the head of pull request #{}, {} is",
@@ -264,7 +264,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Repository, User},
+        event::User,
         names::{PrNumber, RepoId},
     };
 
@@ -481,32 +481,17 @@ mod tests {
 
     #[test]
     fn the_commit_is_the_events_the_head_or_the_one_that_was_named() {
-        let request = |commit| Request {
-            repository: Repository {
-                id: RepoId(4711),
-                name: "acme/web".parse().unwrap(),
-                default_branch: None,
-            },
-            pr: PrNumber::new(12).unwrap(),
-            commit,
-            asked: Asked::Dispatch {
-                sender: user("alice"),
-            },
-        };
         let (head, other): (CommitSha, CommitSha) = (
             "a".repeat(40).parse().unwrap(),
             "c".repeat(40).parse().unwrap(),
         );
         assert_eq!(
-            request(Commit::Payload(other.clone())).pin(&pull()),
+            Commit::Payload(other.clone()).pin(&pull()),
             Ok(other.clone())
         );
-        assert_eq!(request(Commit::Head).pin(&pull()), Ok(head.clone()));
-        assert_eq!(
-            request(Commit::Named(head.clone())).pin(&pull()),
-            Ok(head.clone())
-        );
-        let denied = request(Commit::Named(other)).pin(&pull()).unwrap_err();
+        assert_eq!(Commit::Head.pin(&pull()), Ok(head.clone()));
+        assert_eq!(Commit::Named(head.clone()).pin(&pull()), Ok(head.clone()));
+        let denied = Commit::Named(other).pin(&pull()).unwrap_err();
         assert_eq!(denied.reason, ReasonCode::Superseded);
         assert!(denied.remedy.contains(head.as_str()), "{}", denied.remedy);
     }
@@ -536,20 +521,8 @@ mod tests {
 
     #[test]
     fn github_is_asked_only_about_another_commit_of_the_repositorys_own_open_pull_request() {
-        let request = |commit| Request {
-            repository: Repository {
-                id: RepoId(4711),
-                name: "acme/web".parse().unwrap(),
-                default_branch: None,
-            },
-            pr: PrNumber::new(12).unwrap(),
-            commit,
-            asked: Asked::Dispatch {
-                sender: user("alice"),
-            },
-        };
         let other: CommitSha = "c".repeat(40).parse().unwrap();
-        let named = request(Commit::Named(other.clone()));
+        let named = Commit::Named(other.clone());
         assert_eq!(named.names_another(&pull()), Some(&other));
         let fork = PullRequest {
             head_repository: Some(RepoId(9822)),
@@ -568,7 +541,7 @@ mod tests {
             Commit::Planned(other.clone()),
             Commit::Payload(other),
         ] {
-            assert_eq!(request(commit).names_another(&pull()), None);
+            assert_eq!(commit.names_another(&pull()), None);
         }
     }
 }

@@ -68,7 +68,7 @@ impl Story<'_> {
         if let Err(denied) = permission::may_be_approved(&pull) {
             return self.denied(&pull, denied).await;
         }
-        let sha = match self.request.pin(&pull) {
+        let sha = match self.request.commit.pin(&pull) {
             Ok(sha) => sha,
             Err(denied) => {
                 let line = format!("nothing was approved: {}", denied.cause);

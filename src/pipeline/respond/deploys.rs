@@ -7,8 +7,11 @@ use crate::{
     event::PullRequest,
     names::{CommitSha, PrNumber},
     pipeline::{
-        Blame, DeployRequest, Ending, Entrance, Failure, Sources, deploy, heap::heap, inspect,
-        render, request::Word, take::Taking,
+        Blame, DeployRequest, Ending, Entrance, Failure, Sources, deploy,
+        heap::heap,
+        inspect, render,
+        request::{self, Word},
+        take::Taking,
     },
     trigger::{Asked, Denied, permission},
 };
@@ -75,7 +78,8 @@ impl Story<'_> {
 
     /// The commit that is deployed where it must be the newest.
     pub(super) fn current(&self, pull: &PullRequest) -> Result<CommitSha, Denied> {
-        self.request.pin(pull).and_then(|sha| current(sha, pull))
+        let pinned = self.request.commit.pin(pull);
+        pinned.and_then(|sha| current(sha, pull))
     }
 
     /// The commit that is deployed: the newest, or another one of the pull request that somebody has named.
@@ -83,13 +87,11 @@ impl Story<'_> {
         &self,
         pull: &PullRequest,
     ) -> Result<Result<CommitSha, Denied>, Failure> {
-        let Some(sha) = self.request.names_another(pull) else {
-            return Ok(self.current(pull));
+        let commit = &self.request.commit;
+        let pinned = request::pinned(self.ports, commit, pull).await?;
+        let (Ok(sha), Some(_)) = (&pinned, commit.names_another(pull)) else {
+            return Ok(pinned.and_then(|sha| current(sha, pull)));
         };
-        let commits = self.ports.github()?.pull_commits(pull.number).await?;
-        if let Err(denied) = permission::may_name(sha, pull, &commits) {
-            return Ok(Err(denied));
-        }
         // The line starts runs for what somebody has named; such a run comes late where something else was pushed or asked for since.
         if self.request.asked.is_workflow() && self.ports.cluster().is_ok() {
             let status = inspect::status(self.ports, &self.preview()).await?;
@@ -97,7 +99,7 @@ impl Story<'_> {
                 return Ok(current(sha.clone(), pull));
             }
         }
-        Ok(Ok(sha.clone()))
+        Ok(pinned)
     }
 
     pub(super) async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
