@@ -340,11 +340,6 @@ impl Record {
         self.serving.is_some() || self.good.is_some()
     }
 
-    /// True when it sleeps, and nobody has asked for more since than to wake it as it is.
-    pub fn only_wakes(&self) -> bool {
-        self.asleep.is_some() && self.due.is_none()
-    }
-
     /// True when what was ready has broken since.
     pub fn broke(&self) -> bool {
         let degraded = |last: &Attempt| last.outcome == State::Degraded;

@@ -11,7 +11,9 @@ use crate::{
         heap::heap,
         inspect, render,
         request::{self, Word},
+        sleep::Bed,
         take::Taking,
+        teller::Teller,
     },
     trigger::{Asked, Denied, permission},
 };
@@ -111,6 +113,41 @@ impl Story<'_> {
             return self.in_its_place(ending).await;
         }
         self.asked_anew(ending, pull).await
+    }
+
+    /// Wakes a sleeper as it was; one that can only be deployed, or waits in line for that, is deployed at the commit that is wanted.
+    pub(super) async fn woken(
+        &self,
+        pull: &PullRequest,
+        bed: &Bed<'_>,
+        teller: &mut Teller<'_>,
+    ) -> Result<Ending, Failure> {
+        if let Some(ending) = Box::pin(bed.wake(teller)).await? {
+            return Ok(ending);
+        }
+        if let Err(denied) = self.current(pull) {
+            return self.overtaken(pull, denied).await;
+        }
+        if let Err(ending) = self.gate(pull).await? {
+            return Ok(ending);
+        }
+        let status = inspect::status(self.ports, &self.preview()).await?;
+        let sha = status.record.wanted(&pull.head_sha);
+        let basis = basis(self.ports, &self.request.repository, self.caller);
+        match status.house {
+            Some(house) if !basis.has_manifests_of(sha, pull) => {
+                teller.about(sha);
+                teller.warn(format!(
+                    "it was not woken as it was: it waits for {}, whose manifests only a run of its own writes",
+                    sha.short()
+                ));
+                let ending = teller.full(house).await;
+                let seen = status.record.sequence;
+                inspect::looks_again(self.ports, &self.preview(), seen).await;
+                Ok(ending)
+            }
+            _ => Ok(self.deploy_at(sha, pull).await),
+        }
     }
 
     pub(super) fn request_for(
