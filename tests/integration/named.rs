@@ -401,6 +401,27 @@ async fn a_push_while_it_waits_in_line_is_what_is_deployed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_at_the_cap_holds_nothing_back() {
+    let shop = Shop::open().await;
+    for pr in 1..=3 {
+        shop.deployed(pr).await;
+    }
+    shop.opens(4);
+    let first = head(&shop, 4);
+    shop.pushes(4);
+    let refuse = async |event: Event| shop.run(&event).input("when-full", "refuse").go().await;
+    let seen = refuse(named(&shop, 4, &first)).await;
+    seen.ends(0, "at-capacity");
+    seen.says(&format!("```\n/deploy {first}\n```"));
+    assert!(shop.record(4)["held"].is_null(), "{}", shop.record(4));
+    refuse(shop.closes(1)).await.ends(0, "removed");
+    shop.world.advance(QUARTER);
+    refuse(shop.schedule()).await.ends(0, "swept");
+    serves(&shop, 4, &head(&shop, 4));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slot_is_taken_for_the_commit_that_is_named() {
     let shop = Shop::open().await;
     for pr in 1..=3 {
