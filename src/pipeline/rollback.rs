@@ -66,7 +66,7 @@ pub async fn rollback(
         let shown = inspect::show(ports, preview, head, teller).await?;
         return Ok(shown.because(ReasonCode::NothingToRollBack).answering(why));
     }
-    Ok(back.settle(result, teller).await)
+    Ok(desk.holding(Box::pin(back.settle(result, teller))).await)
 }
 
 enum Done {

@@ -265,15 +265,18 @@ impl<'a> Bed<'a> {
             Err(Stopped::Failed(failure)) => InLine::after(failure),
             _ => InLine::Stays,
         };
-        let ending = match result {
-            Ok(()) => teller.woken().await,
-            Err(Stopped::Failed(failure)) => teller.failed(failure).await,
-            Err(Stopped::Full(house)) => teller.full(*house).await,
-            Err(Stopped::Cancelled) => tokio::time::timeout(WORD, teller.cancelled())
-                .await
-                .unwrap_or_else(|_| Ending::cancelled()),
-            Err(_) => Ending::superseded(),
+        let told = async {
+            match result {
+                Ok(()) => teller.woken().await,
+                Err(Stopped::Failed(failure)) => teller.failed(failure).await,
+                Err(Stopped::Full(house)) => teller.full(*house).await,
+                Err(Stopped::Cancelled) => tokio::time::timeout(WORD, teller.cancelled())
+                    .await
+                    .unwrap_or_else(|_| Ending::cancelled()),
+                Err(_) => Ending::superseded(),
+            }
         };
+        let ending = self.desk.holding(told).await;
         let untold = teller.unheard();
         let ended = self.desk.finish(None, |ledger, key, run| {
             capacity::withdraw(ledger, key, run);

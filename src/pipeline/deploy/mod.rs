@@ -132,7 +132,8 @@ pub async fn deploy(
         .await;
         return ending.unwrap_or_else(|_| Ending::cancelled());
     }
-    heap(|| work.settle(result, teller)).await
+    // However long GitHub takes for the last word, no newer run is spoken over.
+    desk.holding(heap(|| work.settle(result, teller))).await
 }
 
 impl DeployRequest {

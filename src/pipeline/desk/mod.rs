@@ -21,7 +21,7 @@ use crate::{
     cluster::{Cluster, ClusterError, Existing, Moment, Step},
     names::{CommitSha, Namespace, PreviewKey, ReasonCode, State},
 };
-use std::{sync::PoisonError, time::Duration};
+use std::{convert::Infallible, sync::PoisonError, time::Duration};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -426,8 +426,15 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Gives signs of life for as long as it is polled, whether or not a newer run waits: what was begun must be ended first.
-    pub(super) async fn hold(&self) {
+    /// Awaits what must be ended before anybody else has the turn, and gives signs of life meanwhile, whether or not a newer run waits.
+    pub(super) async fn holding<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.hold() => match never {},
+        }
+    }
+
+    async fn hold(&self) -> Infallible {
         loop {
             sleep(HEARTBEAT).await;
             let held = self
