@@ -186,6 +186,13 @@ pub(super) struct Taken {
     pub(super) after_another: bool,
 }
 
+impl Taken {
+    /// Its Namespace, if it has one.
+    pub(super) fn home(&self) -> Option<Home> {
+        home(self.holder.as_ref(), &self.record)
+    }
+}
+
 /// Where a preview may live.
 #[derive(Debug)]
 pub(super) enum Place {
@@ -370,11 +377,9 @@ impl<'a> Desk<'a> {
             .transact(|ledger, _| {
                 let record = ledger.previews.get(&self.key).cloned();
                 let holder = ledger.holder(&self.key);
-                let held = holder.and_then(|one| Some((one.namespace.clone(), one.uid.clone()?)));
                 Step::Keep(record.map(|record| {
-                    let asleep = record.asleep.as_ref();
-                    let sleeps = asleep.map(|one| (one.namespace.clone(), one.uid.clone()));
-                    (record, held.or(sleeps))
+                    let home = home(holder, &record);
+                    (record, home)
                 }))
             })
             .await?;
@@ -549,6 +554,13 @@ impl<'a> Desk<'a> {
         })
         .await
     }
+}
+
+/// Where a preview lives or sleeps.
+fn home(holder: Option<&Holder>, record: &Record) -> Option<Home> {
+    let held = holder.and_then(|one| Some((one.namespace.clone(), one.uid.clone()?)));
+    let asleep = record.asleep.as_ref();
+    held.or_else(|| asleep.map(|one| (one.namespace.clone(), one.uid.clone())))
 }
 
 /// True when a preview stands in line; a claim that nobody confirmed in time counts as that.
