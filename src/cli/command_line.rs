@@ -171,6 +171,7 @@ impl<C: Offers> Which<C> {
             pr: self.pr,
             sha: what.sha.clone().unwrap_or_else(|| head.clone()),
             head,
+            at: None,
             branch,
             author,
             // Whoever sits at the terminal names commit and directory, with credentials of their own.

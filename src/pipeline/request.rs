@@ -77,6 +77,7 @@ impl Basis<'_> {
             pr: pull.number,
             sha,
             head: pull.head_sha.clone(),
+            at: None,
             branch: pull.head_branch.clone(),
             author: pull.author.login.clone(),
             fork: pull.from_fork(),

@@ -215,6 +215,7 @@ impl Back<'_> {
                     record.removed_on_purpose = false;
                     record.due = None;
                     record.held = Some(chosen.head.clone()).filter(|head| *head != chosen.mark.sha);
+                    record.named_at = None;
                 } else if state == State::Failed {
                     record.serving = None;
                 }

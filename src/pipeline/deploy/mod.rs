@@ -62,6 +62,8 @@ pub struct DeployRequest {
     pub sha: CommitSha,
     /// The newest commit when this was decided; where `sha` is another one, somebody has asked for that by name.
     pub head: CommitSha,
+    /// When somebody pushed, or gave the command, where that is known.
+    pub at: Option<jiff::Timestamp>,
     /// Branch that it comes from: untrusted text.
     pub branch: String,
     /// Login of the pull request's author.
@@ -272,6 +274,7 @@ impl Work<'_> {
         let asking = Asking {
             removed_on_purpose: self.request.asked.then_some(false),
             holds: self.request.holds().cloned(),
+            at: self.request.at,
             by_command: (self.request.entrance != Entrance::FromQueue)
                 .then_some(self.request.asked),
             removal: Begun::Revoked,
@@ -294,7 +297,8 @@ impl Work<'_> {
             return Err(Stopped::Unapproved);
         }
         let removed = taken.record.removed_on_purpose;
-        let held = taken.record.held.as_ref() == Some(&self.request.sha);
+        let held = taken.record.held.as_ref() == Some(&self.request.sha)
+            && !taken.record.ends_hold(self.request.at);
         // Who waits in line to wake has nothing alive and keeps that place; what somebody has named may have failed.
         let waits = taken.waiting.is_some() || taken.record.is_named();
         let waits = waits && self.request.entrance != Entrance::FromQueue;

@@ -59,6 +59,8 @@ pub(super) struct Asking {
     pub(super) removed_on_purpose: Option<bool>,
     /// The newest commit, where somebody asks for another one by its name.
     pub(super) holds: Option<CommitSha>,
+    /// When somebody gave the command, or pushed, where that is known.
+    pub(super) at: Option<jiff::Timestamp>,
     /// Whether somebody asks for this deploy by command; none when that stays what it was.
     pub(super) by_command: Option<bool>,
     /// What the turn means for a removal that was begun.
@@ -126,7 +128,8 @@ impl Asking {
     /// True for what comes by itself while somebody has asked for another commit instead.
     fn is_held(&self, record: &Record) -> bool {
         let shown = self.shows.as_ref().map(|shows| &shows.sha);
-        self.by_command == Some(false) && shown.is_some() && record.held.as_ref() == shown
+        let held = shown.is_some() && record.held.as_ref() == shown;
+        self.by_command == Some(false) && held && !record.ends_hold(self.at)
     }
 
     fn note(&self, record: &mut Record, turn: &Turn, stands: bool, now: jiff::Timestamp) {
@@ -134,13 +137,16 @@ impl Asking {
             record.removed_on_purpose = removed;
             // Who asks for the preview ends a hold as well.
             record.held.clone_from(&self.holds);
+            record.named_at = self.at.filter(|_| self.holds.is_some());
         }
         // What was asked for before is what a place in line is for still; another commit's turn ends the hold.
         let stays = stands && self.is_held(record);
         let shown = self.shows.as_ref().map(|shows| &shows.sha);
-        if shown.is_some() && record.held.as_ref() != shown {
+        let pushed = self.at.filter(|_| self.by_command == Some(false));
+        if shown.is_some() && (record.held.as_ref() != shown || record.ends_hold(pushed)) {
             record.held.clone_from(&self.holds);
         }
+        record.pushed_at = record.pushed_at.max(pushed);
         if let Some(by_command) = self.by_command.filter(|_| !stays) {
             record.by_command = by_command;
         }
@@ -465,6 +471,7 @@ impl<'a> Desk<'a> {
             // That is as good as `/deploy`.
             record.removed_on_purpose = false;
             record.held = request.holds().cloned();
+            record.named_at = request.at;
             record.due = Some(request.sha.clone());
             Step::Write(())
         })

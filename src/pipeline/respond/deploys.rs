@@ -8,6 +8,7 @@ use crate::{
     names::{CommitSha, PrNumber},
     pipeline::{
         Blame, DeployRequest, Ending, Entrance, Failure, Sources, deploy,
+        desk::Desk,
         heap::heap,
         inspect, render,
         request::{self, Word},
@@ -17,6 +18,7 @@ use crate::{
     },
     trigger::{Asked, Denied, permission},
 };
+use jiff::Timestamp;
 
 impl Story<'_> {
     /// Deploys in the slot of another preview, which is moved aside first.
@@ -44,7 +46,8 @@ impl Story<'_> {
         };
         let basis = basis(self.ports, &self.request.repository, self.caller);
         let word = Word::Asked(Entrance::First);
-        let (request, sources) = basis.request(word, sha, &pull);
+        let (mut request, sources) = basis.request(word, sha, &pull);
+        request.at = self.said();
         let made = match render::manifests(self.ports, &request, &sources).await {
             Ok(_) => taking.make_room(&request, teller.asker()).await?,
             // Nobody is moved aside for what cannot be deployed; the deploy says why.
@@ -94,14 +97,29 @@ impl Story<'_> {
         let (Ok(sha), Some(_)) = (&pinned, commit.names_another(pull)) else {
             return Ok(pinned.and_then(|sha| current(sha, pull)));
         };
-        // The line starts runs for what somebody has named; such a run comes late where something else was pushed or asked for since.
-        if self.request.asked.is_workflow() && self.ports.cluster().is_ok() {
-            let status = inspect::status(self.ports, &self.preview()).await?;
-            if status.record.wanted(&pull.head_sha) != sha {
+        // A run comes late where something was pushed since the command was given, and one that the line started where something else
+        // is wanted since.
+        let (workflow, said) = (self.request.asked.is_workflow(), self.said());
+        if let (true, Ok(cluster)) = (workflow || said.is_some(), self.ports.cluster()) {
+            let desk = Desk::new(self.ports, cluster, self.preview(), false);
+            let record = desk.record().await?.map(|(record, _)| record);
+            let record = record.unwrap_or_default();
+            let pushed = said.is_some() && record.pushed_at > said;
+            if pushed || (workflow && record.wanted(&pull.head_sha) != sha) {
                 return Ok(current(sha.clone(), pull));
             }
         }
         Ok(pinned)
+    }
+
+    /// When somebody pushed, or gave the command; none where nobody knows, or it is given anew by running it again.
+    fn said(&self) -> Option<Timestamp> {
+        let said = match &self.request.asked {
+            Asked::Event { pushed, at, .. } => at.filter(|_| *pushed),
+            Asked::Comment { written, .. } => Some(*written),
+            Asked::Build { .. } | Asked::Dispatch { .. } => None,
+        };
+        said.filter(|_| self.caller.attempt < 2)
     }
 
     pub(super) async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
@@ -160,7 +178,10 @@ impl Story<'_> {
             Asked::Build { .. } => Word::Built,
             Asked::Comment { .. } | Asked::Dispatch { .. } => Word::Asked(Entrance::Ordinary),
         };
-        basis(self.ports, &self.request.repository, self.caller).request(word, sha, pull)
+        let basis = basis(self.ports, &self.request.repository, self.caller);
+        let (request, sources) = basis.request(word, sha, pull);
+        let at = self.said();
+        (DeployRequest { at, ..request }, sources)
     }
 
     pub(super) async fn announce(&self) -> Result<Ending, Failure> {
