@@ -258,6 +258,12 @@ pub struct Record {
     /// a newer one by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<CommitSha>,
+    /// When the command was given by which another commit than the held one is wanted, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_at: Option<Timestamp>,
+    /// When that was pushed which a run was last started for by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_at: Option<Timestamp>,
     /// The newest commit when somebody put the preview to sleep, or it expired: while it is that, only another one is deployed by
     /// itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -337,14 +343,15 @@ impl Record {
         held.is_some_and(|held| self.wanted(held) != held)
     }
 
+    /// True of a push that came after the command by which something is held: runs may begin in another order, behind reviewers.
+    pub fn ends_hold(&self, pushed: Option<Timestamp>) -> bool {
+        let after = |named: Timestamp| pushed.is_some_and(|pushed| pushed > named);
+        self.named_at.is_some_and(after)
+    }
+
     /// True when something of it was ready, as it stands now: what comes is an update and not the first deploy.
     pub fn was_ready(&self) -> bool {
         self.serving.is_some() || self.good.is_some()
-    }
-
-    /// True when it sleeps, and nobody has asked for more since than to wake it as it is.
-    pub fn only_wakes(&self) -> bool {
-        self.asleep.is_some() && self.due.is_none()
     }
 
     /// True when what was ready has broken since.

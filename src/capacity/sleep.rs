@@ -6,7 +6,7 @@
 //! whoever stalled between the two finds the quota of a later sleep, which it does not know, or its slot kept.
 
 use super::{Ledger, Record, RunId};
-use crate::names::Namespace;
+use crate::names::{CommitSha, Namespace};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -71,6 +71,20 @@ impl Record {
     /// The sleep that was begun and not told, or the waking that was begun and not ended.
     pub fn unfinished_sleep(&self) -> Option<&Asleep> {
         self.asleep.as_ref().filter(|asleep| asleep.unfinished)
+    }
+
+    /// True when it sleeps, and nobody has asked for more since than to wake it as it is.
+    pub fn only_wakes(&self) -> bool {
+        self.asleep.is_some() && self.due.is_none()
+    }
+
+    /// True when it sleeps and is to wake up as it was while this is the newest commit: nobody has asked for more, it was rolled back from
+    /// this very commit, or another one was asked for where something is built before each deploy.
+    pub fn wakes_as_it_was(&self, head: &CommitSha, builds_first: bool) -> bool {
+        let wanted = self.wanted(head);
+        let back = self.held.as_ref() == Some(head) && wanted == head;
+        let unbuilt = builds_first && self.due.as_ref().is_some_and(|due| due != wanted);
+        self.only_wakes() || (self.asleep.is_some() && (back || unbuilt))
     }
 
     /// True when nobody has used the preview for so long that it may sleep, nor tried that in vain.

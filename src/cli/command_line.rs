@@ -8,13 +8,14 @@ use super::{
     print::{self, Failed},
 };
 use crate::{
-    event::Repository,
+    event::{PullRequest, Repository},
     inputs::RawInputs,
     names::{CommitSha, PrNumber, PreviewKey, ReasonCode, RepoId, RepoName},
     pipeline::{
         self, DeployRequest, Ending, Entrance, RemoveReason, RemoveRequest, Sources, Teller,
     },
     report,
+    trigger::Commit,
 };
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -81,6 +82,15 @@ pub(super) struct What {
 }
 
 impl What {
+    /// Refuses what `/deploy` would not deploy by its name either.
+    async fn may_deploy(&self, opened: &Opened, pull: &PullRequest) -> Result<(), Failed> {
+        let commit = self.sha.clone().map_or(Commit::Head, Commit::Named);
+        let pinned = pipeline::pinned(&opened.ports, &commit, pull).await?;
+        let Err(denied) = pinned else { return Ok(()) };
+        let remedy = format!("give --sha {}, its newest, or leave it out", pull.head_sha);
+        Err(pipeline::Failure::yours(denied.reason, denied.cause, remedy).into())
+    }
+
     /// Where the files of the commit are.
     pub(super) fn sources(&self, opened: &Opened, request: &DeployRequest) -> Sources {
         match &opened.ports.github {
@@ -113,10 +123,28 @@ impl<C: Offers> Which<C> {
         }
     }
 
+    async fn pull(&self, opened: &Opened) -> Result<Option<PullRequest>, Failed> {
+        let Some(github) = &opened.ports.github else {
+            return Ok(None);
+        };
+        let pull = github.pull(self.pr).await;
+        Ok(Some(pull.map_err(pipeline::Failure::from)?))
+    }
+
     pub(super) async fn request(
         &self,
         what: &What,
         opened: &Opened,
+        repository: &Repository,
+    ) -> Result<DeployRequest, Failed> {
+        let pull = self.pull(opened).await?;
+        self.request_for(what, pull, repository)
+    }
+
+    fn request_for(
+        &self,
+        what: &What,
+        pull: Option<PullRequest>,
         repository: &Repository,
     ) -> Result<DeployRequest, Failed> {
         let checked_out = || {
@@ -130,18 +158,8 @@ impl<C: Offers> Which<C> {
                 )
             })
         };
-        let (sha, branch, author) = match &opened.ports.github {
-            Some(github) => {
-                let pull = github
-                    .pull(self.pr)
-                    .await
-                    .map_err(pipeline::Failure::from)?;
-                (
-                    what.sha.clone().unwrap_or(pull.head_sha),
-                    pull.head_branch,
-                    pull.author.login,
-                )
-            }
+        let (head, branch, author) = match pull {
+            Some(pull) => (pull.head_sha, pull.head_branch, pull.author.login),
             None => (
                 what.sha.clone().map_or_else(checked_out, Ok)?,
                 what.branch.clone(),
@@ -151,8 +169,9 @@ impl<C: Offers> Which<C> {
         Ok(DeployRequest {
             repository: repository.clone(),
             pr: self.pr,
-            head: sha.clone(),
-            sha,
+            sha: what.sha.clone().unwrap_or_else(|| head.clone()),
+            head,
+            at: None,
             branch,
             author,
             // Whoever sits at the terminal names commit and directory, with credentials of their own.
@@ -218,7 +237,8 @@ pub(super) async fn opened(
 /// Options of `preview-action deploy`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  preview-action deploy --repository acme/shop --repository-id 42 --pr 12 \\\n    \
+    after_help = "With a token --sha takes any commit of the pull request, and of a fork its newest: it stays until the next push or \
+    `/deploy`. Example:\n  preview-action deploy --repository acme/shop --repository-id 42 --pr 12 \\\n    \
     --images web=ghcr.io/acme/shop:{sha} --domain preview.example.com"
 )]
 pub(super) struct Deploy {
@@ -233,7 +253,11 @@ pub(super) struct Deploy {
 impl Deploy {
     pub(super) async fn run(self, verbose: u8) -> Result<u8, Failed> {
         let (opened, repository) = self.which.open(verbose).await?;
-        let request = self.which.request(&self.what, &opened, &repository).await?;
+        let pull = self.which.pull(&opened).await?;
+        if let Some(pull) = &pull {
+            self.what.may_deploy(&opened, pull).await?;
+        }
+        let request = self.which.request_for(&self.what, pull, &repository)?;
         let key = self.which.preview(&opened, &repository);
         let progress = print::Progress::default();
         let show = |view: &report::StatusView| progress.show(view);
@@ -266,13 +290,7 @@ impl Rollback {
         let show = |view: &report::StatusView| progress.show(view);
         let mut teller = Teller::open(&opened.ports, &preview, &repository.name, &show);
         teller.asked_by("the command line");
-        let head = match &opened.ports.github {
-            Some(github) => {
-                let pull = github.pull(self.which.pr).await;
-                Some(pull.map_err(pipeline::Failure::from)?.head_sha)
-            }
-            None => None,
-        };
+        let head = self.which.pull(&opened).await?.map(|pull| pull.head_sha);
         let rollback = pipeline::rollback(&opened.ports, &preview, head.as_ref(), &mut teller);
         let ending = rollback.await?;
         finish("rollback", &ending, self.format.output)

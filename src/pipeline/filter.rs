@@ -5,7 +5,7 @@
 use super::{
     Ending, Failure, Ports,
     desk::{Asking, Desk},
-    inspect,
+    inspect, life,
     teller::Teller,
 };
 use crate::{
@@ -83,8 +83,9 @@ pub(super) async fn skipped(
 ) -> Ending {
     let why = format!("commit {} was not deployed: {denied}", head.short());
     let mut ending = Ending::quiet(None, denied.reason, why);
-    uses(ports, preview, head).await;
-    if let Err(failure) = told(ports, preview, head, denied, teller).await {
+    let used = uses(ports, preview, head).await;
+    let kept = Kept { head, denied, used };
+    if let Err(failure) = told(ports, preview, kept, teller).await {
         let line = failure.line();
         tracing::warn!(reason = %failure.reason(), "{line}");
         ending
@@ -100,10 +101,10 @@ fn is_known(record: &Record, head: &CommitSha) -> bool {
     tried == Some(head) || record.serving.as_ref() == Some(head)
 }
 
-/// Notes that what was kept back is use of what lives or sleeps: nothing expires while somebody works on it.
-async fn uses(ports: &Ports, preview: &PreviewKey, head: &CommitSha) {
+/// Notes that what was kept back is use of what lives or sleeps: nothing expires while somebody works on it. True when it is.
+async fn uses(ports: &Ports, preview: &PreviewKey, head: &CommitSha) -> bool {
     let Ok(cluster) = ports.cluster() else {
-        return;
+        return false;
     };
     let key = preview.in_ledger();
     let step = |ledger: &mut Ledger, moment: Moment| {
@@ -113,25 +114,34 @@ async fn uses(ports: &Ports, preview: &PreviewKey, head: &CommitSha) {
         match record.filter(|record| lives(record) && !is_known(record, head)) {
             Some(record) => {
                 record.used(moment.now);
-                Step::Write(())
+                Step::Write(true)
             }
-            None => Step::Keep(()),
+            None => Step::Keep(false),
         }
     };
     let name = ports.ledger(preview.repository);
-    if let Err(error) = cluster.transact(&name, step).await {
+    let noted = cluster.transact(&name, step).await.unwrap_or_else(|error| {
         tracing::warn!("that somebody uses the preview was not noted: {error}");
-    }
+        None
+    });
+    noted.unwrap_or_default()
+}
+
+/// A commit that was kept back, and whether it was use of what there is.
+struct Kept<'a> {
+    head: &'a CommitSha,
+    denied: &'a Denied,
+    used: bool,
 }
 
 async fn told(
     ports: &Ports,
     preview: &PreviewKey,
-    head: &CommitSha,
-    denied: &Denied,
+    kept: Kept<'_>,
     teller: &mut Teller<'_>,
 ) -> Result<(), Failure> {
-    if ports.github.is_none() || !teller.has_comment().await? {
+    let says = ports.github.is_some() && teller.has_comment().await?;
+    if !says && !kept.used {
         return Ok(());
     }
     let desk = Desk::new(ports, ports.cluster()?, preview.clone(), false);
@@ -145,17 +155,22 @@ async fn told(
     };
     let lives = taken.holder.is_some() || taken.record.asleep.is_some();
     let told = async {
+        if let Some(home) = taken.home().filter(|_| kept.used)
+            && let Err(failure) = life::mark(ports, &desk, &home, &taken.record).await
+        {
+            tracing::warn!(reason = %failure.reason(), "how long it lives is not written onto its namespace: {}", failure.line());
+        }
         // Of a commit that somebody has deployed already this would be a lie.
-        if is_known(&taken.record, head) {
+        if !says || is_known(&taken.record, kept.head) {
             return Ok(());
         }
         if lives {
             teller.lives(&taken.record);
             teller.relive().await?;
         }
-        teller.skipped(head, denied).await
+        teller.skipped(kept.head, kept.denied).await
     };
-    let told = told.await;
+    let told = desk.holding(told).await;
     desk.finish(None, |_, _, _| {}).await?;
     told
 }

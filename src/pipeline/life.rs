@@ -14,7 +14,7 @@ use crate::{
     capacity::Record,
     cluster::NamespaceInfo,
     event::PullRequest,
-    names::{Namespace, PreviewKey, ReasonCode},
+    names::{PreviewKey, ReasonCode},
     plan,
     trigger::Life,
 };
@@ -40,7 +40,7 @@ pub(super) async fn live(
     let cluster = ports.cluster()?;
     let desk = Desk::new(ports, cluster, preview.clone(), false);
     let known = desk.record().await?;
-    let Some((name, uid)) = known.as_ref().and_then(|(_, home)| home.clone()) else {
+    let Some(home) = known.as_ref().and_then(|(_, home)| home.clone()) else {
         return nobody(ports, preview, pull, teller, "to keep longer").await;
     };
     let noted = desk
@@ -53,12 +53,16 @@ pub(super) async fn live(
             "noted; another run is at work and will show it",
         ));
     };
-    let marked = mark(ports, &desk, &name, &uid, &taken.record).await;
     teller.lives(&noted);
-    let told = match &marked {
-        Ok(()) => unbroken(relive(ports, preview, pull, teller)).await,
-        Err(_) => Ok(()),
+    let shown = async {
+        let marked = mark(ports, &desk, &home, &taken.record).await;
+        let told = match &marked {
+            Ok(()) => unbroken(relive(ports, preview, pull, teller)).await,
+            Err(_) => Ok(()),
+        };
+        (marked, told)
     };
+    let (marked, told) = desk.holding(shown).await;
     let unheard = told.is_err() || teller.unheard();
     let ended = desk.finish(None, |ledger, key, _| {
         if let Some(record) = ledger.previews.get_mut(key) {
@@ -151,11 +155,10 @@ pub(super) async fn own_turn(
 }
 
 /// Writes how long the preview lives onto its Namespace.
-async fn mark(
+pub(super) async fn mark(
     ports: &Ports,
     desk: &Desk<'_>,
-    name: &Namespace,
-    uid: &str,
+    (name, uid): &Home,
     record: &Record,
 ) -> Result<(), Failure> {
     let cluster = ports.cluster()?;

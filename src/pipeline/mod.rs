@@ -54,6 +54,7 @@ pub use ports::{Connections, Links, Ports};
 pub use promote::{Promoted, first_in_line};
 pub use remove::{RemoveReason, RemoveRequest, remove};
 pub use render::manifests;
+pub use request::pinned;
 pub use respond::{Caller, Planned, ignored, plan, respond, without_credentials};
 pub use rollback::rollback;
 pub use sandbox::{RENDER_COMMAND, Sandbox, render_templates};

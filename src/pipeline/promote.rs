@@ -414,14 +414,11 @@ impl Line<'_> {
         (!elsewhere).then_some(ending)
     }
 
-    /// A sleeper whose place is for no commit asked for a slot to wake up as it was, and so does one that was rolled back from this very
-    /// commit, or whose newest one was not built; where hosts are made of slots it can only be deployed.
+    /// True for a sleeper that is to wake up as it was; where hosts are made of slots it can only be deployed.
     fn wakes(&self, record: &Record, pull: &PullRequest) -> bool {
-        let held = record.held.as_ref() == Some(&pull.head_sha);
-        let named = record.wanted(&pull.head_sha) != &pull.head_sha;
-        let other = (held && !named) || self.unbuilt(record, pull).is_some();
-        let as_it_was = record.only_wakes() || (record.asleep.is_some() && other);
-        as_it_was && self.basis.ports.settings.url_mode != UrlMode::Slot
+        let settings = &self.basis.ports.settings;
+        settings.url_mode != UrlMode::Slot
+            && record.wakes_as_it_was(&pull.head_sha, settings.builds_first())
     }
 
     /// Writes the ledger if `change` says that it has changed something.

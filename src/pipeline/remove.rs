@@ -145,9 +145,8 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         request,
     };
     let result = tokio::select! {
-        result = unbroken(work.run(teller)) => result,
         // Whoever comes next waits until this Namespace is gone.
-        () = desk.hold() => Ok(Removal::Superseded),
+        result = desk.holding(unbroken(work.run(teller))) => result,
         () = ports.stop.cancelled() => Ok(Removal::Cancelled),
     };
     if ports.stop.is_cancelled() {
@@ -178,22 +177,25 @@ pub async fn remove(ports: &Ports, request: &RemoveRequest, teller: &mut Teller<
         Ok(Removal::Nothing) => None,
         _ => Some(Duration::ZERO),
     };
-    let ending = match result {
-        Ok(Removal::Gone(proof)) => teller.removed(proof, request.reason).await,
-        Ok(Removal::Nothing) => teller.nothing_to_remove(request.reason).await,
-        Ok(Removal::Stuck { name, after, by }) => {
-            let failure = delete::stuck(ReasonCode::RemovalStuck, &name, after, &by);
-            teller.stuck(failure, request.reason).await
+    let told = async {
+        match result {
+            Ok(Removal::Gone(proof)) => teller.removed(proof, request.reason).await,
+            Ok(Removal::Nothing) => teller.nothing_to_remove(request.reason).await,
+            Ok(Removal::Stuck { name, after, by }) => {
+                let failure = delete::stuck(ReasonCode::RemovalStuck, &name, after, &by);
+                teller.stuck(failure, request.reason).await
+            }
+            Ok(Removal::Superseded) => Ending::superseded(),
+            Ok(Removal::Deployed) => Ending::quiet(
+                None,
+                ReasonCode::Superseded,
+                "the preview was deployed anew meanwhile, so it stays",
+            ),
+            Ok(Removal::Cancelled) => teller.cancelled().await,
+            Ok(Removal::NoTurn(failure)) | Err(failure) => teller.failed(failure).await,
         }
-        Ok(Removal::Superseded) => Ending::superseded(),
-        Ok(Removal::Deployed) => Ending::quiet(
-            None,
-            ReasonCode::Superseded,
-            "the preview was deployed anew meanwhile, so it stays",
-        ),
-        Ok(Removal::Cancelled) => teller.cancelled().await,
-        Ok(Removal::NoTurn(failure)) | Err(failure) => teller.failed(failure).await,
     };
+    let ending = desk.holding(told).await;
     // The turn ends after the comment, so that no newer run is spoken over.
     let record = async {
         if let Some(before) = before {

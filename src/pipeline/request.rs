@@ -1,12 +1,13 @@
 //! Turns a pull request as GitHub shows it now into what is deployed of it, and the files that it is made from.
-//! It asks nobody and decides nothing about permission.
+//! It decides nothing about permission, and asks GitHub only for the commits that may be named.
 //! One place for every way into a deploy, so that a promoted preview can never take another one's manifests or rights.
 
-use super::{DeployRequest, Entrance, Ports, Sources, sources::checked_out};
+use super::{DeployRequest, Entrance, Failure, Ports, Sources, sources::checked_out};
 use crate::{
     event::{PullRequest, Repository},
     inputs::ConfigFrom,
     names::CommitSha,
+    trigger::{Commit, Denied, permission},
 };
 use std::path::Path;
 
@@ -32,6 +33,19 @@ pub(super) enum Word {
         /// True where the cap that this run was given is the workflow's.
         governs: bool,
     },
+}
+
+/// The commit that is meant, pinned for the whole run; whether another one than the newest is the pull request's GitHub's own list says.
+pub async fn pinned(
+    ports: &Ports,
+    commit: &Commit,
+    pull: &PullRequest,
+) -> Result<Result<CommitSha, Denied>, Failure> {
+    let Some(sha) = commit.names_another(pull) else {
+        return Ok(commit.pin(pull));
+    };
+    let commits = ports.github()?.pull_commits(pull.number).await?;
+    Ok(permission::may_name(sha, pull, &commits).map(|()| sha.clone()))
 }
 
 /// What every request of a run has in common.
@@ -63,6 +77,7 @@ impl Basis<'_> {
             pr: pull.number,
             sha,
             head: pull.head_sha.clone(),
+            at: None,
             branch: pull.head_branch.clone(),
             author: pull.author.login.clone(),
             fork: pull.from_fork(),

@@ -472,30 +472,15 @@ impl<'a> Story<'a> {
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
         let bed = Bed::of(self.ports, &preview, &pull)?;
-        match wake {
+        let ending = match wake {
             true => {
-                let woken = async {
-                    if let Some(ending) = Box::pin(bed.wake(&mut teller)).await? {
-                        return Ok(ending);
-                    }
-                    if let Err(denied) = self.current(&pull) {
-                        return self.overtaken(&pull, denied).await;
-                    }
-                    match self.gate(&pull).await? {
-                        Ok(()) => {
-                            let status = inspect::status(self.ports, &preview).await?;
-                            let sha = status.record.wanted(&pull.head_sha);
-                            Ok(self.deploy_at(sha, &pull).await)
-                        }
-                        Err(ending) => Ok(ending),
-                    }
-                };
-                let ending = self.recorded(Action::Wake, woken).await?;
-                self.asked_still(&ending, &pull).await;
-                Ok(ending)
+                let woken = self.woken(&pull, &bed, &mut teller);
+                self.recorded(Action::Wake, woken).await?
             }
-            false => self.recorded(Action::Sleep, bed.sleep(&mut teller)).await,
-        }
+            false => self.recorded(Action::Sleep, bed.sleep(&mut teller)).await?,
+        };
+        self.asked_still(&ending, &pull).await;
+        Ok(ending)
     }
 }
 

@@ -66,7 +66,7 @@ pub async fn rollback(
         let shown = inspect::show(ports, preview, head, teller).await?;
         return Ok(shown.because(ReasonCode::NothingToRollBack).answering(why));
     }
-    Ok(back.settle(result, teller).await)
+    Ok(desk.holding(Box::pin(back.settle(result, teller))).await)
 }
 
 enum Done {
@@ -215,6 +215,7 @@ impl Back<'_> {
                     record.removed_on_purpose = false;
                     record.due = None;
                     record.held = Some(chosen.head.clone()).filter(|head| *head != chosen.mark.sha);
+                    record.named_at = None;
                 } else if state == State::Failed {
                     record.serving = None;
                 }

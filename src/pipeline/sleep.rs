@@ -18,6 +18,7 @@ use crate::{
     inputs::{self, UrlMode},
     names::{Namespace, PreviewKey, ReasonCode, State},
     report::Reached,
+    trigger::permission,
 };
 use serde_json::{Value, json};
 use std::{
@@ -234,7 +235,8 @@ impl<'a> Bed<'a> {
         self.desk.stay_awake().await
     }
 
-    /// Follows `/wake`; none when the preview can only be deployed, because its hosts are made of a slot that it has not kept.
+    /// Follows `/wake`; none when the preview can only be deployed, because its hosts are made of a slot that it has not kept, or it
+    /// waits in line for that.
     pub(super) async fn wake(&self, teller: &mut Teller<'_>) -> Result<Option<Ending>, Failure> {
         let Some(taken) = life::own_turn(self.ports, &self.desk, true).await? else {
             return Ok(Some(busy()));
@@ -245,7 +247,7 @@ impl<'a> Bed<'a> {
             let nobody = life::nobody(ports, preview, self.pull, teller, "that sleeps");
             return nobody.await.map(Some);
         };
-        if taken.holder.is_none() && self.hosts_of_slot() {
+        if taken.holder.is_none() && (self.hosts_of_slot() || self.waits_for_deploy(&taken)) {
             let newest = self.desk.finish(None, |_, _, _| {}).await?;
             return Ok((!newest).then(Ending::superseded));
         }
@@ -263,15 +265,18 @@ impl<'a> Bed<'a> {
             Err(Stopped::Failed(failure)) => InLine::after(failure),
             _ => InLine::Stays,
         };
-        let ending = match result {
-            Ok(()) => teller.woken().await,
-            Err(Stopped::Failed(failure)) => teller.failed(failure).await,
-            Err(Stopped::Full(house)) => teller.full(*house).await,
-            Err(Stopped::Cancelled) => tokio::time::timeout(WORD, teller.cancelled())
-                .await
-                .unwrap_or_else(|_| Ending::cancelled()),
-            Err(_) => Ending::superseded(),
+        let told = async {
+            match result {
+                Ok(()) => teller.woken().await,
+                Err(Stopped::Failed(failure)) => teller.failed(failure).await,
+                Err(Stopped::Full(house)) => teller.full(*house).await,
+                Err(Stopped::Cancelled) => tokio::time::timeout(WORD, teller.cancelled())
+                    .await
+                    .unwrap_or_else(|_| Ending::cancelled()),
+                Err(_) => Ending::superseded(),
+            }
         };
+        let ending = self.desk.holding(told).await;
         let untold = teller.unheard();
         let ended = self.desk.finish(None, |ledger, key, run| {
             capacity::withdraw(ledger, key, run);
@@ -304,6 +309,14 @@ impl<'a> Bed<'a> {
             true => Ok(Some(ending)),
             false => Ok(Some(Ending::superseded())),
         }
+    }
+
+    /// True when its place in line is for a commit that may be deployed.
+    fn waits_for_deploy(&self, taken: &Taken) -> bool {
+        let (record, head) = (&taken.record, &self.pull.head_sha);
+        taken.waiting.is_some()
+            && !record.wakes_as_it_was(head, self.ports.settings.builds_first())
+            && permission::may_deploy(self.pull, record.approved()).is_ok()
     }
 
     async fn rise(

@@ -71,6 +71,7 @@ fn pull_request(event: &PullRequestEvent, settings: &Settings) -> Trigger {
             sender: event.sender.clone(),
             closed,
             target: event.target,
+            pushed: event.action == PullRequestAction::Synchronize,
             at: event.at,
         },
     };
@@ -311,6 +312,8 @@ pub enum Asked {
         closed: bool,
         /// True for `pull_request_target`.
         target: bool,
+        /// True when commits were pushed.
+        pushed: bool,
         /// When it happened, if the event says it.
         at: Option<Timestamp>,
     },

@@ -2,7 +2,7 @@
 //! It asks nobody: the level and the pull request are arguments, fresh from GitHub.
 //! It fails closed: what is not known to be allowed is refused.
 
-use super::{Asked, Commit, Denied, Request};
+use super::{Asked, Commit, Denied};
 use crate::{
     event::PullRequest,
     inputs::MinPermission,
@@ -226,12 +226,12 @@ pub fn may_name(sha: &CommitSha, pull: &PullRequest, commits: &[CommitSha]) -> R
     })
 }
 
-impl Request {
+impl Commit {
     /// The commit that somebody named, where GitHub must say whether it is the pull request's: it is open, comes from no fork, and
     /// has another newest one.
     pub fn names_another(&self, pull: &PullRequest) -> Option<&CommitSha> {
-        match &self.commit {
-            Commit::Named(sha) if pull.open && !pull.from_fork() => {
+        match self {
+            Self::Named(sha) if pull.open && !pull.from_fork() => {
                 Some(sha).filter(|sha| **sha != pull.head_sha)
             }
             _ => None,
@@ -241,11 +241,11 @@ impl Request {
     /// The commit that the request is about, pinned for the whole run. One that somebody named and that is not the head is refused
     /// here: it counts only where GitHub says whose it is, see [`Self::names_another`].
     pub fn pin(&self, pull: &PullRequest) -> Result<CommitSha, Denied> {
-        match &self.commit {
-            Commit::Payload(sha) | Commit::Planned(sha) => Ok(sha.clone()),
-            Commit::Head => Ok(pull.head_sha.clone()),
-            Commit::Named(sha) if *sha == pull.head_sha => Ok(sha.clone()),
-            Commit::Named(sha) => Err(Denied {
+        match self {
+            Self::Payload(sha) | Self::Planned(sha) => Ok(sha.clone()),
+            Self::Head => Ok(pull.head_sha.clone()),
+            Self::Named(sha) if *sha == pull.head_sha => Ok(sha.clone()),
+            Self::Named(sha) => Err(Denied {
                 reason: ReasonCode::Superseded,
                 cause: format!(
                     "{} is not the head of pull request #{}, {} is",

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    event::{Repository, User},
+    event::User,
     names::{PrNumber, RepoId},
 };
 
@@ -28,21 +28,6 @@ fn user(login: &str) -> User {
     User {
         login: login.into(),
         bot: false,
-    }
-}
-
-fn request(commit: Commit) -> Request {
-    Request {
-        repository: Repository {
-            id: RepoId(4711),
-            name: "acme/web".parse().unwrap(),
-            default_branch: None,
-        },
-        pr: PrNumber::new(12).unwrap(),
-        commit,
-        asked: Asked::Dispatch {
-            sender: user("alice"),
-        },
     }
 }
 
@@ -239,15 +224,12 @@ fn the_commit_is_the_events_the_head_or_the_one_that_was_named() {
         "c".repeat(40).parse().unwrap(),
     );
     assert_eq!(
-        request(Commit::Payload(other.clone())).pin(&pull()),
+        Commit::Payload(other.clone()).pin(&pull()),
         Ok(other.clone())
     );
-    assert_eq!(request(Commit::Head).pin(&pull()), Ok(head.clone()));
-    assert_eq!(
-        request(Commit::Named(head.clone())).pin(&pull()),
-        Ok(head.clone())
-    );
-    let denied = request(Commit::Named(other)).pin(&pull()).unwrap_err();
+    assert_eq!(Commit::Head.pin(&pull()), Ok(head.clone()));
+    assert_eq!(Commit::Named(head.clone()).pin(&pull()), Ok(head.clone()));
+    let denied = Commit::Named(other).pin(&pull()).unwrap_err();
     assert_eq!(denied.reason, ReasonCode::Superseded);
     assert!(denied.remedy.contains(head.as_str()), "{}", denied.remedy);
 }
@@ -278,7 +260,7 @@ fn only_a_commit_that_github_lists_may_be_named() {
 #[test]
 fn github_is_asked_only_about_another_commit_of_the_repositorys_own_open_pull_request() {
     let other: CommitSha = "c".repeat(40).parse().unwrap();
-    let named = request(Commit::Named(other.clone()));
+    let named = Commit::Named(other.clone());
     assert_eq!(named.names_another(&pull()), Some(&other));
     let fork = PullRequest {
         head_repository: Some(RepoId(9822)),
@@ -297,6 +279,6 @@ fn github_is_asked_only_about_another_commit_of_the_repositorys_own_open_pull_re
         Commit::Planned(other.clone()),
         Commit::Payload(other),
     ] {
-        assert_eq!(request(commit).names_another(&pull()), None);
+        assert_eq!(commit.names_another(&pull()), None);
     }
 }

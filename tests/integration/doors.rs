@@ -132,6 +132,64 @@ async fn with_a_token_files_come_from_the_commit_that_github_names() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_by_hand_takes_any_commit_of_the_pull_request_and_no_other() {
+    let shop = Shop::open().await;
+    shop.opens(12);
+    let first = shop.world.github.head("acme/shop", 12);
+    shop.pushes(12);
+    let newest = shop.world.github.head("acme/shop", 12);
+    let fork = preview_action::simulate::github::NewPull {
+        author: "mallory".into(),
+        fork: Some("mallory/shop".into()),
+        ..Default::default()
+    };
+    shop.opens_as(13, fork);
+    let of_fork = shop.world.github.head("acme/shop", 13);
+    shop.world.github.push("acme/shop", 13, &[]);
+    let (api, token) = (shop.world.github.url(), shop.world.github.token());
+    let deploy = async |pr: &str, sha: &str| {
+        let which = ["deploy", "--repository", "acme/shop", "--pr", pr];
+        let door = ["--api-url", &api, "--token", &token];
+        let how = ["--domain", "preview.example.test", "--health", "off"];
+        let all = [&which[..], &["--sha", sha], &door, &how].concat();
+        preview(Some(&shop), &all).await
+    };
+    let said = deploy("12", &first).await;
+    assert_eq!(said.exit, 0, "{}", said.err);
+    let image = shop.image("pr-shop-12", "web");
+    assert!(image.ends_with(&first[..7]), "{image}{}", said.out);
+    assert_eq!(shop.record(12)["held"], newest);
+    let comment = shop.comment(12);
+    for text in ["Preview ready", "asked for this commit by name"] {
+        assert!(comment.contains(text), "{comment}");
+    }
+    // An event of the newest commit takes nothing of that away.
+    let late = shop.pull_event(12, "synchronize");
+    shop.hears(&late).await.ends(0, "rolled-back");
+    for (pr, sha, why) in [
+        ("12", of_fork.as_str(), "is no commit of pull request #12"),
+        (
+            "13",
+            of_fork.as_str(),
+            "is not the head of pull request #13",
+        ),
+    ] {
+        let refused = deploy(pr, sha).await;
+        assert_eq!(refused.exit, 1, "{}", refused.out);
+        for text in [why, "give --sha "] {
+            assert!(refused.err.contains(text), "{}", refused.err);
+        }
+    }
+    let image = shop.image("pr-shop-12", "web");
+    assert!(image.ends_with(&first[..7]), "{image}");
+    assert_eq!(shop.namespaces(), ["pr-shop-12"]);
+    let said = deploy("12", &newest).await;
+    assert_eq!(said.exit, 0, "{}", said.err);
+    assert!(shop.record(12)["held"].is_null());
+    shop.ends();
+}
+
 #[tokio::test]
 async fn a_command_offers_only_the_inputs_that_it_reads() {
     for (command, has, lacks) in [

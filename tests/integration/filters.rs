@@ -512,9 +512,13 @@ async fn a_push_that_is_kept_back_is_use_of_what_lives() {
             let pushed = shop.pushes(1);
             let seen = with(&shop, &pushed, &inputs).await;
             seen.ends(0, "draft-skipped");
+            let expires = shop.world.clock.now() + jiff::SignedDuration::from_hours(7 * 24);
+            let expires = expires.strftime("%Y-%m-%d").to_string();
+            let namespace = shop.world.cluster.object("Namespace", "", "pr-shop-1");
+            let noted = &namespace.unwrap()["metadata"]["annotations"]["preview-action/expires"];
+            assert!(noted.as_str().unwrap().starts_with(&expires), "{noted}");
             if comment == "sticky" {
-                let expires = shop.world.clock.now() + jiff::SignedDuration::from_hours(7 * 24);
-                seen.says(&format!("expires {}", expires.strftime("%Y-%m-%d")));
+                seen.says(&format!("expires {expires}"));
                 seen.says("was **not** deployed");
             }
             for _ in 0..2 {

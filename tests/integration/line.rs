@@ -256,6 +256,55 @@ async fn a_sleeper_that_waits_for_a_deploy_does_so_whoever_asks_to_wake_it() {
     shop.ends();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_whose_run_does_not_come_is_deployed_by_whoever_wakes_it() {
+    let shop = Shop::open().await;
+    let inputs = [("promote", "dispatch")];
+    one_sleeps(&shop).await;
+    one(&shop, &shop.pushes(1), &inputs).await.ends(0, "queued");
+    one(&shop, &shop.closes(2), &inputs)
+        .await
+        .ends(0, "removed");
+    assert_eq!(called(&shop), ["1"]);
+    let wake = shop.says(1, "alice", "/wake");
+    one(&shop, &wake, &inputs).await.ends(0, "deployed");
+    let head = shop.world.github.head(SHOP, 1);
+    assert!(shop.image(NAMESPACE, "web").ends_with(&head[..7]));
+    assert_eq!((shop.holders(), shop.line()), (vec![1], vec![]));
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_whose_manifests_another_run_writes_is_not_woken_as_it_was() {
+    let shop = Shop::open().await;
+    let inputs = [("manifests", "out/*.yaml")];
+    one_sleeps(&shop).await;
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-1}\n";
+    let built = async |event: &Event| {
+        let run = shop.run(event).input("max-previews", "1").inputs(&inputs);
+        run.workspace(".git/HEAD", &shop.world.github.head(SHOP, 1))
+            .workspace("out/a.yaml", text)
+            .go()
+            .await
+    };
+    built(&shop.pushes(1)).await.ends(0, "queued");
+    one(&shop, &shop.closes(2), &inputs)
+        .await
+        .ends(0, "removed");
+    let wake = shop.says(1, "alice", "/wake");
+    let seen = one(&shop, &wake, &inputs).await;
+    seen.ends(0, "queued");
+    let head = shop.world.github.head(SHOP, 1);
+    for text in ["number 1 in line", &head[..7], "manifests"] {
+        seen.says(text);
+    }
+    assert_eq!((shop.holders(), shop.line()), (vec![], vec![1]));
+    built(&wake).await.ends(0, "deployed");
+    let own = shop.world.cluster.object("ConfigMap", NAMESPACE, "of-1");
+    assert!(own.is_some());
+    shop.ends();
+}
+
 /// What is done before each deploy has not been done for what was pushed since.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_is_not_deployed_at_a_commit_that_its_own_command_has_not_built() {

@@ -365,6 +365,52 @@ async fn a_run_that_the_line_started_for_it_comes_too_late_behind_a_push() {
     shop.ends();
 }
 
+/// Behind reviewers runs begin long after what they are about, and in any order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_after_the_command_ends_the_hold_in_whichever_order_their_runs_begin() {
+    let minute = Duration::from_secs(60);
+    for pushed_first in [false, true] {
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        let command = named(&shop, 1, &head(&shop, 1));
+        shop.world.advance(minute);
+        let push = shop.pushes(1);
+        if pushed_first {
+            shop.hears(&push).await.ends(0, "deployed");
+            let late = shop.hears(&command).await;
+            late.ends(0, "superseded");
+            late.says("nothing was deployed");
+        } else {
+            shop.hears(&command).await.ends(0, "unchanged");
+            assert!(shop.record(1)["held"].is_string());
+            shop.hears(&push).await.ends(0, "deployed");
+        }
+        serves(&shop, 1, &head(&shop, 1));
+        assert!(shop.record(1)["held"].is_null());
+        shop.ends();
+    }
+    // What was pushed before the command is what it is about.
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    let first = head(&shop, 1);
+    let push = shop.pushes(1);
+    shop.world.advance(minute);
+    names(&shop, 1, &first).await.ends(0, "unchanged");
+    shop.hears(&push).await.ends(0, "rolled-back");
+    serves(&shop, 1, &first);
+    // Nor does it bring back what was rolled back since.
+    shop.hears(&shop.says(1, "bob", "/deploy"))
+        .await
+        .ends(0, "deployed");
+    shop.world.advance(minute);
+    let push = shop.pushes(1);
+    shop.hears(&push).await.ends(0, "deployed");
+    let back = shop.hears(&shop.says(1, "bob", "/rollback")).await;
+    back.ends(0, "rolled-back");
+    shop.hears(&push).await.ends(0, "rolled-back");
+    shop.ends();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_in_line_ends_the_hold_also_where_it_is_taken_back() {
     let shop = Shop::open().await;
@@ -391,6 +437,27 @@ async fn a_push_while_it_waits_in_line_is_what_is_deployed() {
     shop.hears(&shop.closes(2)).await.ends(0, "removed");
     serves(&shop, 4, &head(&shop, 4));
     assert!(shop.record(4)["held"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_at_the_cap_holds_nothing_back() {
+    let shop = Shop::open().await;
+    for pr in 1..=3 {
+        shop.deployed(pr).await;
+    }
+    shop.opens(4);
+    let first = head(&shop, 4);
+    shop.pushes(4);
+    let refuse = async |event: Event| shop.run(&event).input("when-full", "refuse").go().await;
+    let seen = refuse(named(&shop, 4, &first)).await;
+    seen.ends(0, "at-capacity");
+    seen.says(&format!("```\n/deploy {first}\n```"));
+    assert!(shop.record(4)["held"].is_null(), "{}", shop.record(4));
+    refuse(shop.closes(1)).await.ends(0, "removed");
+    shop.world.advance(QUARTER);
+    refuse(shop.schedule()).await.ends(0, "swept");
+    serves(&shop, 4, &head(&shop, 4));
     shop.ends();
 }
 

@@ -1,8 +1,10 @@
 //! Several runs of one preview: the newest has the word, and a run that died is made good by the next.
 
 use crate::support::{Event, LEDGER, ONE_SERVICE, Seen, Shop};
-use preview_action::simulate::{Fault, Record};
+use preview_action::simulate::{Action, Fault, Record};
+use rstest::rstest;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 /// True once a request with this method and end of its path was made.
 fn asked(method: &'static str, end: &'static str) -> impl Fn(&[Record]) -> bool {
@@ -92,6 +94,53 @@ async fn an_older_run_whose_image_never_comes_gives_way_at_its_next_heart_beat()
     newer.one_comment();
     assert!(newer.took < Duration::from_secs(100), "{:?}", newer.took);
     quiet_end(&shop, &[1]);
+}
+
+/// After the edits before it, GitHub takes the last one only when it is told to.
+#[rstest]
+#[case::deploy("/deploy", 2, "deployed")]
+#[case::rollback("/rollback", 2, "deployed")]
+#[case::wake("/wake", 2, "deployed")]
+#[case::undeploy("/undeploy", 2, "removed-by-command")]
+#[case::pin("/pin", 1, "deployed")]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_to_say_its_last_word_is_waited_for(
+    #[case] command: &str,
+    #[case] edit: usize,
+    #[case] newer_ends: &str,
+) {
+    let shop = Shop::open().await;
+    shop.deployed(1).await;
+    shop.hears(&shop.pushes(1)).await.ends(0, "deployed");
+    if command == "/wake" {
+        let sleep = shop.says(1, "alice", "/sleep");
+        shop.hears(&sleep).await.ends(0, "slept");
+    }
+    let (event, from) = (shop.says(1, "alice", command), shop.now());
+    let go = Arc::new(Notify::new());
+    let held = Action::Hold(go.clone());
+    let last = Fault::on("PATCH", "/repos/acme/shop/issues/comments/*", held);
+    shop.world.github.inject(last.nth(edit));
+    let newer = async {
+        let edits = |one: &&Record| one.method == "PATCH" && one.path.contains("/comments/");
+        let said = |log: &[Record]| log[from..].iter().filter(edits).count() == edit;
+        shop.world.log.wait_until(said).await;
+        let at_work = shop.record(1);
+        let push = shop.pushes(1);
+        let beats = async {
+            sequence(&shop, at_work["sequence"].as_u64().unwrap() + 1).await;
+            let beats =
+                |_: &_| shop.record(1)["active"]["heartbeat"] != at_work["active"]["heartbeat"];
+            shop.world.cluster.wait_until(beats).await;
+            assert_eq!(shop.record(1)["active"]["run"], at_work["active"]["run"]);
+            go.notify_one();
+        };
+        tokio::join!(shop.hears(&push), beats).0
+    };
+    let (older, newer) = tokio::join!(shop.hears(&event), newer);
+    older.ends(0, "superseded");
+    newer.ends(0, newer_ends);
+    shop.ends();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,11 +288,7 @@ async fn a_lost_answer_to_any_write_of_the_ledger_changes_nothing() {
     };
     for k in 1..=writes {
         let shop = Shop::open().await;
-        let lost = Fault::on(
-            "PUT",
-            LEDGER,
-            preview_action::simulate::Action::WriteThenClose,
-        );
+        let lost = Fault::on("PUT", LEDGER, Action::WriteThenClose);
         shop.world.cluster.inject(lost.nth(k));
         let seen = shop.deployed(1).await;
         seen.one_comment();

@@ -280,6 +280,11 @@ impl Settings {
         self.auto_deploy && self.build_workflow.is_none() && !planned
     }
 
+    /// True where something is done for each commit before it is deployed.
+    pub fn builds_first(&self) -> bool {
+        self.build_workflow.is_some() || self.deploy_command.is_some()
+    }
+
     /// True where a sleeper keeps its slot: in any case where its hosts are made of it, or else its routes would stand there for
     /// somebody else's hosts.
     pub fn sleepers_keep_slots(&self) -> bool {

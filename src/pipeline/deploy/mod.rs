@@ -62,6 +62,8 @@ pub struct DeployRequest {
     pub sha: CommitSha,
     /// The newest commit when this was decided; where `sha` is another one, somebody has asked for that by name.
     pub head: CommitSha,
+    /// When somebody pushed, or gave the command, where that is known.
+    pub at: Option<jiff::Timestamp>,
     /// Branch that it comes from: untrusted text.
     pub branch: String,
     /// Login of the pull request's author.
@@ -132,7 +134,8 @@ pub async fn deploy(
         .await;
         return ending.unwrap_or_else(|_| Ending::cancelled());
     }
-    heap(|| work.settle(result, teller)).await
+    // However long GitHub takes for the last word, no newer run is spoken over.
+    desk.holding(heap(|| work.settle(result, teller))).await
 }
 
 impl DeployRequest {
@@ -242,6 +245,8 @@ struct Notes {
     first: bool,
     /// Since when the preview has waited in line, if it has.
     waiting: Option<jiff::Timestamp>,
+    /// What was held and due before somebody named this commit.
+    unnamed: (Option<CommitSha>, Option<CommitSha>),
     /// Marks of the last good sets, if they changed.
     marks: Option<Marks>,
     /// The quota that kept the preview asleep when the slot was asked for.
@@ -269,6 +274,7 @@ impl Work<'_> {
         let asking = Asking {
             removed_on_purpose: self.request.asked.then_some(false),
             holds: self.request.holds().cloned(),
+            at: self.request.at,
             by_command: (self.request.entrance != Entrance::FromQueue)
                 .then_some(self.request.asked),
             removal: Begun::Revoked,
@@ -291,7 +297,8 @@ impl Work<'_> {
             return Err(Stopped::Unapproved);
         }
         let removed = taken.record.removed_on_purpose;
-        let held = taken.record.held.as_ref() == Some(&self.request.sha);
+        let held = taken.record.held.as_ref() == Some(&self.request.sha)
+            && !taken.record.ends_hold(self.request.at);
         // Who waits in line to wake has nothing alive and keeps that place; what somebody has named may have failed.
         let waits = taken.waiting.is_some() || taken.record.is_named();
         let waits = waits && self.request.entrance != Entrance::FromQueue;
@@ -315,6 +322,10 @@ impl Work<'_> {
         let mut notes = lock(&self.notes);
         notes.first = tried.is_none_or(|last| last.sha != self.request.sha);
         notes.waiting = taken.waiting;
+        // Who has waited for its turn finds there what it has noted itself.
+        if !taken.after_another {
+            notes.unnamed = (taken.record.held.clone(), taken.record.due.clone());
+        }
     }
 
     /// True when the preview has its Namespace and nobody is deleting it.

@@ -260,6 +260,10 @@ impl Work<'_> {
                         record.stalled = stalled.then(|| self.request.sha.clone());
                     }
                     self.note(record, tried, url.is_some());
+                    // Nothing of it is deployed and it waits for nothing, so it holds nothing back either.
+                    if state == State::Refused && self.request.holds().is_some() {
+                        (record.held, record.due) = lock(&self.notes).unnamed.clone();
+                    }
                 }
                 let holder = |holder: &&mut Holder| holder.key == key;
                 let Some(holder) = ledger.holders.iter_mut().find(holder) else {

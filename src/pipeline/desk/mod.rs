@@ -16,12 +16,13 @@ pub(super) use rebuild::{anew, begin, is_labelled_asleep, mend, owned_by_label};
 use super::{Adopted, DeployRequest, Failure, Ports, life::Home};
 use crate::{
     capacity::{
-        self, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn, UnderWay,
+        self, Asleep, Attempt, Holder, Ledger, LedgerName, Owned, Record, Removing, RunId, Turn,
+        UnderWay,
     },
     cluster::{Cluster, ClusterError, Existing, Moment, Step},
     names::{CommitSha, Namespace, PreviewKey, ReasonCode, State},
 };
-use std::{sync::PoisonError, time::Duration};
+use std::{convert::Infallible, sync::PoisonError, time::Duration};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -59,6 +60,8 @@ pub(super) struct Asking {
     pub(super) removed_on_purpose: Option<bool>,
     /// The newest commit, where somebody asks for another one by its name.
     pub(super) holds: Option<CommitSha>,
+    /// When somebody gave the command, or pushed, where that is known.
+    pub(super) at: Option<jiff::Timestamp>,
     /// Whether somebody asks for this deploy by command; none when that stays what it was.
     pub(super) by_command: Option<bool>,
     /// What the turn means for a removal that was begun.
@@ -126,7 +129,8 @@ impl Asking {
     /// True for what comes by itself while somebody has asked for another commit instead.
     fn is_held(&self, record: &Record) -> bool {
         let shown = self.shows.as_ref().map(|shows| &shows.sha);
-        self.by_command == Some(false) && shown.is_some() && record.held.as_ref() == shown
+        let held = shown.is_some() && record.held.as_ref() == shown;
+        self.by_command == Some(false) && held && !record.ends_hold(self.at)
     }
 
     fn note(&self, record: &mut Record, turn: &Turn, stands: bool, now: jiff::Timestamp) {
@@ -134,13 +138,16 @@ impl Asking {
             record.removed_on_purpose = removed;
             // Who asks for the preview ends a hold as well.
             record.held.clone_from(&self.holds);
+            record.named_at = self.at.filter(|_| self.holds.is_some());
         }
         // What was asked for before is what a place in line is for still; another commit's turn ends the hold.
         let stays = stands && self.is_held(record);
         let shown = self.shows.as_ref().map(|shows| &shows.sha);
-        if shown.is_some() && record.held.as_ref() != shown {
+        let pushed = self.at.filter(|_| self.by_command == Some(false));
+        if shown.is_some() && (record.held.as_ref() != shown || record.ends_hold(pushed)) {
             record.held.clone_from(&self.holds);
         }
+        record.pushed_at = record.pushed_at.max(pushed);
         if let Some(by_command) = self.by_command.filter(|_| !stays) {
             record.by_command = by_command;
         }
@@ -184,6 +191,14 @@ pub(super) struct Taken {
     pub(super) now: jiff::Timestamp,
     /// True when another run was at work, or waited, and has stopped for this one.
     pub(super) after_another: bool,
+}
+
+impl Taken {
+    /// Its Namespace, if it has one.
+    pub(super) fn home(&self) -> Option<Home> {
+        let sleeps = || self.record.asleep.as_ref().map(Asleep::home);
+        self.holder.as_ref().and_then(Holder::home).or_else(sleeps)
+    }
 }
 
 /// Where a preview may live.
@@ -370,12 +385,7 @@ impl<'a> Desk<'a> {
             .transact(|ledger, _| {
                 let record = ledger.previews.get(&self.key).cloned();
                 let holder = ledger.holder(&self.key);
-                let held = holder.and_then(|one| Some((one.namespace.clone(), one.uid.clone()?)));
-                Step::Keep(record.map(|record| {
-                    let asleep = record.asleep.as_ref();
-                    let sleeps = asleep.map(|one| (one.namespace.clone(), one.uid.clone()));
-                    (record, held.or(sleeps))
-                }))
+                Step::Keep(record.map(|record| (record, ledger.home(&self.key))))
             })
             .await?;
         Ok(known)
@@ -426,8 +436,15 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Gives signs of life for as long as it is polled, whether or not a newer run waits: what was begun must be ended first.
-    pub(super) async fn hold(&self) {
+    /// Awaits what must be ended before anybody else has the turn, and gives signs of life meanwhile, whether or not a newer run waits.
+    pub(super) async fn holding<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.hold() => match never {},
+        }
+    }
+
+    async fn hold(&self) -> Infallible {
         loop {
             sleep(HEARTBEAT).await;
             let held = self
@@ -453,6 +470,7 @@ impl<'a> Desk<'a> {
             // That is as good as `/deploy`.
             record.removed_on_purpose = false;
             record.held = request.holds().cloned();
+            record.named_at = request.at;
             record.due = Some(request.sha.clone());
             Step::Write(())
         })

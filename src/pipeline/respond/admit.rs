@@ -25,7 +25,11 @@ impl Story<'_> {
 
     /// True when nobody asked, and the commit is the newest of an open pull request.
     pub(super) fn by_itself(&self, pull: &PullRequest) -> bool {
-        let current = self.request.pin(pull).is_ok_and(|sha| sha == pull.head_sha);
+        let current = self
+            .request
+            .commit
+            .pin(pull)
+            .is_ok_and(|sha| sha == pull.head_sha);
         let deploys = matches!(self.trigger, Trigger::Deploy(_) | Trigger::Announce(_));
         deploys && self.request.asked.is_event() && pull.open && current
     }

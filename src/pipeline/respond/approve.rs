@@ -68,7 +68,7 @@ impl Story<'_> {
         if let Err(denied) = permission::may_be_approved(&pull) {
             return self.denied(&pull, denied).await;
         }
-        let sha = match self.request.pin(&pull) {
+        let sha = match self.request.commit.pin(&pull) {
             Ok(sha) => sha,
             Err(denied) => {
                 let line = format!("nothing was approved: {}", denied.cause);
@@ -127,7 +127,8 @@ impl Story<'_> {
 
     /// Says again that a fork's newest commit needs approval, where a word about the commit that runs has taken the place of that.
     pub(super) async fn asked_still(&self, ending: &Ending, pull: &PullRequest) {
-        let spoke = [ReasonCode::RolledBack, ReasonCode::Woken].contains(&ending.reason);
+        let words = [ReasonCode::RolledBack, ReasonCode::Woken, ReasonCode::Slept];
+        let spoke = words.contains(&ending.reason);
         let may_be = pull.from_fork() && permission::may_be_approved(pull).is_ok();
         if !spoke || !may_be || self.ports.stop.is_cancelled() {
             return;

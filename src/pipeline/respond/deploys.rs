@@ -7,11 +7,18 @@ use crate::{
     event::PullRequest,
     names::{CommitSha, PrNumber},
     pipeline::{
-        Blame, DeployRequest, Ending, Entrance, Failure, Sources, deploy, heap::heap, inspect,
-        render, request::Word, take::Taking,
+        Blame, DeployRequest, Ending, Entrance, Failure, Sources, deploy,
+        desk::Desk,
+        heap::heap,
+        inspect, render,
+        request::{self, Word},
+        sleep::Bed,
+        take::Taking,
+        teller::Teller,
     },
     trigger::{Asked, Denied, permission},
 };
+use jiff::Timestamp;
 
 impl Story<'_> {
     /// Deploys in the slot of another preview, which is moved aside first.
@@ -39,7 +46,8 @@ impl Story<'_> {
         };
         let basis = basis(self.ports, &self.request.repository, self.caller);
         let word = Word::Asked(Entrance::First);
-        let (request, sources) = basis.request(word, sha, &pull);
+        let (mut request, sources) = basis.request(word, sha, &pull);
+        request.at = self.said();
         let made = match render::manifests(self.ports, &request, &sources).await {
             Ok(_) => taking.make_room(&request, teller.asker()).await?,
             // Nobody is moved aside for what cannot be deployed; the deploy says why.
@@ -75,7 +83,8 @@ impl Story<'_> {
 
     /// The commit that is deployed where it must be the newest.
     pub(super) fn current(&self, pull: &PullRequest) -> Result<CommitSha, Denied> {
-        self.request.pin(pull).and_then(|sha| current(sha, pull))
+        let pinned = self.request.commit.pin(pull);
+        pinned.and_then(|sha| current(sha, pull))
     }
 
     /// The commit that is deployed: the newest, or another one of the pull request that somebody has named.
@@ -83,21 +92,34 @@ impl Story<'_> {
         &self,
         pull: &PullRequest,
     ) -> Result<Result<CommitSha, Denied>, Failure> {
-        let Some(sha) = self.request.names_another(pull) else {
-            return Ok(self.current(pull));
+        let commit = &self.request.commit;
+        let pinned = request::pinned(self.ports, commit, pull).await?;
+        let (Ok(sha), Some(_)) = (&pinned, commit.names_another(pull)) else {
+            return Ok(pinned.and_then(|sha| current(sha, pull)));
         };
-        let commits = self.ports.github()?.pull_commits(pull.number).await?;
-        if let Err(denied) = permission::may_name(sha, pull, &commits) {
-            return Ok(Err(denied));
-        }
-        // The line starts runs for what somebody has named; such a run comes late where something else was pushed or asked for since.
-        if self.request.asked.is_workflow() && self.ports.cluster().is_ok() {
-            let status = inspect::status(self.ports, &self.preview()).await?;
-            if status.record.wanted(&pull.head_sha) != sha {
+        // A run comes late where something was pushed since the command was given, and one that the line started where something else
+        // is wanted since.
+        let (workflow, said) = (self.request.asked.is_workflow(), self.said());
+        if let (true, Ok(cluster)) = (workflow || said.is_some(), self.ports.cluster()) {
+            let desk = Desk::new(self.ports, cluster, self.preview(), false);
+            let record = desk.record().await?.map(|(record, _)| record);
+            let record = record.unwrap_or_default();
+            let pushed = said.is_some() && record.pushed_at > said;
+            if pushed || (workflow && record.wanted(&pull.head_sha) != sha) {
                 return Ok(current(sha.clone(), pull));
             }
         }
-        Ok(Ok(sha.clone()))
+        Ok(pinned)
+    }
+
+    /// When somebody pushed, or gave the command; none where nobody knows, or it is given anew by running it again.
+    fn said(&self) -> Option<Timestamp> {
+        let said = match &self.request.asked {
+            Asked::Event { pushed, at, .. } => at.filter(|_| *pushed),
+            Asked::Comment { written, .. } => Some(*written),
+            Asked::Build { .. } | Asked::Dispatch { .. } => None,
+        };
+        said.filter(|_| self.caller.attempt < 2)
     }
 
     pub(super) async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {
@@ -111,6 +133,41 @@ impl Story<'_> {
         self.asked_anew(ending, pull).await
     }
 
+    /// Wakes a sleeper as it was; one that can only be deployed, or waits in line for that, is deployed at the commit that is wanted.
+    pub(super) async fn woken(
+        &self,
+        pull: &PullRequest,
+        bed: &Bed<'_>,
+        teller: &mut Teller<'_>,
+    ) -> Result<Ending, Failure> {
+        if let Some(ending) = Box::pin(bed.wake(teller)).await? {
+            return Ok(ending);
+        }
+        if let Err(denied) = self.current(pull) {
+            return self.overtaken(pull, denied).await;
+        }
+        if let Err(ending) = self.gate(pull).await? {
+            return Ok(ending);
+        }
+        let status = inspect::status(self.ports, &self.preview()).await?;
+        let sha = status.record.wanted(&pull.head_sha);
+        let basis = basis(self.ports, &self.request.repository, self.caller);
+        match status.house {
+            Some(house) if !basis.has_manifests_of(sha, pull) => {
+                teller.about(sha);
+                teller.warn(format!(
+                    "it was not woken as it was: it waits for {}, whose manifests only a run of its own writes",
+                    sha.short()
+                ));
+                let ending = teller.full(house).await;
+                let seen = status.record.sequence;
+                inspect::looks_again(self.ports, &self.preview(), seen).await;
+                Ok(ending)
+            }
+            _ => Ok(self.deploy_at(sha, pull).await),
+        }
+    }
+
     pub(super) fn request_for(
         &self,
         sha: CommitSha,
@@ -121,7 +178,10 @@ impl Story<'_> {
             Asked::Build { .. } => Word::Built,
             Asked::Comment { .. } | Asked::Dispatch { .. } => Word::Asked(Entrance::Ordinary),
         };
-        basis(self.ports, &self.request.repository, self.caller).request(word, sha, pull)
+        let basis = basis(self.ports, &self.request.repository, self.caller);
+        let (request, sources) = basis.request(word, sha, pull);
+        let at = self.said();
+        (DeployRequest { at, ..request }, sources)
     }
 
     pub(super) async fn announce(&self) -> Result<Ending, Failure> {
