@@ -8,6 +8,7 @@ mod house;
 mod place;
 mod rebuild;
 mod rest;
+mod word;
 
 pub(super) use cap::keep_cap;
 pub(super) use house::{House, Lodger, held_by, rooms};
@@ -21,7 +22,10 @@ use crate::{
     cluster::{Cluster, ClusterError, Existing, Moment, Step},
     names::{CommitSha, Namespace, PreviewKey, ReasonCode, State},
 };
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    sync::{PoisonError, atomic::AtomicBool},
+    time::Duration,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -50,6 +54,8 @@ pub(super) struct Desk<'a> {
     seen: Option<u64>,
     /// When the ledger answered last.
     touched: std::sync::Mutex<Instant>,
+    /// True when a word was owed already as this run took its turn.
+    owed: AtomicBool,
 }
 
 /// How a run asks for its turn.
@@ -228,6 +234,7 @@ impl<'a> Desk<'a> {
             governs,
             seen: None,
             touched: std::sync::Mutex::new(Instant::now()),
+            owed: AtomicBool::new(false),
         }
     }
 
@@ -352,6 +359,7 @@ impl<'a> Desk<'a> {
             match turn {
                 Turn::Ours(sequence) => {
                     tracing::info!(sequence, "took the turn of this preview");
+                    self.owes(&taken.record);
                     return Ok(Some(taken));
                 }
                 Turn::Superseded => return Ok(None),
