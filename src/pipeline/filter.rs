@@ -186,7 +186,12 @@ pub(super) async fn left_line(
     teller.about(head);
     teller.warn(format!("it waits in line no more: {denied}"));
     let status = inspect::status(ports, preview).await?;
+    // While a run is at work the comment is that run's.
+    if status.busy {
+        return Ok(());
+    }
     let ending = teller.status(&status, head, ReasonCode::StatusShown).await;
     tracing::info!("{}", ending.why);
+    inspect::looks_again(ports, preview, status.record.sequence).await;
     Ok(())
 }

@@ -382,7 +382,8 @@ impl Work<'_> {
                     if record.expired && self.request.head.is_some() {
                         record.rests_at.clone_from(&self.request.head);
                     }
-                    record.untold &= !told;
+                    let untold = record.untold && !told;
+                    self.desk.leaves_untold(record, untold);
                     record.bury();
                 }
                 let closed = matches!(self.request.reason, RemoveReason::Closed { .. });

@@ -14,6 +14,7 @@ mod overtaken;
 mod plan;
 mod record;
 mod rival;
+mod unanswered;
 
 pub use plan::{Planned, plan};
 
@@ -88,14 +89,14 @@ pub async fn respond(
     caller: &Caller<'_>,
     audience: Audience<'_>,
 ) -> Ending {
-    let head = OnceLock::new();
+    let met = OnceLock::new();
     let story = |request| Story {
         ports,
         trigger,
         request,
         caller,
         audience,
-        head: &head,
+        met: &met,
     };
     let answer = async {
         match trigger {
@@ -177,7 +178,13 @@ pub async fn respond(
         Ok(ending) => ending.unwrap_or_else(Ending::failed),
         Err(_) => bug::bug(ports, trigger, audience).await,
     };
-    ending.subject = ending.subject.or(subject(trigger, head.into_inner()));
+    if let Some(request) = trigger.request() {
+        tokio::select! {
+            () = heap(|| async { story(request).answers_for(&mut ending).await }) => {}
+            () = patience() => {}
+        }
+    }
+    ending.subject = ending.subject.or(subject(trigger, met.get()));
     // Whoever was stopped while another run had the turn has not shown what was asked for.
     let patient = matches!(
         trigger,
@@ -232,13 +239,13 @@ pub async fn respond(
 }
 
 /// What a run was about: the commit that was meant, or the head as GitHub named it.
-fn subject(trigger: &Trigger, head: Option<CommitSha>) -> Subject {
+fn subject(trigger: &Trigger, met: Option<&PullRequest>) -> Subject {
     let Some(request) = trigger.request() else {
         return Subject::default();
     };
     let meant = match &request.commit {
         Commit::Payload(sha) | Commit::Named(sha) | Commit::Planned(sha) => Some(sha.clone()),
-        Commit::Head => head,
+        Commit::Head => met.map(|pull| pull.head_sha.clone()),
     };
     Subject {
         pr: Some(request.pr),
@@ -285,8 +292,8 @@ struct Story<'a> {
     request: &'a Request,
     caller: &'a Caller<'a>,
     audience: Audience<'a>,
-    /// The pull request's head, once GitHub has named it.
-    head: &'a OnceLock<CommitSha>,
+    /// The pull request, once GitHub has shown it to somebody who may ask.
+    met: &'a OnceLock<PullRequest>,
 }
 
 impl<'a> Story<'a> {
@@ -332,7 +339,7 @@ impl<'a> Story<'a> {
         Ok(match stands {
             Ok(()) => {
                 let pull = pull?;
-                self.head.get_or_init(|| pull.head_sha.clone());
+                self.met.get_or_init(|| pull.clone());
                 Ok(pull)
             }
             Err(denied) => Err(denied),

@@ -194,7 +194,7 @@ impl Back<'_> {
         let untold = teller.unheard();
         let ended = self.desk.finish(attempted, |ledger, key, _| {
             if let Some(record) = ledger.previews.get_mut(key) {
-                record.untold = untold;
+                self.desk.leaves_untold(record, untold);
                 if chosen.is_some() {
                     teller.note(record);
                 }

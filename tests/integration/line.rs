@@ -4,9 +4,10 @@ use crate::{
     queue::comment_says,
     support::{CONFIGURATION, Event, ONE_SERVICE, SHOP, Seen, Shop},
 };
-use preview_action::simulate::{Fault, Record};
+use preview_action::simulate::{Action, Fault, Record};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 const NAMESPACE: &str = "pr-shop-1";
 
@@ -330,5 +331,40 @@ async fn who_waits_is_not_deployed_at_a_commit_that_its_own_command_has_not_buil
     hears(&builds(8)).await.ends(0, "queued");
     hears(&shop.closes(9)).await.ends(0, "removed");
     assert_eq!(shop.holders(), [8]);
+    shop.ends();
+}
+
+/// Who tells that somebody waits no more has no turn, so a whole deploy may come between its look and its word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_about_the_line_that_lands_behind_a_deploy_is_taken_back_by_the_sweep() {
+    let shop = Shop::open().await;
+    let inputs = [("ignore-labels", "later")];
+    one(&shop, &shop.opens(7), &inputs)
+        .await
+        .ends(0, "deployed");
+    one(&shop, &shop.opens(8), &inputs).await.ends(0, "queued");
+    shop.world.github.set_label(SHOP, 8, "later", true);
+    let id = shop.status_comments(8)[0].id;
+    let path = format!("/repos/acme/shop/issues/comments/{id}");
+    let go = Arc::new(Notify::new());
+    let held = Fault::on("PATCH", &path, Action::Hold(go.clone()));
+    shop.world.github.inject(held);
+    let (closes, from) = (shop.closes(7), shop.now());
+    let deploys = async {
+        let late = move |log: &[Record]| {
+            let mut later = log.iter().filter(|one| one.seq > from);
+            later.any(|one| one.method == "PATCH" && one.path == path)
+        };
+        shop.world.log.wait_until(late).await;
+        let deploy = shop.says(8, "alice", "/deploy");
+        one(&shop, &deploy, &inputs).await.ends(0, "deployed");
+        go.notify_one();
+    };
+    let (closed, ()) = tokio::join!(one(&shop, &closes, &inputs), deploys);
+    closed.ends(0, "removed");
+    comment_says(&shop, 8, "waits in line no more");
+    one(&shop, &shop.schedule(), &inputs).await.ends(0, "swept");
+    comment_says(&shop, 8, "Preview ready");
+    assert!(!shop.comment(8).contains("waits in line no more"));
     shop.ends();
 }

@@ -67,6 +67,7 @@ mod sweep;
 mod sweep_ledger;
 mod taken_back;
 mod turns;
+mod unanswered;
 mod untrusted;
 mod watch;
 mod workflow_run;

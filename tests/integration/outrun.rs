@@ -178,3 +178,43 @@ async fn a_sleeper_that_stalls_does_not_call_asleep_what_somebody_wakes() {
     assert_eq!(shop.holders(), [1]);
     shop.ends();
 }
+
+/// Whoever looks without a turn may write behind a run's last word, and notes that before the run has ended its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_spoken_over_before_the_end_of_a_turn_is_said_again() {
+    let played = [
+        ("/deploy", "Preview ready"),
+        ("/rollback", "Preview ready"),
+        ("/sleep", "Preview asleep"),
+        ("/wake", "Preview ready"),
+        ("/undeploy", "Preview removed"),
+    ]
+    .map(async |(body, heading)| {
+        let shop = Arc::new(Shop::open().await);
+        shop.deployed(1).await;
+        match body {
+            "/wake" => shop.hears(&shop.says(1, "alice", "/sleep")).await,
+            "/undeploy" => shop.hears(&shop.says(1, "alice", "/status")).await,
+            _ => shop.hears(&shop.pushes(1)).await,
+        };
+        let weak = Arc::downgrade(&shop);
+        let path = "/repos/acme/shop/issues/comments/*";
+        // That the last word stands is read back while the turn is the run's still.
+        let speaks = Fault::run("GET", path, move || {
+            let Some(shop) = weak.upgrade() else { return };
+            if shop.comment(1).contains(heading) && !shop.record(1)["active"].is_null() {
+                shop.change_record(1, |record| record["untold"] = json!(true));
+            }
+        });
+        shop.world.github.inject(speaks.always());
+        let seen = shop.hears(&shop.says(1, "alice", body)).await;
+        assert_eq!(seen.exit, 0, "{seen:#?}");
+        assert_eq!(shop.record(1)["untold"], true, "{body}");
+        shop.world.github.clear_faults();
+        shop.hears(&shop.schedule()).await.ends(0, "swept");
+        assert!(shop.record(1)["untold"].is_null(), "{body}");
+        assert!(shop.comment(1).contains(heading), "{body}");
+        shop.ends();
+    });
+    futures::future::join_all(played).await;
+}

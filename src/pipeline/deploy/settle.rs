@@ -285,7 +285,8 @@ impl Work<'_> {
     fn note(&self, record: &mut Record, tried: bool, done: bool) {
         let notes = lock(&self.notes);
         // Who says nothing has not said what an earlier run could not say.
-        record.untold = notes.untold || (notes.silent && record.untold);
+        let untold = notes.untold || (notes.silent && record.untold);
+        self.desk.leaves_untold(record, untold);
         if let Some(shown) = &notes.shown {
             record.shown.clone_from(shown);
         }

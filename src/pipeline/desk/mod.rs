@@ -8,6 +8,7 @@ mod house;
 mod place;
 mod rebuild;
 mod rest;
+mod word;
 
 pub(super) use cap::keep_cap;
 pub(super) use house::{House, Lodger, held_by, rooms};
@@ -22,7 +23,11 @@ use crate::{
     cluster::{Cluster, ClusterError, Existing, Moment, Step},
     names::{CommitSha, Namespace, PreviewKey, ReasonCode, State},
 };
-use std::{convert::Infallible, sync::PoisonError, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{PoisonError, atomic::AtomicBool},
+    time::Duration,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -51,6 +56,8 @@ pub(super) struct Desk<'a> {
     seen: Option<u64>,
     /// When the ledger answered last.
     touched: std::sync::Mutex<Instant>,
+    /// True when a word was owed already as this run took its turn.
+    owed: AtomicBool,
 }
 
 /// How a run asks for its turn.
@@ -243,6 +250,7 @@ impl<'a> Desk<'a> {
             governs,
             seen: None,
             touched: std::sync::Mutex::new(Instant::now()),
+            owed: AtomicBool::new(false),
         }
     }
 
@@ -367,6 +375,7 @@ impl<'a> Desk<'a> {
             match turn {
                 Turn::Ours(sequence) => {
                     tracing::info!(sequence, "took the turn of this preview");
+                    self.owes(&taken.record);
                     return Ok(Some(taken));
                 }
                 Turn::Superseded => return Ok(None),
@@ -384,7 +393,6 @@ impl<'a> Desk<'a> {
         let known = self
             .transact(|ledger, _| {
                 let record = ledger.previews.get(&self.key).cloned();
-                let holder = ledger.holder(&self.key);
                 Step::Keep(record.map(|record| (record, ledger.home(&self.key))))
             })
             .await?;

@@ -113,7 +113,7 @@ pub(super) async fn deploy(
             request,
             caller,
             audience,
-            head: &OnceLock::new(),
+            met: &OnceLock::new(),
         };
         let mut ending = Box::pin(story.deploy())
             .await

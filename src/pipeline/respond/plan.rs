@@ -115,18 +115,18 @@ async fn one(
     let Some(request) = trigger.request() else {
         return Ok(Ok(would(trigger)));
     };
-    let head = OnceLock::new();
+    let met = OnceLock::new();
     let story = Story {
         ports,
         trigger,
         request,
         caller,
         audience,
-        head: &head,
+        met: &met,
     };
     let (planned, ()) = tokio::join!(story.plan(), seen(ports, trigger));
     let about = |mut ending: Ending| {
-        ending.subject = ending.subject.or(subject(trigger, head.get().cloned()));
+        ending.subject = ending.subject.or(subject(trigger, met.get()));
         ending
     };
     Ok(match planned? {

@@ -224,7 +224,7 @@ impl<'a> Broom<'a> {
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.vanish();
                 teller.note(record);
-                record.untold = untold;
+                desk.leaves_untold(record, untold);
             }
         })
         .await?;
@@ -252,7 +252,7 @@ impl<'a> Broom<'a> {
             let Some(record) = ledger.previews.get_mut(key) else {
                 return;
             };
-            record.untold = untold;
+            desk.leaves_untold(record, untold);
             teller.note(record);
             if let Some(broken) = broken {
                 record.breaks(broken);
