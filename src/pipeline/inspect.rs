@@ -8,7 +8,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    capacity::{Holder, Ledger, Record},
+    capacity::{Attempt, Holder, Ledger, Record},
     cluster::{
         LastFailure, Moment, NamespaceInfo, Step,
         outcome::{Readiness, WorkloadStatus},
@@ -176,7 +176,8 @@ impl Status {
     /// State of a Namespace in which nothing runs: well only where a deploy went well and nothing was to last.
     fn empty(&self) -> State {
         let last = self.record.attempted.as_ref();
-        match last.is_some_and(|last| last.outcome == State::Ready) {
+        let went_well = |last: &Attempt| matches!(last.outcome, State::Ready | State::Degraded);
+        match last.is_some_and(went_well) {
             true if self.lasts => State::Degraded,
             true => State::Ready,
             false => State::NotDeployed,

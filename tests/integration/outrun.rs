@@ -188,15 +188,24 @@ async fn what_is_spoken_over_before_the_end_of_a_turn_is_said_again() {
         ("/sleep", "Preview asleep"),
         ("/wake", "Preview ready"),
         ("/undeploy", "Preview removed"),
+        ("schedule", "Preview degraded"),
     ]
     .map(async |(body, heading)| {
         let shop = Arc::new(Shop::open().await);
         shop.deployed(1).await;
         match body {
             "/wake" => shop.hears(&shop.says(1, "alice", "/sleep")).await,
-            "/undeploy" => shop.hears(&shop.says(1, "alice", "/status")).await,
-            _ => shop.hears(&shop.pushes(1)).await,
+            "/deploy" | "/rollback" => shop.hears(&shop.pushes(1)).await,
+            _ => shop.hears(&shop.says(1, "alice", "/status")).await,
         };
+        let event = match body {
+            "schedule" => shop.schedule(),
+            _ => shop.says(1, "alice", body),
+        };
+        if body == "schedule" {
+            let cluster = &shop.world.cluster;
+            assert!(cluster.delete("Deployment", "pr-shop-1", "web"));
+        }
         let weak = Arc::downgrade(&shop);
         let path = "/repos/acme/shop/issues/comments/*";
         // That the last word stands is read back while the turn is the run's still.
@@ -207,13 +216,17 @@ async fn what_is_spoken_over_before_the_end_of_a_turn_is_said_again() {
             }
         });
         shop.world.github.inject(speaks.always());
-        let seen = shop.hears(&shop.says(1, "alice", body)).await;
+        let seen = shop.hears(&event).await;
         assert_eq!(seen.exit, 0, "{seen:#?}");
         assert_eq!(shop.record(1)["untold"], true, "{body}");
         shop.world.github.clear_faults();
         shop.hears(&shop.schedule()).await.ends(0, "swept");
         assert!(shop.record(1)["untold"].is_null(), "{body}");
-        assert!(shop.comment(1).contains(heading), "{body}");
+        assert!(
+            shop.comment(1).contains(heading),
+            "{body}: {}",
+            shop.comment(1)
+        );
         shop.ends();
     });
     futures::future::join_all(played).await;

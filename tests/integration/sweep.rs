@@ -301,6 +301,9 @@ async fn what_somebody_deleted_is_missed() {
     let before = shop.now();
     shop.hears(&shop.schedule()).await.ends(0, "swept");
     assert_eq!(writes(&shop, before), [""; 0], "it is said once");
+    let status = shop.hears(&shop.says(1, "alice", "/status")).await;
+    assert_eq!(status.output("state"), "degraded");
+    status.says("its workloads were deleted");
     shop.hears(&shop.says(1, "alice", "/deploy"))
         .await
         .ends(0, "deployed");
