@@ -2,7 +2,7 @@
 //! It runs none of them; `actionlint` reads them in CI.
 //! People paste them whole, so what they promise about secrets and approvals is tested here.
 
-use super::{VERSION, read, repository, root};
+use super::{VERSION, fences, read, repository, root};
 use preview_action::inputs::{RawInputs, Settings, registry::INPUTS};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -148,6 +148,42 @@ fn deploys_wait_for_approval_and_removals_do_not() {
     for job in ["preview", "rest"] {
         assert_eq!(jobs[job]["permissions"]["actions"], "write", "starts runs");
     }
+}
+
+/// `sweep` is about no pull request and most commands are about no commit: a form that asks for either forbids them.
+#[test]
+fn no_form_asks_for_what_some_command_must_leave_empty() {
+    let read = |file: &str| (file.to_owned(), read(file));
+    let workflows = FILES
+        .map(read)
+        .into_iter()
+        .map(|(file, text)| (file, vec![text]));
+    let pages = ["README.md", "templates/README.md"].map(read);
+    let pages = pages.into_iter().map(|(file, text)| {
+        let fences = fences(&text, "yaml").map(str::to_owned).collect();
+        (file, fences)
+    });
+    let mut forms = 0;
+    for (file, texts) in workflows.chain(pages) {
+        for text in texts
+            .iter()
+            .filter(|text| text.contains("workflow_dispatch: {"))
+        {
+            let form = text
+                .lines()
+                .find(|line| line.contains("workflow_dispatch: {"));
+            let form: Value = serde_saphyr::from_str(form.unwrap()).unwrap();
+            let inputs = form["workflow_dispatch"]["inputs"].as_object().unwrap();
+            for (name, input) in inputs {
+                assert!(
+                    name == "command" || input["required"] != true,
+                    "{file}: {name}"
+                );
+            }
+            forms += 1;
+        }
+    }
+    assert!(forms >= 4, "{forms}");
 }
 
 /// What the Enterprise Server example is for: another registry, another authority, a proxy, and no word of GitHub's own hosts.
