@@ -150,6 +150,51 @@ fn deploys_wait_for_approval_and_removals_do_not() {
     }
 }
 
+/// Between a plan that decides to deploy and the job that does are builds and approvals, which end in many ways and tell nobody.
+#[test]
+fn each_way_a_decided_deploy_can_end_has_a_job_that_tells_of_it() {
+    for (file, what, gate) in [
+        ("docs/workflows/build-and-deploy.yml", "build", "unbuilt"),
+        ("docs/workflows/approval.yml", "preview", "ended"),
+    ] {
+        let jobs = jobs(file);
+        // What stands between: what the deploy needs besides the plan, and the environment that it waits for itself.
+        let preview = &jobs["preview"];
+        let needs = preview["needs"].as_array().into_iter().flatten();
+        let mut between: Vec<_> = needs.filter(|job| *job != "plan").cloned().collect();
+        if preview["environment"].is_string() {
+            between.push(json!("preview"));
+        }
+        assert_eq!(between, [what], "{file}");
+        let tells = |job: &&Value| with(job).is_some_and(|with| with["approval-gate"] == gate);
+        let teller = jobs.values().find(tells);
+        let teller = teller.unwrap_or_else(|| panic!("{file}: nobody tells how `{what}` ended"));
+        let needs = teller["needs"].as_array().unwrap();
+        assert!(
+            needs.contains(&json!(what)) && needs.contains(&json!("preview")),
+            "{file}"
+        );
+        let condition = teller["if"].as_str().unwrap();
+        assert!(condition.starts_with("always() && "), "{file}: {condition}");
+        let told = match gate {
+            "ended" => format!("[\"failure\", \"cancelled\"]'), needs.{what}.result"),
+            _ => format!("(needs.{what}.result != 'success' || needs.preview.result == 'skipped')"),
+        };
+        assert!(condition.contains(&told), "{file}: {condition}");
+        let (with, plan) = (with(teller).unwrap(), with(&jobs["plan"]).unwrap());
+        assert_eq!(
+            (&with["mode"], &with["sha"], &with["deploy-command"]),
+            (
+                &json!("plan"),
+                &json!("${{ needs.plan.outputs.sha }}"),
+                &plan["deploy-command"]
+            ),
+            "{file}"
+        );
+        assert!(!teller.to_string().contains("secrets."), "{file}");
+    }
+}
+
 /// `sweep` is about no pull request and most commands are about no commit: a form that asks for either forbids them.
 #[test]
 fn no_form_asks_for_what_some_command_must_leave_empty() {
