@@ -303,8 +303,20 @@ mod readme {
             "pull-requests: write",
             "statuses: write",
             "deployments: write",
+            "issues: write",
         ];
         assert_eq!(shown, expected);
+    }
+
+    /// Who adds the workflow in a pull request and comments there would wait for an answer for ever.
+    #[test]
+    fn workflow_is_said_to_begin_on_the_default_branch() {
+        let text = read("README.md");
+        let (_, rest) = text.split_once("Save it as `.github/workflows/").unwrap();
+        let (paragraph, _) = rest.split_once("\n\n").unwrap();
+        for word in ["default branch", "merged", "comments", "schedule"] {
+            assert!(paragraph.contains(word), "{word}");
+        }
     }
 
     #[test]

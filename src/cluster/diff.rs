@@ -1,5 +1,5 @@
 //! Turns a set into what deploying it would change, by dry runs against what lives.
-//! It must not write anything, and shows no value of a Secret.
+//! It must not write anything, and shows no value of a Secret, nor of anything else that is one by its name.
 //! The server itself merges and defaults, so that nothing is shown as changed that a deploy would leave alone.
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     manifests::{Manifest, ManifestSet},
-    names::Namespace,
+    names::{Namespace, is_confidential},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 /// The longest value that is shown.
 const LONGEST: usize = 200;
 
-/// What is shown in place of a Secret's value.
+/// What is shown in place of a Secret's value, and of what is a secret by its name.
 const HIDDEN: &str = "(hidden)";
 
 /// Annotations that controllers and other tools write; the second holds whole objects, Secrets included.
@@ -142,7 +142,8 @@ fn fields(refusal: &Refusal) -> Vec<String> {
 /// Compares what people wrote: neither status nor what the server keeps of its own.
 fn compare(kind: &Kind, live: &Value, wanted: &Value) -> Differs {
     let mut changes = Vec::new();
-    walk("", &written(live), &written(wanted), &mut changes);
+    let (live, wanted) = (written(live), written(wanted));
+    walk("", &live, &wanted, false, &mut changes);
     if kind == &kinds::SECRET {
         for change in &mut changes {
             let shown = ["metadata.labels.", "type"];
@@ -182,7 +183,13 @@ fn written(object: &Value) -> Value {
     object
 }
 
-fn walk(path: &str, before: &Value, after: &Value, changes: &mut Vec<FieldChange>) {
+/// Whether an object's field is a secret by its name, or the value of what is one by its `name`, as variables are.
+fn is_hidden(object: &serde_json::Map<String, Value>, field: &str) -> bool {
+    let named = || object.get("name").and_then(Value::as_str);
+    is_confidential(field) || field == "value" && named().is_some_and(is_confidential)
+}
+
+fn walk(path: &str, before: &Value, after: &Value, hidden: bool, changes: &mut Vec<FieldChange>) {
     match (before, after) {
         (before, after) if before == after => {}
         (Value::Object(old), Value::Object(new)) => {
@@ -198,7 +205,8 @@ fn walk(path: &str, before: &Value, after: &Value, changes: &mut Vec<FieldChange
                 let of = |fields: &serde_json::Map<String, Value>| {
                     fields.get(name).cloned().unwrap_or_default()
                 };
-                walk(&path, &of(old), &of(new), changes);
+                let hidden = is_hidden(old, name) || is_hidden(new, name);
+                walk(&path, &of(old), &of(new), hidden, changes);
             }
         }
         (Value::Array(old), Value::Array(new)) if named(old) && named(new) => {
@@ -214,19 +222,20 @@ fn walk(path: &str, before: &Value, after: &Value, changes: &mut Vec<FieldChange
                     &path,
                     &of(old).unwrap_or_default(),
                     &of(new).unwrap_or_default(),
+                    hidden,
                     changes,
                 );
             }
         }
         (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
             for (index, (old, new)) in old.iter().zip(new).enumerate() {
-                walk(&format!("{path}[{index}]"), old, new, changes);
+                walk(&format!("{path}[{index}]"), old, new, hidden, changes);
             }
         }
         (before, after) => changes.push(FieldChange {
             field: path.into(),
-            before: shown(before),
-            after: shown(after),
+            before: shown(before, hidden),
+            after: shown(after, hidden),
         }),
     }
 }
@@ -240,11 +249,27 @@ fn named(items: &[Value]) -> bool {
     names.len() == items.len()
 }
 
-fn shown(value: &Value) -> Option<String> {
-    if value.is_null() {
-        return None;
+fn shown(value: &Value, hidden: bool) -> Option<String> {
+    match veiled(value, hidden) {
+        Value::Null => None,
+        Value::String(text) if text == HIDDEN => Some(text),
+        value => Some(crate::names::cut(&value.to_string(), LONGEST)),
     }
-    Some(crate::names::cut(&value.to_string(), LONGEST))
+}
+
+/// The value without any text that is nobody's to read.
+fn veiled(value: &Value, hidden: bool) -> Value {
+    match value {
+        Value::String(_) if hidden => HIDDEN.into(),
+        Value::Array(items) => items.iter().map(|item| veiled(item, hidden)).collect(),
+        Value::Object(fields) => {
+            let veiled = |(name, value): (&String, &Value)| {
+                (name.clone(), veiled(value, is_hidden(fields, name)))
+            };
+            fields.iter().map(veiled).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -315,6 +340,58 @@ mod tests {
                 r#"metadata.labels.app: "aHVudGVyMg==" > "bmV3""#,
             ]
         );
+    }
+
+    #[test]
+    fn what_is_a_secret_by_its_name_shows_that_it_changes_and_no_value() {
+        let object = |value: &str, more: Value| {
+            let mut env = vec![
+                json!({"name": "DB_PASSWORD", "value": value}),
+                json!({"name": "API_URL", "value": value}),
+                json!({"name": "API_TOKEN", "valueFrom": {"secretKeyRef": {"name": value, "key": value}}}),
+            ];
+            env.extend(more.as_array().cloned().unwrap_or_default());
+            json!({
+                "data": {"api-key": value, "motd": value},
+                "spec": {"env": env, "secretName": value, "passwords": [value]},
+            })
+        };
+        let before = object("old", json!([]));
+        let after = object("new", json!([{"name": "JWT_SECRET", "value": "hunter2"}]));
+        let shown = [
+            "data.api-key: (hidden) > (hidden)",
+            r#"data.motd: "old" > "new""#,
+            r#"spec.env[name="API_TOKEN"].valueFrom.secretKeyRef.key: "old" > "new""#,
+            r#"spec.env[name="API_TOKEN"].valueFrom.secretKeyRef.name: "old" > "new""#,
+            r#"spec.env[name="API_URL"].value: "old" > "new""#,
+            r#"spec.env[name="DB_PASSWORD"].value: (hidden) > (hidden)"#,
+            r#"spec.env[name="JWT_SECRET"]: - > {"name":"JWT_SECRET","value":"(hidden)"}"#,
+            "spec.passwords[0]: (hidden) > (hidden)",
+            r#"spec.secretName: "old" > "new""#,
+        ];
+        for kind in [&kinds::CONFIG_MAP, &kinds::DEPLOYMENT] {
+            assert_eq!(lines(&compare(kind, &before, &after)), shown);
+        }
+        // Two of one name: the list is compared by place, and taken whole where it grows.
+        let twice = json!([{"name": "DB_PASSWORD", "value": "hunter2"}]);
+        for differs in [
+            compare(
+                &kinds::DEPLOYMENT,
+                &object("old", twice.clone()),
+                &object("new", twice.clone()),
+            ),
+            compare(&kinds::DEPLOYMENT, &before, &object("old", twice)),
+        ] {
+            let shown = lines(&differs).join(" ");
+            assert!(
+                shown.contains(HIDDEN) && !shown.contains("hunter2"),
+                "{shown}"
+            );
+            assert!(
+                !shown.contains(r#"{"name":"DB_PASSWORD","value":"old"}"#),
+                "{shown}"
+            );
+        }
     }
 
     #[test]

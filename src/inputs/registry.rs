@@ -121,7 +121,7 @@ pub const INPUTS: &[InputSpec] = &[
     },
     InputSpec {
         name: "approval-gate",
-        purpose: "With `mode: plan`, whether the job that deploys waits for the approval of a GitHub environment, so that the comment says so and the plan answers commands that come to nothing; `ended`, with the commit in `sha`, takes that back once the job has ended and nobody approved it.",
+        purpose: "With `mode: plan`, whether the job that deploys waits for the approval of a GitHub environment, so that the comment says so and the plan answers commands that come to nothing; `ended`, with the commit in `sha`, takes that back once the job has ended and nobody approved it, and `unbuilt`, likewise, answers that the build before it did not end well.",
         default: "false",
         example: "true",
         required: false,

@@ -3,6 +3,7 @@
 //! A value that exists is valid, so that no later stage has to check it again.
 
 mod access;
+mod confidential;
 mod dns;
 mod guard;
 mod marker;
@@ -17,6 +18,7 @@ mod vcs;
 mod visible;
 
 pub use access::AccessLevel;
+pub use confidential::{is_confidential, is_place};
 pub use dns::{Environment, Host, Label, Namespace, is_object_name};
 pub use guard::may_be_asked;
 pub use marker::{Marker, MarkerKind};

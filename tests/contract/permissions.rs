@@ -74,16 +74,30 @@ fn the_example_marks_the_same_ones_as_optional() {
     }
 }
 
-/// The words that turn each optional one off are inputs.
+/// The words that turn each optional one off are inputs, and where those are not off by default the example has the right: what
+/// runs every five minutes would warn each time.
 #[test]
-fn what_does_without_is_an_input() {
+fn what_does_without_is_an_input_and_the_example_does_not() {
     use preview_action::inputs::registry::INPUTS;
     let text = read("README.md");
+    let (_, example) = text.split_once("\npermissions:\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
     let (_, rest) = text.split_once("<!-- permissions -->\n").unwrap();
     let (table, _) = rest.split_once("<!-- /permissions -->").unwrap();
-    for row in table.lines().filter(|row| row.contains(", as with `")) {
+    let rows: Vec<_> = table
+        .lines()
+        .filter(|row| row.contains(", as with `"))
+        .collect();
+    assert!(rows.len() > 2, "{rows:?}");
+    for row in rows {
+        let right = row.split('`').nth(1).unwrap();
         let (_, rest) = row.split_once(", as with `").unwrap();
-        let input = rest.split(':').next().unwrap();
-        assert!(INPUTS.iter().any(|spec| spec.name == input), "{input}");
+        let (input, off) = rest.split_once('`').unwrap().0.split_once(": ").unwrap();
+        let spec = INPUTS.iter().find(|spec| spec.name == input).unwrap();
+        let is_off = spec.default == off || example.contains(&format!("{input}: {off}"));
+        assert!(
+            is_off || example.contains(&format!("  {right} # ")),
+            "{right}"
+        );
     }
 }

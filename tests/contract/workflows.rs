@@ -2,7 +2,7 @@
 //! It runs none of them; `actionlint` reads them in CI.
 //! People paste them whole, so what they promise about secrets and approvals is tested here.
 
-use super::{VERSION, read, repository, root};
+use super::{VERSION, fences, read, repository, root};
 use preview_action::inputs::{RawInputs, Settings, registry::INPUTS};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -148,6 +148,87 @@ fn deploys_wait_for_approval_and_removals_do_not() {
     for job in ["preview", "rest"] {
         assert_eq!(jobs[job]["permissions"]["actions"], "write", "starts runs");
     }
+}
+
+/// Between a plan that decides to deploy and the job that does are builds and approvals, which end in many ways and tell nobody.
+#[test]
+fn each_way_a_decided_deploy_can_end_has_a_job_that_tells_of_it() {
+    for (file, what, gate) in [
+        ("docs/workflows/build-and-deploy.yml", "build", "unbuilt"),
+        ("docs/workflows/approval.yml", "preview", "ended"),
+    ] {
+        let jobs = jobs(file);
+        // What stands between: what the deploy needs besides the plan, and the environment that it waits for itself.
+        let preview = &jobs["preview"];
+        let needs = preview["needs"].as_array().into_iter().flatten();
+        let mut between: Vec<_> = needs.filter(|job| *job != "plan").cloned().collect();
+        if preview["environment"].is_string() {
+            between.push(json!("preview"));
+        }
+        assert_eq!(between, [what], "{file}");
+        let tells = |job: &&Value| with(job).is_some_and(|with| with["approval-gate"] == gate);
+        let teller = jobs.values().find(tells);
+        let teller = teller.unwrap_or_else(|| panic!("{file}: nobody tells how `{what}` ended"));
+        let needs = teller["needs"].as_array().unwrap();
+        assert!(
+            needs.contains(&json!(what)) && needs.contains(&json!("preview")),
+            "{file}"
+        );
+        let condition = teller["if"].as_str().unwrap();
+        assert!(condition.starts_with("always() && "), "{file}: {condition}");
+        let told = match gate {
+            "ended" => format!("[\"failure\", \"cancelled\"]'), needs.{what}.result"),
+            _ => format!("(needs.{what}.result != 'success' || needs.preview.result == 'skipped')"),
+        };
+        assert!(condition.contains(&told), "{file}: {condition}");
+        let (with, plan) = (with(teller).unwrap(), with(&jobs["plan"]).unwrap());
+        assert_eq!(
+            (&with["mode"], &with["sha"], &with["deploy-command"]),
+            (
+                &json!("plan"),
+                &json!("${{ needs.plan.outputs.sha }}"),
+                &plan["deploy-command"]
+            ),
+            "{file}"
+        );
+        assert!(!teller.to_string().contains("secrets."), "{file}");
+    }
+}
+
+/// `sweep` is about no pull request and most commands are about no commit: a form that asks for either forbids them.
+#[test]
+fn no_form_asks_for_what_some_command_must_leave_empty() {
+    let read = |file: &str| (file.to_owned(), read(file));
+    let workflows = FILES
+        .map(read)
+        .into_iter()
+        .map(|(file, text)| (file, vec![text]));
+    let pages = ["README.md", "templates/README.md"].map(read);
+    let pages = pages.into_iter().map(|(file, text)| {
+        let fences = fences(&text, "yaml").map(str::to_owned).collect();
+        (file, fences)
+    });
+    let mut forms = 0;
+    for (file, texts) in workflows.chain(pages) {
+        for text in texts
+            .iter()
+            .filter(|text| text.contains("workflow_dispatch: {"))
+        {
+            let form = text
+                .lines()
+                .find(|line| line.contains("workflow_dispatch: {"));
+            let form: Value = serde_saphyr::from_str(form.unwrap()).unwrap();
+            let inputs = form["workflow_dispatch"]["inputs"].as_object().unwrap();
+            for (name, input) in inputs {
+                assert!(
+                    name == "command" || input["required"] != true,
+                    "{file}: {name}"
+                );
+            }
+            forms += 1;
+        }
+    }
+    assert!(forms >= 4, "{forms}");
 }
 
 /// What the Enterprise Server example is for: another registry, another authority, a proxy, and no word of GitHub's own hosts.

@@ -1,4 +1,4 @@
-//! What waits for the approval of an environment: the call for it ends with the wait, however that ends.
+//! What waits for the approval of an environment, or for a build: the call for it ends with the wait, however that ends.
 
 use crate::{
     plan::{decides, plan},
@@ -113,6 +113,48 @@ async fn a_command_that_nobody_approves_is_told_so() {
     ended(&shop, &event, planned.output("sha")).await;
     assert_eq!(reactions(&shop, &event), ["eyes", "confused"]);
     shop.ends();
+}
+
+/// A run that a comment has started shows on no pull request, so whoever asked for a build hears of its failure here or nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_build_has_failed_is_told_so_beside_what_lives() {
+    for live in [false, true] {
+        let shop = Shop::open().await;
+        match live {
+            true => drop(shop.deployed(1).await),
+            false => drop(shop.opens(1)),
+        }
+        let event = shop.says(1, "alice", "/build-and-deploy");
+        let word = ("deploy-command", "/build-and-deploy");
+        let planned = plan(&shop, &event, &[word, ("auto-deploy", "false")]).await;
+        decides(&planned, "deploy", "planned");
+        let sha = planned.output("sha");
+        let unbuilt = [word, ("approval-gate", "unbuilt"), ("sha", sha)];
+        let seen = plan(&shop, &event, &unbuilt).await;
+        decides(&seen, "ignore", "build-ignored");
+        seen.one_comment();
+        seen.says("has failed");
+        seen.says(&sha[..7]);
+        seen.says(if live {
+            "Preview ready"
+        } else {
+            "Preview refused"
+        });
+        assert_eq!(reactions(&shop, &event), ["eyes", "confused"]);
+        let seen = plan(&shop, &event, &unbuilt).await;
+        seen.one_comment();
+        assert_eq!(seen.comment().matches("> 💬").count(), 1, "{seen:#?}");
+        let without = plan(&shop, &event, &unbuilt[..2]).await;
+        without.ends(1, "bad-input");
+
+        let again = shop.says(1, "alice", "/build-and-deploy");
+        let run = shop.run(&again).inputs(&[word, ("sha", sha)]);
+        let seen = run.go().await;
+        assert_eq!(seen.exit, 0, "{seen:#?}");
+        seen.says("Preview ready");
+        assert!(!seen.comment().contains("has failed"), "{seen:#?}");
+        shop.ends();
+    }
 }
 
 /// GitHub lets a run wait for thirty days; ours are seven.

@@ -540,6 +540,53 @@ async fn what_stands_in_objects_is_not_told() {
     }
 }
 
+/// A secret of the workflow that comes by the input `values` is known by its name, and what lives still of an earlier one likewise.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_values_name_as_a_secret_is_not_told() {
+    let own = ONE_SERVICE.replace(
+        "GREETING: hello",
+        "DB_PASSWORD: '{{ values.dbPassword }}', GREETING: '{{ values.greeting }}'",
+    );
+    assert_ne!(own, ONE_SERVICE);
+    let shop = shop(&format!("{own}templates: [deploy/*.yaml.j2]\n")).await;
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\ndata: {api-key: '{{ values.dbPassword }}', motd: '{{ values.greeting }}'}\n";
+    shop.commit(&[("deploy/own.yaml.j2", map)]);
+    let passwords = [
+        "first_of*the+values",
+        "second_of*the+values",
+        "third_of*the+values",
+    ];
+    let values = |at: usize, greeting: &str| {
+        json!({"dbPassword": passwords[at], "greeting": greeting}).to_string()
+    };
+    let mut texts = Vec::new();
+    for (at, event, greeting) in [
+        (0, shop.opens(1), "hello"),
+        (1, shop.pushes(1), "hello"),
+        (2, shop.says(1, "alice", "/diff"), passwords[2]),
+        (2, shop.says(1, "alice", "/check"), passwords[2]),
+    ] {
+        let run = run(&shop, &event).input("values", &values(at, greeting));
+        let seen = run.go_alone().await;
+        assert_eq!(seen.exit, 0, "{seen:#?}");
+        texts.push(seen.everything());
+    }
+    let differs = |text: &String| text.contains("DB_PASSWORD") && text.contains("data.api-key");
+    assert!(told(&shop).iter().any(differs), "no `/diff` was answered");
+    texts.extend(told(&shop));
+    let lines = texts.iter().flat_map(|text| text.lines());
+    for line in lines.filter(|line| !line.starts_with("::add-mask::")) {
+        for password in passwords {
+            let forms = forms_of(&[password]);
+            let line = plain(line);
+            assert!(
+                !forms.lines().any(|form| line.contains(&plain(form))),
+                "{line}"
+            );
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_says_what_it_was_asked_with_is_not_repeated() {
     use axum::{Router, http::StatusCode};

@@ -17,6 +17,8 @@ pub enum ApprovalGate {
     Waits,
     /// That job has ended, and nobody may have approved it.
     Ended,
+    /// A build, which has failed, so that the job is skipped.
+    Unbuilt,
 }
 
 /// Whether a run acts.
@@ -34,9 +36,10 @@ pub(super) fn approval_gate(text: &str) -> Result<ApprovalGate, Problem> {
         "false" => Ok(ApprovalGate::None),
         "true" => Ok(ApprovalGate::Waits),
         "ended" => Ok(ApprovalGate::Ended),
+        "unbuilt" => Ok(ApprovalGate::Unbuilt),
         _ => Err(Problem::new(
-            format!("{} is none of the three", shown(text)),
-            "write `false`, `true` or `ended`",
+            format!("{} is none of the four", shown(text)),
+            "write `false`, `true`, `ended` or `unbuilt`",
         )),
     }
 }

@@ -3,6 +3,7 @@
 //! All mistakes are reported together, each with the input's name and its fix, so that one run is enough to mend them.
 
 mod address;
+mod confidential;
 mod filters;
 mod flow;
 mod images;
@@ -30,7 +31,7 @@ pub struct Settings {
     pub mode: Mode,
     /// Commit that a plan has named; nothing else is deployed.
     pub sha: Option<CommitSha>,
-    /// True when the plan says that somebody has to approve the run.
+    /// What stands between the plan and the run.
     pub approval_gate: ApprovalGate,
     /// Another word that means `/deploy`.
     pub deploy_command: Option<String>,
@@ -297,6 +298,7 @@ impl Settings {
         if let Some(KubeconfigSource::Text(text)) = &self.kubeconfig {
             secrets.extend(kubeconfig::secrets(text.expose()));
         }
+        secrets.extend(confidential::secrets(&self.values));
         secrets
     }
 }

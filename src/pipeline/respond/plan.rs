@@ -79,9 +79,10 @@ fn answers(ports: &Ports) -> bool {
     ports.settings.approval_gate == ApprovalGate::Waits
 }
 
-/// True where the job that was to be approved has ended, so that nothing is left but to say so.
+/// True where the job that was to deploy has ended or never comes, so that nothing is left but to say so.
 fn has_ended(ports: &Ports) -> bool {
-    ports.settings.approval_gate == ApprovalGate::Ended
+    let gate = ports.settings.approval_gate;
+    [ApprovalGate::Ended, ApprovalGate::Unbuilt].contains(&gate)
 }
 
 /// Those that share a commit share the plan: it deploys where one of them would be deployed, and all of those wait for the approval.
@@ -284,7 +285,8 @@ impl Story<'_> {
     }
 }
 
-/// Takes the call for an approval back where it stands there still, because the job has ended without a word of its own.
+/// Says that the job has ended without a word of its own: takes the call for an approval back where it stands there still, or
+/// answers that nothing was built for it.
 async fn gate_ended(
     ports: &Ports,
     repository: &Repository,
@@ -294,12 +296,25 @@ async fn gate_ended(
     let Some(sha) = &ports.settings.sha else {
         return Err(Failure::yours(
             ReasonCode::BadInput,
-            "input `approval-gate`: `ended` needs the commit that was to be approved",
+            "input `approval-gate`: `ended` and `unbuilt` need the commit that was to be deployed",
             "set `sha` to the output `sha` of the step that has planned",
         ));
     };
     let preview = super::preview_of(ports, repository, pr);
     let mut teller = Teller::open(ports, &preview, &repository.name, audience);
+    if ports.settings.approval_gate == ApprovalGate::Unbuilt {
+        let unbuilt = Denied {
+            reason: ReasonCode::BuildIgnored,
+            cause: format!(
+                "the build of {} has failed or its run was cancelled, so nothing of it was deployed",
+                sha.short()
+            ),
+            remedy: "read the log of its run, and push a fix or give the command again".into(),
+        };
+        teller.about(sha);
+        teller.replies(&unbuilt).await?;
+        return Ok(quiet(unbuilt));
+    }
     let ended = Note {
         cause: "its run has ended, and nobody has approved it or the run has failed".into(),
         remedy: "push again or give the command again".into(),

@@ -1,0 +1,33 @@
+//! Finds among the values for templates those that are passwords and the like by their name.
+//! Workflows fill them in from their secrets, and GitHub masks those in the log alone, not in comments.
+//! Only texts: a number such as `maxTokens` would blank every other place where it stands.
+
+use crate::names::{Secret, is_confidential, is_place};
+use serde_json::{Map, Value};
+
+/// Every text of the values that is nobody's to read.
+pub(super) fn secrets(values: &Map<String, Value>) -> Vec<Secret> {
+    let mut found = Vec::new();
+    for (name, value) in values {
+        collect(value, is_confidential(name), &mut found);
+    }
+    found
+}
+
+fn collect(value: &Value, confidential: bool, found: &mut Vec<Secret>) {
+    match value {
+        Value::String(text) if confidential => found.push(Secret::new(text.as_str())),
+        Value::Array(items) => {
+            for item in items {
+                collect(item, confidential, found);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let inherited = confidential && !is_place(name);
+                collect(value, inherited || is_confidential(name), found);
+            }
+        }
+        _ => {}
+    }
+}
