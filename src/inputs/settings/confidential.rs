@@ -1,6 +1,7 @@
 //! Finds among the values for templates those that are passwords and the like by their name.
 //! Workflows fill them in from their secrets, and GitHub masks those in the log alone, not in comments.
-//! Only texts: a number such as `maxTokens` would blank every other place where it stands.
+//! Only texts that are no ordinary word: a number such as `maxTokens` or the password `postgres` would blank every other place where it
+//! stands, be it the name of an image.
 
 use crate::names::{Secret, is_confidential, is_place};
 use serde_json::{Map, Value};
@@ -16,7 +17,9 @@ pub(super) fn secrets(values: &Map<String, Value>) -> Vec<Secret> {
 
 fn collect(value: &Value, confidential: bool, found: &mut Vec<Secret>) {
     match value {
-        Value::String(text) if confidential => found.push(Secret::new(text.as_str())),
+        Value::String(text) if confidential && !is_word(text) => {
+            found.push(Secret::new(text.as_str()))
+        }
         Value::Array(items) => {
             for item in items {
                 collect(item, confidential, found);
@@ -30,4 +33,9 @@ fn collect(value: &Value, confidential: bool, found: &mut Vec<Secret>) {
         }
         _ => {}
     }
+}
+
+/// True for one short word in small letters, which anybody would guess.
+fn is_word(text: &str) -> bool {
+    text.len() < 12 && text.bytes().all(|letter| letter.is_ascii_lowercase())
 }

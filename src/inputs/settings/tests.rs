@@ -366,7 +366,7 @@ fn no_secret_stands_in_a_message_or_in_debug() {
 
 #[test]
 fn values_that_are_secrets_by_their_name_are_learned() {
-    let text = "{dbPassword: one-secret, port: 5432, host: db.internal, maxTokens: 128000, \
+    let text = "{dbPassword: one-secret, adminPassword: postgres, port: 5432, host: db.internal, maxTokens: 128000, \
         api: {key: public-key, TOKENS: [two-secret, {value: three-secret}]}, \
         secrets: {jwt: four-secret, name: web-secrets}, secretName: web-tls}";
     let secrets = parse(&[("values", text)]).unwrap().secrets();
