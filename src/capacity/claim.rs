@@ -350,9 +350,9 @@ pub fn rebuild(
 /// slot, where sleepers keep theirs; where label and ledger differ, the next sweep puts it to sleep. What the ledger calls asleep
 /// under the same name is gone, and its holder is the caller's to [`forget_uid`] before.
 ///
-/// One that is empty gets none while no slot is free; a later claim finds it again.
+/// One that is empty gets none that is not spare; a later claim finds it again.
 pub fn bind(ledger: &mut Ledger, preview: Owned, sleepers_keep_slots: bool, now: Timestamp) {
-    if preview.empty && ledger.free() == 0 && ledger.holder(&preview.key).is_none() {
+    if preview.empty && ledger.spare(now) == 0 && ledger.holder(&preview.key).is_none() {
         return;
     }
     let known = ledger.previews.contains_key(&preview.key);

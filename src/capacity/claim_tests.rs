@@ -309,6 +309,29 @@ fn what_is_awake_although_the_ledger_calls_it_asleep_is_counted_and_waits_no_mor
 }
 
 #[test]
+fn what_is_empty_gets_no_slot_that_somebody_waits_for() {
+    let empty = || Owned {
+        empty: true,
+        ..owned(9, Some(1))
+    };
+    let mut ledger = Ledger::empty(1);
+    full(&mut ledger, [2]);
+    bind(&mut ledger, empty(), false, at(1));
+    assert!(ledger.holder("9").is_none());
+    let waiting = Claimant {
+        when_full: WhenFull::Queue,
+        ..who(1, "r")
+    };
+    assert_eq!(claim(&mut ledger, &waiting, at(1)), Claim::Queued(1));
+    ledger.holders.clear();
+    bind(&mut ledger, empty(), false, at(2));
+    assert!(ledger.holder("9").is_none());
+    ledger.queue.clear();
+    bind(&mut ledger, empty(), false, at(3));
+    assert!(ledger.holder("9").is_some());
+}
+
+#[test]
 fn what_fell_asleep_while_the_ledger_was_lost_can_be_woken() {
     let mut ledger = rebuild(1, vec![owned(1, Some(1))], false, at(0));
     bind(&mut ledger, sleeping(1, 1), false, at(1));

@@ -258,6 +258,9 @@ pub struct Record {
     /// a newer one by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<CommitSha>,
+    /// True when somebody has written the comment without a turn since the last turn was taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spoken_over: bool,
     /// When the command was given by which another commit than the held one is wanted, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named_at: Option<Timestamp>,
@@ -341,6 +344,22 @@ impl Record {
     pub fn is_named(&self) -> bool {
         let held = self.held.as_ref();
         held.is_some_and(|held| self.wanted(held) != held)
+    }
+
+    /// Notes that somebody without a turn has written the comment, perhaps behind the last word of who had it.
+    pub fn is_spoken_over(&mut self) {
+        (self.untold, self.spoken_over) = (true, true);
+    }
+
+    /// Notes at the end of a turn whether its word is still to be said; what somebody has spoken over meanwhile is.
+    pub fn leaves_untold(&mut self, unheard: bool) {
+        self.untold = unheard || self.spoken_over;
+    }
+
+    /// True when something was pushed after this command was given.
+    pub fn was_pushed_after(&self, said: Option<Timestamp>) -> bool {
+        let after = |said: Timestamp| self.pushed_at.is_some_and(|pushed| pushed > said);
+        said.is_some_and(after)
     }
 
     /// True of a push that came after the command by which something is held: runs may begin in another order, behind reviewers.

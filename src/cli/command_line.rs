@@ -291,7 +291,8 @@ impl Rollback {
         let mut teller = Teller::open(&opened.ports, &preview, &repository.name, &show);
         teller.asked_by("the command line");
         let head = self.which.pull(&opened).await?.map(|pull| pull.head_sha);
-        let rollback = pipeline::rollback(&opened.ports, &preview, head.as_ref(), &mut teller);
+        let rollback =
+            pipeline::rollback(&opened.ports, &preview, (head.as_ref(), None), &mut teller);
         let ending = rollback.await?;
         finish("rollback", &ending, self.format.output)
     }

@@ -229,6 +229,7 @@ fn build(whole: &Field<'_>) -> Result<Event, EventError> {
         branch: run.get("head_branch").text()?.into(),
         head_repository: head.id,
         head_owner: head.name.owner().to_owned(),
+        begun: run.get("created_at").moment(),
         at: run.get("updated_at").moment(),
         sender: payload::user(&whole.get("sender"))?,
     }))
@@ -389,6 +390,8 @@ pub struct BuildEvent {
     pub head_repository: RepoId,
     /// Login of who owns that repository.
     pub head_owner: String,
+    /// When it was begun for the first time, if the payload says it.
+    pub begun: Option<Timestamp>,
     /// When it ended, if the payload says it.
     pub at: Option<Timestamp>,
     /// Who caused the event.

@@ -71,7 +71,9 @@ pub(super) async fn ask(
         let told = |record: &mut Record, _| {
             record.told(head);
             // Whoever began meanwhile may have said its last word before this one.
-            record.untold |= record.sequence != seen;
+            if record.sequence != seen {
+                record.is_spoken_over();
+            }
         };
         desk.change(told).await?;
     }

@@ -79,8 +79,10 @@ pub(super) async fn promote(basis: Basis<'_>, governs: bool, sweeps: bool) -> Ve
     if sweeps && let Err(failure) = line.make_way().await {
         tracing::warn!(reason = %failure.reason(), "nobody gives way to the first in line, who cannot be looked at: {}", failure.line());
     }
-    let deploys = governs || line.first(&tried).is_none() || line.is_usual().await;
+    let mut usual = None;
     loop {
+        // Asked once somebody is to be deployed, which may be after all were told their places.
+        let deploys = governs || line.first(&tried).is_none() || line.is_usual(&mut usual).await;
         if deploys {
             promoted.extend(line.advance(&mut tried).await);
         }
@@ -123,7 +125,14 @@ struct Line<'a> {
 impl Line<'_> {
     /// True when the workflow that gave this run its inputs is the default branch's, word by word: by what a pull request has
     /// changed in it, nobody else's preview is deployed. True as well where the runner does not say which one it is.
-    async fn is_usual(&self) -> bool {
+    async fn is_usual(&self, known: &mut Option<bool>) -> bool {
+        match *known {
+            Some(known) => known,
+            None => *known.insert(self.looks_usual().await),
+        }
+    }
+
+    async fn looks_usual(&self) -> bool {
         let (ports, links) = (self.basis.ports, &self.basis.ports.links);
         let (Some(file), Some(sha), Some(github)) =
             (&links.workflow, &links.workflow_sha, &ports.github)

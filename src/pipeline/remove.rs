@@ -383,7 +383,7 @@ impl Work<'_> {
                         record.rests_at.clone_from(&self.request.head);
                     }
                     let untold = record.untold && !told;
-                    self.desk.leaves_untold(record, untold);
+                    record.leaves_untold(untold);
                     record.bury();
                 }
                 let closed = matches!(self.request.reason, RemoveReason::Closed { .. });

@@ -456,7 +456,12 @@ impl<'a> Story<'a> {
         };
         let mut teller = self.teller(&pull.head_sha, pull.open);
         let preview = self.preview();
-        let rolled = rollback(self.ports, &preview, Some(&pull.head_sha), &mut teller);
+        let rolled = rollback(
+            self.ports,
+            &preview,
+            (Some(&pull.head_sha), self.said()),
+            &mut teller,
+        );
         let ending = self.recorded(Action::Rollback, rolled).await?;
         self.asked_still(&ending, &pull).await;
         Ok(ending)

@@ -33,11 +33,12 @@ const ASLEEP: &str = "the preview sleeps and was not rolled back; comment `/wake
 
 /// Rolls back, and tells the comment how it went.
 ///
-/// The `head` is held then; where nobody knows it, the commit that was deployed last counts as the newest.
+/// The `head` is held then, until something is pushed after this was `said`; where nobody knows it, the commit that was deployed last
+/// counts as the newest.
 pub async fn rollback(
     ports: &Ports,
     preview: &PreviewKey,
-    head: Option<&CommitSha>,
+    (head, said): (Option<&CommitSha>, Option<jiff::Timestamp>),
     teller: &mut Teller<'_>,
 ) -> Result<Ending, Failure> {
     let cluster = ports.cluster()?;
@@ -47,6 +48,7 @@ pub async fn rollback(
         cluster,
         desk: &desk,
         head,
+        said,
         chosen: Mutex::new(None),
     };
     let result = tokio::select! {
@@ -89,6 +91,8 @@ struct Back<'a> {
     cluster: &'a Cluster,
     desk: &'a Desk<'a>,
     head: Option<&'a CommitSha>,
+    /// When somebody asked for it.
+    said: Option<jiff::Timestamp>,
     chosen: Mutex<Option<Chosen>>,
 }
 
@@ -194,7 +198,7 @@ impl Back<'_> {
         let untold = teller.unheard();
         let ended = self.desk.finish(attempted, |ledger, key, _| {
             if let Some(record) = ledger.previews.get_mut(key) {
-                self.desk.leaves_untold(record, untold);
+                record.leaves_untold(untold);
                 if chosen.is_some() {
                     teller.note(record);
                 }
@@ -215,7 +219,7 @@ impl Back<'_> {
                     record.removed_on_purpose = false;
                     record.due = None;
                     record.held = Some(chosen.head.clone()).filter(|head| *head != chosen.mark.sha);
-                    record.named_at = None;
+                    record.named_at = self.said.filter(|_| record.held.is_some());
                 } else if state == State::Failed {
                     record.serving = None;
                 }

@@ -85,7 +85,7 @@ impl<'a> Bed<'a> {
                 return;
             };
             // What stands beside the comment may lack the word.
-            self.desk.leaves_untold(record, teller.unheard());
+            record.leaves_untold(teller.unheard());
             teller.note(record);
             // Whoever wants it to sleep wants no deploy that was begun before.
             record.stalled = None;
@@ -287,7 +287,7 @@ impl<'a> Bed<'a> {
             }
             let awake = roused && placed;
             if let Some(record) = ledger.previews.get_mut(key) {
-                self.desk.leaves_untold(record, untold);
+                record.leaves_untold(untold);
                 teller.note(record);
                 // Who waits for a deploy already wakes by it.
                 if !placed && taken.waiting.is_none() {

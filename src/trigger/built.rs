@@ -23,6 +23,8 @@ pub struct Build {
     pub head_repository: RepoId,
     /// Login of who owns that repository.
     pub head_owner: String,
+    /// When that was begun, if the event says it.
+    pub begun: Option<Timestamp>,
     /// When it was built, if the event says it.
     pub at: Option<Timestamp>,
     /// Who caused the event.
@@ -50,6 +52,7 @@ pub(super) fn decide(event: &BuildEvent, settings: &Settings) -> Trigger {
                 branch: event.branch.clone(),
                 head_repository: event.head_repository,
                 head_owner: event.head_owner.clone(),
+                begun: event.begun,
                 at: event.at,
                 sender: event.sender.clone(),
             });

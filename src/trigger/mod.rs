@@ -334,6 +334,8 @@ pub enum Asked {
     Build {
         /// Who caused that.
         sender: User,
+        /// When it was begun, which is just after the push, if the event says it.
+        begun: Option<Timestamp>,
         /// When it ended, if the event says it.
         at: Option<Timestamp>,
     },

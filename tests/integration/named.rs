@@ -5,10 +5,11 @@ use crate::{
     reactions::reactions,
     support::{Event, SHOP, Seen, Shop},
 };
-use preview_action::simulate::{Fault, github};
+use preview_action::simulate::{Action, Fault, Record, github};
 use rstest::rstest;
 use serde_json::json;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 const QUARTER: Duration = Duration::from_secs(901);
 
@@ -389,6 +390,48 @@ async fn a_push_after_the_command_ends_the_hold_in_whichever_order_their_runs_be
         assert!(shop.record(1)["held"].is_null());
         shop.ends();
     }
+    // A push is as old as it was when its run is started anew, and a build begins just after it.
+    for built in [false, true] {
+        const BUILD: &str = ".github/workflows/build.yml";
+        let shop = Shop::open().await;
+        shop.deployed(1).await;
+        let command = named(&shop, 1, &head(&shop, 1));
+        shop.world.advance(minute);
+        let push = shop.pushes(1);
+        let run = async |event: &Event| match built {
+            true => shop.run(event).input("build-workflow", BUILD).go().await,
+            false => {
+                let run = shop.run(event);
+                run.variable("GITHUB_RUN_ATTEMPT", "2").go().await
+            }
+        };
+        let push = match built {
+            true => {
+                let payload = shop.world.github.workflow_run_event(SHOP, 1, BUILD);
+                Event::new("workflow_run", payload, 1)
+            }
+            false => push,
+        };
+        shop.run(&command)
+            .input("build-workflow", if built { BUILD } else { "" })
+            .go()
+            .await
+            .ends(0, "unchanged");
+        assert!(shop.record(1)["held"].is_string());
+        run(&push).await.ends(0, "deployed");
+        serves(&shop, 1, &head(&shop, 1));
+        shop.ends();
+    }
+    // So does one that came after a rollback was asked for.
+    let shop = Shop::open().await;
+    twice_deployed(&shop).await;
+    let back = shop.says(1, "alice", "/rollback");
+    shop.world.advance(minute);
+    let push = shop.pushes(1);
+    shop.hears(&back).await.ends(0, "rolled-back");
+    shop.hears(&push).await.ends(0, "deployed");
+    serves(&shop, 1, &head(&shop, 1));
+    shop.ends();
     // What was pushed before the command is what it is about.
     let shop = Shop::open().await;
     shop.deployed(1).await;
@@ -477,6 +520,78 @@ async fn a_slot_is_taken_for_the_commit_that_is_named() {
     serves(&shop, 4, &first);
     assert_eq!(shop.holders(), [1, 3, 4]);
     assert_eq!(shop.record(4)["held"], head(&shop, 4));
+    shop.ends();
+}
+
+/// The one that gives way takes its time to go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_while_room_is_made_for_a_named_commit_is_what_is_deployed() {
+    let shop = Shop::open().await;
+    shop.filled().await;
+    let (first, _) = twice_pushed(&shop, 4);
+    shop.world
+        .github
+        .set_permission(SHOP, "mia", "admin", "admin");
+    let taking = shop.says(4, "mia", &format!("/deploy {first} --take #2"));
+    shop.world.advance(Duration::from_secs(60));
+    let gone = Arc::new(Notify::new());
+    let hold = Action::Hold(Arc::clone(&gone));
+    let delete = Fault::on("DELETE", "/api/v1/namespaces/pr-shop-2", hold);
+    shop.world.cluster.inject(delete);
+    let pushes = async {
+        let goes = |records: &[Record]| {
+            let mut all = records.iter();
+            all.any(|one| one.method == "DELETE" && one.path.ends_with("/pr-shop-2"))
+        };
+        shop.world.log.wait_until(goes).await;
+        shop.hears(&shop.pushes(4)).await.ends(0, "queued");
+        gone.notify_one();
+    };
+    let (taken, ()) = tokio::join!(shop.hears(&taking), pushes);
+    taken.ends(0, "superseded");
+    serves(&shop, 4, &head(&shop, 4));
+    assert_eq!(shop.holders(), [1, 3, 4]);
+    assert!(shop.record(4)["held"].is_null());
+    shop.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_after_a_wait_leaves_an_earlier_hold_as_it_was() {
+    let shop = Shop::open().await;
+    let (first, second) = twice_deployed(&shop).await;
+    let says = async |text: &str| shop.hears(&shop.says(1, "alice", text)).await;
+    says("/rollback").await.ends(0, "rolled-back");
+    says("/sleep").await.ends(0, "slept");
+    for pr in 2..=4 {
+        shop.deployed(pr).await;
+    }
+    assert_eq!(shop.record(1)["held"], second);
+    let told = Arc::new(Notify::new());
+    let hold = Action::Hold(Arc::clone(&told));
+    let word = Fault::on("PATCH", "/repos/acme/shop/issues/comments/*", hold);
+    shop.world.github.inject(word);
+    let from = shop.now();
+    let pin = shop.says(1, "alice", "/pin");
+    let deploy = async {
+        let begun = |records: &[Record]| {
+            let mut since = records.iter().skip(from);
+            since.any(|one| one.method == "PATCH" && one.path.contains("/comments/"))
+        };
+        shop.world.log.wait_until(begun).await;
+        shop.world.github.push(SHOP, 1, &[]);
+        let named = named(&shop, 1, &first);
+        let refused = shop.run(&named).input("when-full", "refuse").go();
+        let sequence = shop.record(1)["sequence"].as_u64();
+        let let_go = async {
+            let waits = |_: &_| shop.record(1)["sequence"].as_u64() > sequence;
+            shop.world.cluster.wait_until(waits).await;
+            told.notify_one();
+        };
+        tokio::join!(refused, let_go).0
+    };
+    let (_, refused) = tokio::join!(shop.hears(&pin), deploy);
+    refused.ends(0, "at-capacity");
+    assert_eq!(shop.record(1)["held"], second, "{}", shop.record(1));
     shop.ends();
 }
 

@@ -15,7 +15,7 @@ pub(super) use wait::Waiting;
 
 use super::{
     Ending, Failure, Ports,
-    desk::{Ahead, Asking, Begun, Desk, House, Taken},
+    desk::{Ahead, Asking, Begun, Desk, House, Named, Taken},
     filter,
     heap::heap,
     hosts::Contest,
@@ -245,8 +245,8 @@ struct Notes {
     first: bool,
     /// Since when the preview has waited in line, if it has.
     waiting: Option<jiff::Timestamp>,
-    /// What was held and due before somebody named this commit.
-    unnamed: (Option<CommitSha>, Option<CommitSha>),
+    /// What was wanted before somebody named this commit.
+    unnamed: Named,
     /// Marks of the last good sets, if they changed.
     marks: Option<Marks>,
     /// The quota that kept the preview asleep when the slot was asked for.
@@ -322,10 +322,7 @@ impl Work<'_> {
         let mut notes = lock(&self.notes);
         notes.first = tried.is_none_or(|last| last.sha != self.request.sha);
         notes.waiting = taken.waiting;
-        // Who has waited for its turn finds there what it has noted itself.
-        if !taken.after_another {
-            notes.unnamed = (taken.record.held.clone(), taken.record.due.clone());
-        }
+        notes.unnamed = taken.unnamed.clone();
     }
 
     /// True when the preview has its Namespace and nobody is deleting it.

@@ -262,7 +262,7 @@ impl Work<'_> {
                     self.note(record, tried, url.is_some());
                     // Nothing of it is deployed and it waits for nothing, so it holds nothing back either.
                     if state == State::Refused && self.request.holds().is_some() {
-                        (record.held, record.due) = lock(&self.notes).unnamed.clone();
+                        lock(&self.notes).unnamed.restore(record);
                     }
                 }
                 let holder = |holder: &&mut Holder| holder.key == key;
@@ -286,7 +286,7 @@ impl Work<'_> {
         let notes = lock(&self.notes);
         // Who says nothing has not said what an earlier run could not say.
         let untold = notes.untold || (notes.silent && record.untold);
-        self.desk.leaves_untold(record, untold);
+        record.leaves_untold(untold);
         if let Some(shown) = &notes.shown {
             record.shown.clone_from(shown);
         }

@@ -8,7 +8,6 @@ mod house;
 mod place;
 mod rebuild;
 mod rest;
-mod word;
 
 pub(super) use cap::keep_cap;
 pub(super) use house::{House, Lodger, held_by, rooms};
@@ -23,11 +22,7 @@ use crate::{
     cluster::{Cluster, ClusterError, Existing, Moment, Step},
     names::{CommitSha, Namespace, PreviewKey, ReasonCode, State},
 };
-use std::{
-    convert::Infallible,
-    sync::{PoisonError, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::PoisonError, time::Duration};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -56,8 +51,6 @@ pub(super) struct Desk<'a> {
     seen: Option<u64>,
     /// When the ledger answered last.
     touched: std::sync::Mutex<Instant>,
-    /// True when a word was owed already as this run took its turn.
-    owed: AtomicBool,
 }
 
 /// How a run asks for its turn.
@@ -140,6 +133,11 @@ impl Asking {
         self.by_command == Some(false) && held && !record.ends_hold(self.at)
     }
 
+    /// True for a command that names another commit than the one that was pushed after it.
+    fn comes_late(&self, record: &Record) -> bool {
+        self.holds.is_some() && record.was_pushed_after(self.at)
+    }
+
     fn note(&self, record: &mut Record, turn: &Turn, stands: bool, now: jiff::Timestamp) {
         if let Some(removed) = self.removed_on_purpose {
             record.removed_on_purpose = removed;
@@ -165,6 +163,7 @@ impl Asking {
         if !matches!(turn, Turn::Ours(_)) {
             return;
         }
+        record.spoken_over = false;
         if self.used {
             record.last_activity = Some(now);
         }
@@ -198,6 +197,33 @@ pub(super) struct Taken {
     pub(super) now: jiff::Timestamp,
     /// True when another run was at work, or waited, and has stopped for this one.
     pub(super) after_another: bool,
+    /// What was wanted before this run asked for its turn.
+    pub(super) unnamed: Named,
+}
+
+/// What the ledger knows of the commit that somebody has named.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Named {
+    held: Option<CommitSha>,
+    due: Option<CommitSha>,
+    at: Option<jiff::Timestamp>,
+}
+
+impl Named {
+    fn of(record: &Record) -> Self {
+        Self {
+            held: record.held.clone(),
+            due: record.due.clone(),
+            at: record.named_at,
+        }
+    }
+
+    /// Takes back what was named since.
+    pub(super) fn restore(&self, record: &mut Record) {
+        record.held.clone_from(&self.held);
+        record.due.clone_from(&self.due);
+        record.named_at = self.at;
+    }
 }
 
 impl Taken {
@@ -250,7 +276,6 @@ impl<'a> Desk<'a> {
             governs,
             seen: None,
             touched: std::sync::Mutex::new(Instant::now()),
-            owed: AtomicBool::new(false),
         }
     }
 
@@ -314,9 +339,9 @@ impl<'a> Desk<'a> {
 
     /// Waits for this preview's turn; `None` when a newer run exists.
     pub(super) async fn take_turn(&self, asking: Asking) -> Result<Option<Taken>, Failure> {
-        let mut waited = false;
+        let (mut waited, mut unnamed) = (false, None);
         loop {
-            let (turn, taken) = self
+            let (turn, mut taken) = self
                 .transact(|ledger, now| {
                     let record = ledger.previews.get(&self.key).cloned().unwrap_or_default();
                     let holder = ledger.holder(&self.key).cloned();
@@ -340,6 +365,7 @@ impl<'a> Desk<'a> {
                         now,
                         ahead: Ahead::default(),
                         after_another: waited,
+                        unnamed: Named::default(),
                         waiting: ledger
                             .queue
                             .iter()
@@ -347,6 +373,7 @@ impl<'a> Desk<'a> {
                             .map(|waiting| waiting.since),
                     };
                     let gone = (asking.from_queue && !waits(ledger, &self.key, now))
+                        || asking.comes_late(&taken.record)
                         || self.is_outrun(&taken.record, now);
                     let yields = asking.yields || asking.is_held(&taken.record);
                     if gone || (yields && other && taken.record.is_active(now)) {
@@ -372,10 +399,11 @@ impl<'a> Desk<'a> {
                     Step::Write((turn, taken))
                 })
                 .await?;
+            unnamed.get_or_insert_with(|| Named::of(&taken.record));
             match turn {
                 Turn::Ours(sequence) => {
                     tracing::info!(sequence, "took the turn of this preview");
-                    self.owes(&taken.record);
+                    taken.unnamed = unnamed.unwrap_or_default();
                     return Ok(Some(taken));
                 }
                 Turn::Superseded => return Ok(None),
@@ -475,8 +503,11 @@ impl<'a> Desk<'a> {
             let owner = &request.author;
             capacity::put_first(ledger, &self.key, self.preview.pr, owner, now);
             let record = ledger.previews.entry(self.key.clone()).or_default();
-            // That is as good as `/deploy`.
+            // That is as good as `/deploy`, and what was pushed since is not overruled by it.
             record.removed_on_purpose = false;
+            if request.holds().is_some() && record.was_pushed_after(request.at) {
+                return Step::Write(());
+            }
             record.held = request.holds().cloned();
             record.named_at = request.at;
             record.due = Some(request.sha.clone());

@@ -47,6 +47,7 @@ pub(super) async fn deploys(
             commit: Commit::Payload(build.sha.clone()),
             asked: Asked::Build {
                 sender: build.sender.clone(),
+                begun: build.begun,
                 at: build.at,
             },
         })

@@ -104,7 +104,7 @@ impl Story<'_> {
             let desk = Desk::new(self.ports, cluster, self.preview(), false);
             let record = desk.record().await?.map(|(record, _)| record);
             let record = record.unwrap_or_default();
-            let pushed = said.is_some() && record.pushed_at > said;
+            let pushed = record.was_pushed_after(said);
             if pushed || (workflow && record.wanted(&pull.head_sha) != sha) {
                 return Ok(current(sha.clone(), pull));
             }
@@ -112,14 +112,14 @@ impl Story<'_> {
         Ok(pinned)
     }
 
-    /// When somebody pushed, or gave the command; none where nobody knows, or it is given anew by running it again.
-    fn said(&self) -> Option<Timestamp> {
-        let said = match &self.request.asked {
+    /// When somebody pushed, or gave the command; none where nobody knows. Who runs a command again gives it anew.
+    pub(super) fn said(&self) -> Option<Timestamp> {
+        match &self.request.asked {
             Asked::Event { pushed, at, .. } => at.filter(|_| *pushed),
-            Asked::Comment { written, .. } => Some(*written),
-            Asked::Build { .. } | Asked::Dispatch { .. } => None,
-        };
-        said.filter(|_| self.caller.attempt < 2)
+            Asked::Build { begun, .. } => *begun,
+            Asked::Comment { written, .. } => Some(*written).filter(|_| self.caller.attempt < 2),
+            Asked::Dispatch { .. } => None,
+        }
     }
 
     pub(super) async fn deploy_at(&self, sha: &CommitSha, pull: &PullRequest) -> Ending {

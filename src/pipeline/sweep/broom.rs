@@ -224,7 +224,7 @@ impl<'a> Broom<'a> {
             if let Some(record) = ledger.previews.get_mut(key) {
                 record.vanish();
                 teller.note(record);
-                desk.leaves_untold(record, untold);
+                record.leaves_untold(untold);
             }
         })
         .await?;
@@ -252,7 +252,7 @@ impl<'a> Broom<'a> {
             let Some(record) = ledger.previews.get_mut(key) else {
                 return;
             };
-            desk.leaves_untold(record, untold);
+            record.leaves_untold(untold);
             teller.note(record);
             if let Some(broken) = broken {
                 record.breaks(broken);

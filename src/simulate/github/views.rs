@@ -209,7 +209,7 @@ pub(super) fn workflow_run_event(base: &Repository, number: u64, path: &str) -> 
         "action": "completed",
         "workflow_run": {
             "id": 77, "name": "build", "path": path, "event": "pull_request", "status": "completed",
-            "conclusion": "success", "run_attempt": 1, "updated_at": stamp(found.updated_at), "head_sha": found.head, "head_branch": found.branch,
+            "conclusion": "success", "run_attempt": 1, "created_at": stamp(found.updated_at), "updated_at": stamp(found.updated_at), "head_sha": found.head, "head_branch": found.branch,
             "head_repository": shown["head"]["repo"], "repository": repository(base),
             "pull_requests": if own { vec![listed] } else { Vec::new() }, "actor": user(&found.author),
         },
