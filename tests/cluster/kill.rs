@@ -261,6 +261,7 @@ pub(crate) fn acting(
         action: None,
         debug: false,
         workflow: None,
+        workflow_sha: None,
         temp: folder.into(),
     };
     let mut command = Command::new(program());

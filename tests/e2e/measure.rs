@@ -75,6 +75,7 @@ async fn deploy() -> (Duration, u64) {
         actor: "dev".into(),
         triggering_actor: "dev".into(),
         workflow: Some("preview.yml".into()),
+        workflow_sha: None,
         action: None,
         debug: false,
         temp: folder.path().into(),

@@ -523,7 +523,7 @@ async fn a_slot_is_taken_for_the_commit_that_is_named() {
     shop.ends();
 }
 
-/// The one that gives way takes its time to go.
+/// It came after the command, whose run saw it as the newest; its own run comes while the one that gives way takes its time to go.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_while_room_is_made_for_a_named_commit_is_what_is_deployed() {
     let shop = Shop::open().await;
@@ -534,6 +534,7 @@ async fn a_push_while_room_is_made_for_a_named_commit_is_what_is_deployed() {
         .set_permission(SHOP, "mia", "admin", "admin");
     let taking = shop.says(4, "mia", &format!("/deploy {first} --take #2"));
     shop.world.advance(Duration::from_secs(60));
+    let push = shop.pushes(4);
     let gone = Arc::new(Notify::new());
     let hold = Action::Hold(Arc::clone(&gone));
     let delete = Fault::on("DELETE", "/api/v1/namespaces/pr-shop-2", hold);
@@ -544,7 +545,7 @@ async fn a_push_while_room_is_made_for_a_named_commit_is_what_is_deployed() {
             all.any(|one| one.method == "DELETE" && one.path.ends_with("/pr-shop-2"))
         };
         shop.world.log.wait_until(goes).await;
-        shop.hears(&shop.pushes(4)).await.ends(0, "queued");
+        shop.hears(&push).await.ends(0, "queued");
         gone.notify_one();
     };
     let (taken, ()) = tokio::join!(shop.hears(&taking), pushes);
