@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     manifests::{Manifest, ManifestSet},
-    names::{Namespace, is_confidential},
+    names::{Namespace, is_confidential, is_place},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -205,7 +205,8 @@ fn walk(path: &str, before: &Value, after: &Value, hidden: bool, changes: &mut V
                 let of = |fields: &serde_json::Map<String, Value>| {
                     fields.get(name).cloned().unwrap_or_default()
                 };
-                let hidden = is_hidden(old, name) || is_hidden(new, name);
+                let hidden = hidden && !is_place(name);
+                let hidden = hidden || is_hidden(old, name) || is_hidden(new, name);
                 walk(&path, &of(old), &of(new), hidden, changes);
             }
         }
@@ -264,7 +265,9 @@ fn veiled(value: &Value, hidden: bool) -> Value {
         Value::Array(items) => items.iter().map(|item| veiled(item, hidden)).collect(),
         Value::Object(fields) => {
             let veiled = |(name, value): (&String, &Value)| {
-                (name.clone(), veiled(value, is_hidden(fields, name)))
+                let hidden = hidden && !is_place(name);
+                let hidden = hidden || is_hidden(fields, name);
+                (name.clone(), veiled(value, hidden))
             };
             fields.iter().map(veiled).collect()
         }
@@ -353,7 +356,7 @@ mod tests {
             env.extend(more.as_array().cloned().unwrap_or_default());
             json!({
                 "data": {"api-key": value, "motd": value},
-                "spec": {"env": env, "secretName": value, "passwords": [value]},
+                "spec": {"env": env, "secretName": value, "passwords": [value], "tokens": {"ci": value, "host": value}},
             })
         };
         let before = object("old", json!([]));
@@ -368,6 +371,8 @@ mod tests {
             r#"spec.env[name="JWT_SECRET"]: - > {"name":"JWT_SECRET","value":"(hidden)"}"#,
             "spec.passwords[0]: (hidden) > (hidden)",
             r#"spec.secretName: "old" > "new""#,
+            "spec.tokens.ci: (hidden) > (hidden)",
+            r#"spec.tokens.host: "old" > "new""#,
         ];
         for kind in [&kinds::CONFIG_MAP, &kinds::DEPLOYMENT] {
             assert_eq!(lines(&compare(kind, &before, &after)), shown);

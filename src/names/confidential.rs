@@ -14,7 +14,7 @@ const SECRETS: [&str; 8] = [
 ];
 
 /// Words that mean something else as the end of another.
-const WHOLE: [&str; 1] = ["dsn"];
+const WHOLE: [&str; 3] = ["dsn", "pass", "pwd"];
 
 const PAIRS: [[&str; 2]; 4] = [
     ["api", "key"],
@@ -23,9 +23,13 @@ const PAIRS: [[&str; 2]; 4] = [
     ["connection", "string"],
 ];
 
-const PLACES: [&str; 8] = [
-    "name", "ref", "file", "path", "id", "type", "ttl", "audience",
+const PLACES: [&str; 12] = [
+    "name", "ref", "file", "path", "type", "ttl", "audience", "url", "host", "image", "issuer",
+    "endpoint",
 ];
+
+/// Words before `secret` by which that is an object of the cluster.
+const OBJECTS: [&str; 4] = ["existing", "pull", "tls", "image"];
 
 /// True when a value of this name is nobody's to read.
 pub fn is_confidential(name: &str) -> bool {
@@ -33,7 +37,9 @@ pub fn is_confidential(name: &str) -> bool {
     let secret = |word: &String| {
         let one = word.strip_suffix('s').unwrap_or(word);
         SECRETS.iter().any(|secret| one.ends_with(secret))
-            || WHOLE.contains(&one)
+            || WHOLE
+                .iter()
+                .any(|whole| [word.as_str(), one].contains(whole))
             || one == "connectionstring"
     };
     let pairs = words.windows(2);
@@ -50,8 +56,12 @@ pub fn is_place(name: &str) -> bool {
 }
 
 fn says_where(words: &[String]) -> bool {
-    let last = words.last();
-    last.is_some_and(|last| PLACES.contains(&last.as_str()))
+    let mut back = words.iter().rev().map(String::as_str);
+    match (back.next(), back.next()) {
+        (Some("secret" | "secrets"), Some(before)) => OBJECTS.contains(&before),
+        (Some("id"), Some(before)) => before == "key",
+        (last, _) => last.is_some_and(|last| PLACES.contains(&last)),
+    }
 }
 
 /// The words of `dbPassword`, `DB_PASSWORD`, `db-password` and `DBPassword`: the same two.
@@ -71,6 +81,12 @@ fn words(name: &str) -> Vec<String> {
             word.extend(letter.to_lowercase());
         }
     }
+    // Which of several it is says nothing of what it is.
+    let digits = |word: &String| {
+        let bare = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        bare.to_owned()
+    };
+    let mut words: Vec<String> = words.iter().map(digits).collect();
     words.retain(|word| !word.is_empty());
     words
 }
@@ -104,6 +120,12 @@ mod tests {
             "connectionString",
             "ConnectionStrings__Default",
             "connectionstring",
+            "dbPassword2",
+            "API_TOKEN2",
+            "apiKey2",
+            "DB_PASS",
+            "MYSQL_PWD",
+            "SECRET_ID",
         ] {
             assert!(is_confidential(name), "{name}");
         }
@@ -126,6 +148,11 @@ mod tests {
             "tokenPath",
             "AWS_ACCESS_KEY_ID",
             "secretKeyRef",
+            "existingSecret",
+            "imagePullSecrets",
+            "tlsSecret",
+            "tokenUrl",
+            "compass",
         ] {
             assert!(!is_confidential(name), "{name}");
         }

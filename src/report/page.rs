@@ -31,6 +31,8 @@ pub(super) struct Page {
     pub(super) marker: Option<Markdown>,
     reason: Option<&'static str>,
     commit: Markdown,
+    /// Whether it is known which commit this is about.
+    named_commit: bool,
     serving: Option<Markdown>,
     newer: Option<Markdown>,
     main_url: Option<Markdown>,
@@ -201,6 +203,7 @@ pub(super) fn page(view: &StatusView, evidence: usize) -> Page {
             .sha
             .as_ref()
             .map_or_else(|| Markdown::ours("The newest commit".into()), commit),
+        named_commit: view.sha.is_some(),
         serving: view.serving.as_ref().map(commit),
         newer: view.newer.as_ref().map(commit),
         main_url: view.urls.first().map(|url| address(&url.url)),

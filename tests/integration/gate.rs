@@ -133,7 +133,7 @@ async fn a_command_whose_build_has_failed_is_told_so_beside_what_lives() {
         let seen = plan(&shop, &event, &unbuilt).await;
         decides(&seen, "ignore", "build-ignored");
         seen.one_comment();
-        seen.says("has failed");
+        seen.says("has failed or its run was cancelled, so that run has deployed nothing");
         seen.says(&sha[..7]);
         seen.says(if live {
             "Preview ready"

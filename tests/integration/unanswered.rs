@@ -101,7 +101,12 @@ async fn who_has_no_comment_gets_one_and_strangers_get_none() {
         let seen = shop.hears(&shop.says(1, "bob", "/status")).await;
         seen.ends(3, "cluster-forbidden");
         seen.one_comment();
-        for words in ["Preview refused", "**Cause:**", "`preview-action setup`"] {
+        for words in [
+            "Command not followed",
+            "Nothing was changed.",
+            "**Cause:**",
+            "`preview-action setup`",
+        ] {
             seen.says(words);
         }
     }

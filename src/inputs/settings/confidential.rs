@@ -1,6 +1,6 @@
 //! Finds among the values for templates those that are passwords and the like by their name.
 //! Workflows fill them in from their secrets, and GitHub masks those in the log alone, not in comments.
-//! Only texts that are no ordinary word: a number such as `maxTokens` or the password `postgres` would blank every other place where it
+//! Ordinary words and small numbers are left out: `maxTokens: 4096` or the password `postgres` would blank every other place where it
 //! stands, be it the name of an image.
 
 use crate::names::{Secret, is_confidential, is_place};
@@ -19,6 +19,10 @@ fn collect(value: &Value, confidential: bool, found: &mut Vec<Secret>) {
     match value {
         Value::String(text) if confidential && !is_word(text) => {
             found.push(Secret::new(text.as_str()))
+        }
+        // A password of digits only; a small number is none, and would blank every other place where it stands.
+        Value::Number(number) if confidential && number.to_string().len() >= 8 => {
+            found.push(Secret::new(number.to_string()));
         }
         Value::Array(items) => {
             for item in items {

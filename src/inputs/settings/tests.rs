@@ -366,7 +366,7 @@ fn no_secret_stands_in_a_message_or_in_debug() {
 
 #[test]
 fn values_that_are_secrets_by_their_name_are_learned() {
-    let text = "{dbPassword: one-secret, adminPassword: postgres, port: 5432, host: db.internal, maxTokens: 128000, \
+    let text = "{dbPassword: one-secret, adminPassword: postgres, port: 5432, host: db.internal, maxTokens: 128000, adminPassword2: 73519482, \
         api: {key: public-key, TOKENS: [two-secret, {value: three-secret}]}, \
         secrets: {jwt: four-secret, name: web-secrets}, secretName: web-tls}";
     let secrets = parse(&[("values", text)]).unwrap().secrets();
@@ -374,7 +374,13 @@ fn values_that_are_secrets_by_their_name_are_learned() {
     learned.sort_unstable();
     assert_eq!(
         learned,
-        ["four-secret", "one-secret", "three-secret", "two-secret"]
+        [
+            "73519482",
+            "four-secret",
+            "one-secret",
+            "three-secret",
+            "two-secret"
+        ]
     );
 }
 

@@ -130,6 +130,13 @@ async fn one(
         ending.subject = ending.subject.or(subject(trigger, met.get()));
         ending
     };
+    let planned = planned.map_err(|mut failure| {
+        // No job comes after this one that could say it.
+        if failure.is_of_github() && matches!(request.asked, Asked::Comment { .. }) {
+            story.asks_again(&mut failure);
+        }
+        failure
+    });
     Ok(match planned? {
         Ok(()) => Ok(about(would(trigger))),
         Err(ending) => Err(about(ending)),
@@ -306,7 +313,7 @@ async fn gate_ended(
         let unbuilt = Denied {
             reason: ReasonCode::BuildIgnored,
             cause: format!(
-                "the build of {} has failed or its run was cancelled, so nothing of it was deployed",
+                "the build of {} has failed or its run was cancelled, so that run has deployed nothing",
                 sha.short()
             ),
             remedy: "read the log of its run, and push a fix or give the command again".into(),

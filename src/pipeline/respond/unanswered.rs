@@ -58,7 +58,11 @@ impl Story<'_> {
                 Some(status) if status.stands() => self.show(pull, &mut teller).await.map(drop)?,
                 // What is well may have no comment there, and nobody knows whether it is.
                 None if ports.settings.comment != CommentMode::Sticky => {}
-                Some(_) | None => teller.replies(&denied(failure)).await?,
+                None => {
+                    teller.about_none();
+                    teller.replies(&denied(failure)).await?;
+                }
+                Some(_) => teller.replies(&denied(failure)).await?,
             }
         }
         if let Some(status) = &status {
@@ -69,11 +73,12 @@ impl Story<'_> {
 
     /// True unless the ledger has it already, for the sweep to tell.
     fn is_lost(&self) -> bool {
-        self.met.get().is_none() || !matches!(self.trigger, Trigger::Life(..))
+        let kept = matches!(self.trigger, Trigger::Life(..) | Trigger::Remove(_));
+        self.met.get().is_none() || !kept
     }
 
     /// Says when the command may be given again: a run that GitHub has not let begin has left nothing that another could go on with.
-    fn asks_again(&self, failure: &mut Failure) {
+    pub(super) fn asks_again(&self, failure: &mut Failure) {
         let github = self.ports.github.as_ref();
         let Some(cause) = failure.causes.first_mut() else {
             return;

@@ -154,6 +154,11 @@ impl<'a> Teller<'a> {
         self.view.sha = Some(sha.clone());
     }
 
+    /// Says that nobody knows what is deployed.
+    pub(super) fn about_none(&mut self) {
+        self.view.sha = None;
+    }
+
     /// Says that the pull request is closed, so that no command is offered that would be refused.
     pub(super) fn closed(&mut self, closed: bool) {
         self.view.closed = closed;
