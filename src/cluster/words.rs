@@ -327,6 +327,13 @@ pub(super) fn exit_meaning(code: i64) -> Option<&'static str> {
     })
 }
 
+/// True for a probe that met an end of the node's own connection in place of an answer.
+///
+/// Go's HTTP client words it like this when an idle connection ends at the wrong moment (`net/http`, `Transport.readLoop`).
+pub(super) fn is_about_the_connection(message: &str) -> bool {
+    message.contains("readLoopPeekFailLocked")
+}
+
 /// What a node's `Unhealthy` event says that a probe got for an answer.
 pub(super) fn probe_answer(message: &str) -> String {
     let said = message

@@ -298,7 +298,7 @@ impl Tracker {
             .find(|probe| killed(probe))
     }
 
-    /// The last event that says how a probe failed.
+    /// The last event that says how a probe failed; one about the node's own connection only where there is no other.
     fn probe_event(&self, pod: &Value, container: &Value, probe: &str) -> Option<&Value> {
         let name = container["name"].as_str()?;
         let own_field = format!("{{{name}}}");
@@ -311,7 +311,10 @@ impl Tracker {
                     && message.starts_with(&says)
                     && field.is_none_or(|field| field.ends_with(&own_field))
             })
-            .max_by_key(|event| version(event))
+            .max_by_key(|event| {
+                let message = event["message"].as_str().unwrap_or_default();
+                (!words::is_about_the_connection(message), version(event))
+            })
     }
 
     fn probe_facts(&self, look: &Look<'_>, which: &str) -> Facts {

@@ -276,7 +276,13 @@ fn a_readiness_probe_is_told_when_time_is_up_and_shown_after_its_window() {
         "Unhealthy",
         "Readiness probe failed: HTTP probe failed with statuscode: 500",
     );
-    let (when, symptom) = verdict(status.clone(), std::slice::from_ref(&failing));
+    // Seen on a real node; what the probe got before says more.
+    let stray = event(
+        102,
+        "Unhealthy",
+        "Readiness probe failed: Get \"http://10.88.2.128:8080/ok\": readLoopPeekFailLocked: %!w(<nil>)",
+    );
+    let (when, symptom) = verdict(status.clone(), &[failing.clone(), stray]);
     let symptom = symptom.unwrap();
     assert_eq!((symptom.class, when), (FailureClass::Readiness, None));
     assert_eq!(&*symptom.facts["probe"], "GET http://:80/ok");
