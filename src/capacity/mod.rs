@@ -347,7 +347,7 @@ impl Record {
     }
 
     /// Notes that somebody without a turn has written the comment, perhaps behind the last word of who had it.
-    pub fn is_spoken_over(&mut self) {
+    pub fn speak_over(&mut self) {
         (self.untold, self.spoken_over) = (true, true);
     }
 
@@ -358,14 +358,17 @@ impl Record {
 
     /// True when something was pushed after this command was given.
     pub fn was_pushed_after(&self, said: Option<Timestamp>) -> bool {
-        let after = |said: Timestamp| self.pushed_at.is_some_and(|pushed| pushed > said);
-        said.is_some_and(after)
+        said.is_some() && self.pushed_at > said
     }
 
     /// True of a push that came after the command by which something is held: runs may begin in another order, behind reviewers.
     pub fn ends_hold(&self, pushed: Option<Timestamp>) -> bool {
-        let after = |named: Timestamp| pushed.is_some_and(|pushed| pushed > named);
-        self.named_at.is_some_and(after)
+        self.named_at.is_some() && pushed > self.named_at
+    }
+
+    /// True when this commit is kept back for another one that somebody has asked for, and was not pushed after that.
+    pub fn holds_back(&self, sha: &CommitSha, pushed: Option<Timestamp>) -> bool {
+        self.held.as_ref() == Some(sha) && !self.ends_hold(pushed)
     }
 
     /// True when something of it was ready, as it stands now: what comes is an update and not the first deploy.

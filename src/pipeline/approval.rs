@@ -72,7 +72,7 @@ pub(super) async fn ask(
             record.told(head);
             // Whoever began meanwhile may have said its last word before this one.
             if record.sequence != seen {
-                record.is_spoken_over();
+                record.speak_over();
             }
         };
         desk.change(told).await?;

@@ -305,7 +305,7 @@ pub(super) async fn looks_again(ports: &Ports, preview: &PreviewKey, seen: u64) 
     let key = preview.in_ledger();
     let step = |ledger: &mut Ledger, _: Moment| match ledger.previews.get_mut(&key) {
         Some(record) if record.sequence != seen => {
-            record.is_spoken_over();
+            record.speak_over();
             Step::Write(())
         }
         _ => Step::Keep(()),

@@ -486,12 +486,8 @@ async fn a_push_while_it_waits_in_line_is_what_is_deployed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_at_the_cap_holds_nothing_back() {
     let shop = Shop::open().await;
-    for pr in 1..=3 {
-        shop.deployed(pr).await;
-    }
-    shop.opens(4);
-    let first = head(&shop, 4);
-    shop.pushes(4);
+    shop.filled().await;
+    let (first, _) = twice_pushed(&shop, 4);
     let refuse = async |event: Event| shop.run(&event).input("when-full", "refuse").go().await;
     let seen = refuse(named(&shop, 4, &first)).await;
     seen.ends(0, "at-capacity");

@@ -297,8 +297,7 @@ impl Work<'_> {
             return Err(Stopped::Unapproved);
         }
         let removed = taken.record.removed_on_purpose;
-        let held = taken.record.held.as_ref() == Some(&self.request.sha)
-            && !taken.record.ends_hold(self.request.at);
+        let held = taken.record.holds_back(&self.request.sha, self.request.at);
         // Who waits in line to wake has nothing alive and keeps that place; what somebody has named may have failed.
         let waits = taken.waiting.is_some() || taken.record.is_named();
         let waits = waits && self.request.entrance != Entrance::FromQueue;

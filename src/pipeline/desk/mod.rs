@@ -128,9 +128,8 @@ pub(super) enum Begun {
 impl Asking {
     /// True for what comes by itself while somebody has asked for another commit instead.
     fn is_held(&self, record: &Record) -> bool {
-        let shown = self.shows.as_ref().map(|shows| &shows.sha);
-        let held = shown.is_some() && record.held.as_ref() == shown;
-        self.by_command == Some(false) && held && !record.ends_hold(self.at)
+        let mut shown = self.shows.iter();
+        self.by_command == Some(false) && shown.any(|one| record.holds_back(&one.sha, self.at))
     }
 
     /// True for a command that names another commit than the one that was pushed after it.

@@ -45,6 +45,6 @@ async fn taken_back<'a>(
     if !teller.promises().await? && !teller.says_under_way().await? {
         return Ok(None);
     }
-    desk.change(|record, _| record.is_spoken_over()).await?;
+    desk.change(|record, _| record.speak_over()).await?;
     Ok(Some(teller))
 }
